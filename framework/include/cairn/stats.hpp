@@ -1,0 +1,56 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace cairn {
+
+/// How far one reader of a publisher is.
+struct reader_stats {
+    std::string node_name;       ///< of the reader's node
+    std::string pattern;         ///< what it subscribed to
+    std::uint64_t lag_messages;  ///< published, and not yet sent to it
+    std::uint64_t unread_bytes;  ///< sent to it, and not yet taken by its application
+    bool left_behind;  ///< it stalled longer than `patience` and holds nothing back any more
+};
+
+/// Counters of one handle. All count since its construction.
+struct handle_stats {
+    enum class role : std::uint8_t { publisher, subscriber, pusher, puller };
+
+    handle_stats::role role;
+    std::string topic;
+    std::uint64_t messages = 0;    ///< accepted from the user, or given to the user's side
+    std::uint64_t bytes = 0;       ///< of bodies and attributes, likewise
+    std::uint64_t batches = 0;     ///< likewise
+    std::uint64_t drops = 0;       ///< messages that a reader of this handle will never get from it
+    std::uint64_t gaps = 0;        ///< gaps told to the user (subscriber)
+    std::uint64_t repairs = 0;     ///< holes that were asked for again, or answered
+    std::uint64_t duplicates = 0;  ///< messages that came twice and were dropped
+    std::uint64_t redeliveries = 0;    ///< messages delivered again (pusher)
+    std::uint64_t rejected = 0;        ///< messages given up (pusher)
+    std::uint64_t refused = 0;         ///< calls that were told `full`
+    std::uint64_t queue_messages = 0;  ///< waiting now: to be sent, to be acked, or to be received
+    std::uint64_t queue_bytes = 0;
+    std::uint64_t peers = 0;            ///< readers, publishers, pullers or pushers attached now
+    std::vector<reader_stats> readers;  ///< publisher only
+};
+
+/// Counters of a node and all its handles at one moment.
+struct node_stats {
+    std::uint64_t links = 0;       ///< connections greeted and alive now
+    std::uint64_t reconnects = 0;  ///< links that came back after they had been lost
+    std::uint64_t frames_received = 0;
+    std::uint64_t frames_sent = 0;
+    std::uint64_t bytes_received = 0;
+    std::uint64_t bytes_sent = 0;
+    std::uint64_t frames_malformed = 0;   ///< did not decode, or broke a rule of the protocol
+    std::uint64_t handshakes_failed = 0;  ///< wrong keys, wrong mechanism, not ours
+    std::uint64_t peers_refused = 0;      ///< over a limit
+    std::uint64_t log_suppressed = 0;     ///< log lines left out by the rate limit
+    std::vector<handle_stats> handles;
+};
+
+}  // namespace cairn

@@ -1,0 +1,317 @@
+#pragma once
+
+#include <cairn/error.hpp>
+#include <cairn/ids.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+/// The frames of PROTOCOL.md: one struct a kind, encoded as a msgpack array whose first item is
+/// the kind. Elements that a newer version appends to an array are skipped by the decoder.
+///
+/// Strings and spans of a decoded frame are views of the bytes that were decoded.
+/// Threads: plain values and pure functions.
+namespace cairn::wire {
+
+enum class kind : std::uint8_t {
+    hello = 1,
+    bye = 2,
+    heartbeat = 3,
+    ping = 4,
+    pong = 5,
+    error = 6,
+
+    subscribe = 10,
+    subscribed = 11,
+    heads = 12,
+    digest = 13,
+    batch = 14,
+    gone = 15,
+    credit = 16,
+    unsubscribe = 17,
+    fenced = 18,
+    repair = 19,
+    end = 20,
+
+    attach = 30,
+    attached = 31,
+    jobs = 32,
+    ack = 33,
+    nack = 34,
+    reject = 35,
+    extend = 36,
+    release = 37,
+    work_credit = 38,
+    detach = 39,
+    job_refused = 40,
+};
+
+/// Numbers a subscription or attachment on one link; chosen by its reader, never used twice on it.
+using channel = std::uint32_t;
+
+// --- Link -------------------------------------------------------------------------------------
+
+/// First frame of both sides of a link; anything else before it is answered with not_greeted.
+struct hello {
+    std::uint32_t version = 0;      ///< highest version that the sender speaks
+    std::uint32_t version_min = 0;  ///< lowest version that the sender speaks
+    node_id node;
+    std::string_view node_name;
+    std::uint64_t body_bytes_max = 0;  ///< largest message body that the sender takes
+};
+
+/// The sender closes the link; whatever it had granted or asked for is void.
+struct bye {
+    errc reason = errc::ok;
+    std::string_view text;
+};
+
+struct heartbeat {};
+
+struct ping {
+    std::uint64_t token = 0;
+};
+
+/// Answers PING. Says that the peer's node has taken everything sent before that PING.
+struct pong {
+    std::uint64_t token = 0;
+};
+
+/// Answers a frame that cannot be followed. `channel` is 0 when it belongs to none.
+struct error_reply {
+    wire::channel channel = 0;
+    errc code = errc::ok;
+    std::string_view text;
+};
+
+// --- Publish / subscribe ----------------------------------------------------------------------
+
+/// Where a reader wants to begin on topics for which it names no position.
+enum class start : std::uint8_t {
+    live = 0,      ///< what is published from now on
+    earliest = 1,  ///< everything that is still held
+};
+
+/// The next message that a reader wants of one source on one topic.
+struct resume_point {
+    std::string_view topic;
+    std::string_view source;
+    cairn::epoch epoch;
+    sequence next;
+};
+
+struct subscribe {
+    wire::channel channel = 0;
+    std::string_view pattern;
+    start from = start::live;
+    std::uint64_t credit = 0;  ///< bytes that may be sent in all (CREDIT raises it)
+    /// More SUBSCRIBE frames for this channel follow, each with further resume points; the last
+    /// has false, and only then is the subscription made.
+    bool more = false;
+    std::vector<resume_point> resume;
+};
+
+/// What a publisher holds of one source on one topic, and where this reader's stream begins.
+struct head {
+    std::string_view topic;
+    std::string_view source;
+    cairn::epoch epoch;
+    sequence first_held;  ///< lowest sequence that can still be sent; last + 1 when nothing is held
+    sequence last;        ///< highest sequence that was published
+    sequence next;        ///< the next that this reader will be sent
+};
+
+/// Answers SUBSCRIBE; several frames when there are many topics, the last has more = false.
+struct subscribed {
+    wire::channel channel = 0;
+    bool more = false;
+    std::vector<head> heads;
+};
+
+/// Sent later: publishers that appeared, and heads that changed. All before is sent already.
+struct heads {
+    wire::channel channel = 0;
+    std::vector<head> items;
+};
+
+/// Says in one frame that nothing is missing on any topic of a subscription: `sum` is the sum
+/// (modulo 2^64) of stream_digest() over all its streams. A reader that disagrees resubscribes.
+struct digest {
+    wire::channel channel = 0;
+    std::uint32_t streams = 0;
+    std::uint64_t sum = 0;
+};
+
+/// Sequences that will not come: the publisher no longer holds them.
+struct gone {
+    wire::channel channel = 0;
+    std::string_view topic;
+    std::string_view source;
+    cairn::epoch epoch;
+    sequence_range range;
+    errc cause = errc::gone;
+};
+
+/// Raises what the reader has granted, in bytes of bodies since SUBSCRIBE; never lowers it.
+struct credit {
+    wire::channel channel = 0;
+    std::uint64_t granted = 0;   ///< in all, bytes
+    std::uint64_t consumed = 0;  ///< in all, bytes that the application took
+};
+
+struct unsubscribe {
+    wire::channel channel = 0;
+};
+
+/// Tells a publisher or pusher that a newer run of its source exists.
+struct fenced {
+    std::string_view topic;
+    std::string_view source;
+    cairn::epoch newer;
+};
+
+/// The reader misses `next` of a stream: the publisher goes back to it, or answers GONE.
+struct repair {
+    wire::channel channel = 0;
+    resume_point from;
+};
+
+/// The publisher closed in good order; `last` was its last sequence.
+struct end {
+    wire::channel channel = 0;
+    std::string_view topic;
+    std::string_view source;
+    cairn::epoch epoch;
+    sequence last;
+};
+
+// --- Push / pull ------------------------------------------------------------------------------
+
+struct attach {
+    wire::channel channel = 0;
+    std::string_view topic;
+    std::string_view member;     ///< the puller's name, for logs and counters
+    std::uint64_t messages = 0;  ///< credit in all, messages
+    std::uint64_t bytes = 0;     ///< credit in all, bytes of bodies
+};
+
+struct attached {
+    wire::channel channel = 0;
+    std::uint32_t pushers = 0;  ///< how many the node has on that topic; sent again when it changes
+};
+
+/// One source's messages that a verb is about; the topic is the attachment's.
+struct job_ranges {
+    wire::channel channel = 0;
+    std::string_view source;
+    cairn::epoch epoch;
+    std::vector<sequence_range> ranges;
+};
+
+struct ack : job_ranges {};
+
+struct nack : job_ranges {
+    std::uint64_t delay_ms = 0;  ///< not to be delivered again before
+};
+
+struct reject : job_ranges {
+    std::string_view reason;
+};
+
+struct extend : job_ranges {
+    std::uint64_t ack_wait_ms = 0;  ///< from now
+};
+
+/// Gives messages back unworked; not counted as a delivery.
+struct release : job_ranges {};
+
+struct work_credit {
+    wire::channel channel = 0;
+    std::uint64_t messages = 0;  ///< in all
+    std::uint64_t bytes = 0;     ///< in all
+};
+
+/// The puller leaves; everything that it did not ack goes to others.
+struct detach {
+    wire::channel channel = 0;
+};
+
+/// A verb named messages whose lease is over: `code` is stale_ack.
+struct job_refused : job_ranges {
+    errc code = errc::stale_ack;
+};
+
+using control_frame =
+    std::variant<hello, bye, heartbeat, ping, pong, error_reply, subscribe, subscribed, heads,
+                 digest, gone, credit, unsubscribe, fenced, repair, end, attach, attached, ack,
+                 nack, reject, extend, release, work_credit, detach, job_refused>;
+
+/// Appends the frame's bytes to `out`.
+/// Requires: names, texts and lists within limits.hpp.
+void encode(const control_frame& frame, std::vector<std::byte>& out);
+
+/// The kind of a frame 1 of any sort, from its first bytes; malformed or unknown_kind otherwise.
+result<kind> peek_kind(std::span<const std::byte> frame) noexcept;
+
+/// Decodes any frame but BATCH and JOBS.
+/// Fails: malformed, unknown_kind, too_large (a name or text), limit_exceeded (a list). Never
+/// throws but std::bad_alloc; allocates only for lists, at most array_items_max items.
+result<control_frame> decode(std::span<const std::byte> frame);
+
+// --- Batches ----------------------------------------------------------------------------------
+
+/// Header of BATCH and JOBS: frame 1 begins with it. The body, count records (records.hpp), is the
+/// rest of frame 1 when there is a rest, and otherwise frame 2.
+struct batch_header {
+    wire::channel channel = 0;
+    std::string_view topic;
+    std::string_view source;
+    cairn::epoch epoch;
+    sequence first;
+    std::uint32_t count = 0;     ///< 1 to batch_messages_max
+    wall_time time;              ///< when the first message was published
+    std::uint64_t durable = 0;   ///< all sequences up to this one are durable in a store; 0: none
+    std::uint64_t checksum = 0;  ///< XXH3-64 of the body
+
+    sequence last() const { return first + (count - 1); }
+};
+
+/// What JOBS adds to the header of a batch.
+struct jobs_header : batch_header {
+    std::uint32_t attempt = 1;      ///< 1 for a first delivery
+    std::uint64_t ack_wait_ms = 0;  ///< the lease of each message ends so long after its delivery
+};
+
+template <typename Header>
+struct decoded_header {
+    Header header;
+    std::size_t bytes = 0;  ///< where the body begins in frame 1, if it is there
+};
+
+/// Offset of the channel's four big-endian bytes in every encoded BATCH and JOBS header, so that
+/// one encoded header serves all readers: only these bytes differ.
+inline constexpr std::size_t header_channel_offset = 3;
+
+void encode(const batch_header& header, std::vector<std::byte>& out);
+void encode(const jobs_header& header, std::vector<std::byte>& out);
+
+/// Writes `value` over the channel of an encoded header.
+void patch_channel(std::span<std::byte> encoded_header, channel value) noexcept;
+
+result<decoded_header<batch_header>> decode_batch(std::span<const std::byte> frame) noexcept;
+result<decoded_header<jobs_header>> decode_jobs(std::span<const std::byte> frame) noexcept;
+
+/// XXH3-64 (https://xxhash.com) of a batch body.
+std::uint64_t checksum(std::span<const std::byte> body) noexcept;
+
+/// One stream's part in DIGEST: XXH3-64 of topic, 0, source, 0, epoch and last sequence (each 8
+/// bytes, little-endian).
+std::uint64_t stream_digest(std::string_view topic, std::string_view source, epoch epoch,
+                            sequence last) noexcept;
+
+}  // namespace cairn::wire
