@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cairn/security.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cairn {
+
+enum class log_level : std::uint8_t { debug, info, warning, error };
+
+/// Called with one line without a line end. Runs on any thread, must return quickly, and must not
+/// call the node that it belongs to. Lines of one cause are limited to ten a second.
+using log_sink = std::function<void(log_level, std::string_view)>;
+
+struct node_options {
+    /// Name for logs and peers, and the default source of the node's publishers and pushers. A
+    /// publisher that must keep its identity over restarts needs a stable one. Empty: a random
+    /// name.
+    std::string name;
+    std::vector<std::string> bind;     ///< endpoints to listen on from the start
+    std::vector<std::string> connect;  ///< endpoints to connect to from the start
+    security_options security;
+    /// Directory in which the last epoch of each source is kept, so that a restart takes a higher
+    /// one even if the clock went back. Empty: epochs come from the clock alone.
+    std::filesystem::path state_directory;
+    std::size_t peers_max = 1'024;             ///< connections accepted; one more is refused
+    std::size_t topics_per_peer_max = 65'536;  ///< streams that one peer may follow or offer
+    std::size_t subscriptions_per_peer_max = 1'024;
+    std::size_t body_bytes_max = std::size_t{64} << 20;  ///< largest message body, sent or taken
+    std::chrono::milliseconds heartbeat = std::chrono::seconds(1);  ///< silence is broken so often
+    std::chrono::milliseconds silence_max =
+        std::chrono::milliseconds(3'500);  ///< then a peer is lost
+    std::chrono::milliseconds reconnect_min = std::chrono::milliseconds(100);
+    std::chrono::milliseconds reconnect_max = std::chrono::seconds(5);
+    log_sink log;
+};
+
+}  // namespace cairn
