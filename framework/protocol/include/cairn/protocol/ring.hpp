@@ -105,7 +105,8 @@ public:
     std::uint64_t left_behind_total() const noexcept { return left_behind_total_; }
     std::size_t readers() const noexcept { return reader_count_; }
 
-    bool pending(reader which) const { return state(which).pending; }
+    /// Something is due to it.
+    bool pending(reader which) const { return state(which).next <= last_; }
     /// Something is due to some reader.
     bool any_pending() const noexcept { return pending_.head != none; }
     /// Calls `f(reader)` for each that is due something. `f` may do anything with that reader, and
@@ -130,7 +131,6 @@ private:
         duration waited_at_move;  ///< waited() when it made progress last
         std::uint32_t before;     ///< neighbours in the list of pending or of idle readers
         std::uint32_t after;
-        bool pending;
         bool left_behind;
         bool used;
     };

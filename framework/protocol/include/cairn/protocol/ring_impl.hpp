@@ -66,7 +66,6 @@ void ring<Batch>::push(Batch batch) {
     added.waited_at_push = waited_;
     added.readers = idle_count_;
     if (idle_count_ == 0) return;
-    for (std::uint32_t i = idle_.head; i != none; i = states_[i].after) states_[i].pending = true;
     if (pending_.tail == none) {
         pending_.head = idle_.head;
     } else {
@@ -206,7 +205,7 @@ typename ring<Batch>::step ring<Batch>::next(reader which) {
         r.shown = first_held() - 1;
         return {.what = kind::gone, .batch = nullptr, .gone = {r.next, r.shown}};
     }
-    if (!r.pending) return {};
+    if (r.next > last_) return {};
     const Batch& batch = at(r.cursor).batch;
     r.shown = batch.last();
     return {.what = kind::batch, .batch = &batch, .gone = {}};
@@ -216,17 +215,18 @@ template <ring_batch Batch>
 void ring<Batch>::passed(reader which, time_point now) {
     reader_state& r = state(which);
     assert(r.shown >= r.next);
-    const auto index = static_cast<std::uint32_t>(which);
-    r.next = std::exchange(r.shown, sequence{}) + 1;
+    const sequence next = std::exchange(r.shown, sequence{}) + 1;
     r.waited_at_move = waited(now);
-    r.left_behind = false;
-    const bool moves_by_one = r.cursor != behind && r.cursor + 1 != end_;
-    if (moves_by_one) {
+    const bool stays_pending = r.cursor != behind && r.cursor + 1 != end_;
+    if (stays_pending) {
+        r.next = next;
         --at(r.cursor++).readers;
         ++at(r.cursor).readers;
         return;
     }
+    const auto index = static_cast<std::uint32_t>(which);
     take_out(index);
+    r.next = next;
     place(index);
 }
 
@@ -250,9 +250,8 @@ void ring<Batch>::for_each_pending(F&& f) {
 template <ring_batch Batch>
 void ring<Batch>::place(std::uint32_t index) {
     reader_state& r = states_[index];
-    r.pending = r.next <= last_;
     r.left_behind = false;
-    if (!r.pending) {
+    if (r.next > last_) {
         r.cursor = end_;
         ++idle_count_;
         link(idle_, index);
@@ -266,7 +265,7 @@ void ring<Batch>::place(std::uint32_t index) {
 template <ring_batch Batch>
 void ring<Batch>::take_out(std::uint32_t index) {
     reader_state& r = states_[index];
-    if (!r.pending) {
+    if (r.next > last_) {
         --idle_count_;
         unlink(idle_, index);
         return;

@@ -81,7 +81,7 @@ public:
     /// on its way is not any more. Call before its first head.
     void resubscribed() noexcept;
 
-    /// SUBSCRIBED or HEADS. Says what is missing when the publisher has sent more than came: all
+    /// SUBSCRIBED or HEADS. Tells what is missing when the publisher has sent more than came: all
     /// that it sent before on this link is processed.
     verdict on_head(const stream_head& head);
     verdict on_batch(cairn::epoch epoch, sequence first, std::uint32_t count);
@@ -98,7 +98,7 @@ public:
 private:
     /// False when the frame is of an older run.
     bool enter(cairn::epoch epoch, verdict& out);
-    void saw(sequence last) noexcept;
+    void advance_past(sequence last) noexcept;
     void tell_through(sequence last, verdict& out);
 
     cairn::epoch epoch_;

@@ -31,7 +31,7 @@ private:
     void fold() noexcept;
 
     std::uint64_t max_;
-    double prefetch_;  // seconds; the measure's half of weight lies about so far back
+    double prefetch_;  // seconds; also the half-life of what was measured
     std::uint64_t window_;
     time_point mark_;
     // Messages and seconds since the last fold, and before it with fading weight.
