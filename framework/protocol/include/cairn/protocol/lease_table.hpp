@@ -83,7 +83,7 @@ struct lease_counters {
 struct member_status {
     std::uint64_t messages_out = 0;
     std::size_t leases = 0;
-    duration oldest_lease{};            ///< since it was lent or extended; zero when nothing is out
+    duration oldest_lease{};            ///< since it was lent; zero when nothing is out
     std::uint64_t credit_messages = 0;  ///< what may still be lent
     std::uint64_t credit_bytes = 0;
     bool paused = false;
@@ -106,7 +106,8 @@ struct member_status {
 ///          bytes more a message and about 48 a key that is unfinished.
 class lease_table {
 public:
-    /// Nothing is known below `first`: it counts as done.
+    /// What lies below `first` counts as done.
+    /// Requires: first at least 1.
     explicit lease_table(lease_options options = {}, sequence first = {1});
     ~lease_table();
     lease_table(lease_table&&) noexcept;
