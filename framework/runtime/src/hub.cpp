@@ -250,7 +250,8 @@ void hub::control_frame(link& from, wire::kind kind, const zmq::message_t& bytes
             return;
         }
         case wire::kind::pong:
-            from.pong_token_ = std::max(from.pong_token_, std::get<wire::pong>(*frame).token);
+            from.note_pong(std::get<wire::pong>(*frame).token);
+            for (frame_handler* h : std::vector(handlers_)) h->link_drained(from);
             return loop_.changed();
         default:
             break;

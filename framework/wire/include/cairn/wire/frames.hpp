@@ -196,8 +196,8 @@ struct attach {
     wire::channel channel = 0;
     std::string_view topic;
     std::string_view member;     ///< the puller's name, for logs and counters
-    std::uint64_t messages = 0;  ///< credit in all, messages
-    std::uint64_t bytes = 0;     ///< credit in all, bytes of bodies
+    std::uint64_t messages = 0;  ///< credit for each source, messages
+    std::uint64_t bytes = 0;     ///< credit for each source, bytes of bodies
 };
 
 struct attached {
@@ -230,10 +230,13 @@ struct extend : job_ranges {
 /// Gives messages back unworked; not counted as a delivery.
 struct release : job_ranges {};
 
+/// Raises what one source may have out with the puller. ATTACH grants the same to each source.
 struct work_credit {
     wire::channel channel = 0;
-    std::uint64_t messages = 0;  ///< in all
-    std::uint64_t bytes = 0;     ///< in all
+    std::string_view source;
+    cairn::epoch epoch;
+    std::uint64_t messages = 0;  ///< in all, since ATTACH
+    std::uint64_t bytes = 0;     ///< in all, since ATTACH
 };
 
 /// The puller leaves; everything that it did not ack goes to others.
