@@ -42,8 +42,8 @@ struct publisher_options {
 ///
 /// Owns:    its open batch and its ring. The node must outlive it.
 /// Threads: thread-safe.
-/// Fails:   construction throws error (topic_invalid, source_in_use, closed); publish() throws error
-///          (closed, fenced, too_large).
+/// Fails:   construction throws error (topic_invalid, source_in_use, closed); publish() throws
+///          error (closed, fenced, too_large).
 /// Limits:  topic 255 bytes, no `*`; body up to node_options::body_bytes_max; options.
 class publisher {
 public:
