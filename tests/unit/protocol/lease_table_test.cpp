@@ -1,0 +1,1 @@
+#include <cairn/protocol/lease_table.hpp>
