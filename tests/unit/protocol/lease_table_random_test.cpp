@@ -355,9 +355,9 @@ void play(bool by_key) {
     }
 }
 
-TEST(LeaseTable, DoesInAnyScheduleWhatThePlainModelDoes) { play(false); }
+TEST(LeaseSchedules, EndAsThePlainModelSays) { play(false); }
 
-TEST(LeaseTable, KeepsTheOrderOfEachKeyInAnySchedule) { play(true); }
+TEST(LeaseSchedules, KeepTheOrderOfEachKey) { play(true); }
 
 }  // namespace
 }  // namespace cairn::protocol::test
