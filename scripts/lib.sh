@@ -45,7 +45,7 @@ install_packages() {
     fi
     say "Installing: ${missing[*]}"
     # sudo asks here, because quietly() would hide its question.
-    ((EUID == 0)) || sudo -v
+    ((EUID == 0)) || sudo true
     quietly as_root apt-get update
     quietly as_root env DEBIAN_FRONTEND=noninteractive "${install[@]}"
 }
