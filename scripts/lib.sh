@@ -1,4 +1,5 @@
 # What scripts/demo and scripts/test share. Sourced by them; leaves the shell at the project's root.
+# shellcheck shell=bash
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
