@@ -124,7 +124,7 @@ ONLY_IN = [
      "libzmq's heartbeats abort the process when a reader stalls; liveness is our own"),
     (r"\bmsgpack::unpack\b", r"", r"^patterns/include/cairn/msgpack\.hpp$",
      "one decode function, with limits"),
-    (r"\bsleep_(for|until)\b|\bu?sleep\s*\(|\bnanosleep\b",
+    (r"\bsleep_(for|until)\b|::sleep\s*\(|\bsleep\s*\(\d|\b(u|nano)sleep\s*\(",
      r"^(framework|patterns|tests)/", r"(?!)", "wait for what you mean, not for time"),
     (r"std::(cerr|cout|clog)\b|\bf?printf\s*\(|\bf?puts\s*\(", LIBRARY, r"(?!)",
      "a library does not print; use the log sink"),
