@@ -172,7 +172,7 @@ def headers(tree):
         code = [l for l in tree.text(path).splitlines() if l.strip() and not l.startswith("//")]
         if not code or code[0] != "#pragma once":
             yield path, 1, "does not begin with #pragma once"
-        if not path.startswith(("tests/", "bench/")):
+        if path.startswith(("framework/", "patterns/")):
             for number, line in tree.lines(path):
                 if re.match(r"\s*using namespace\b", line):
                     yield path, number, "using namespace in a header"
