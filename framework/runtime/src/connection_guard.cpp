@@ -1,8 +1,8 @@
 #include <cairn/runtime/connection_guard.hpp>
 
+#include <sys/resource.h>
 #include <algorithm>
 #include <limits>
-#include <sys/resource.h>
 
 namespace cairn::runtime {
 

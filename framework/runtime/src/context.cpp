@@ -3,9 +3,9 @@
 #include <cairn/runtime/zap_handler.hpp>
 #include <cairn/runtime/zmq_calls.hpp>
 
+#include <pthread.h>
 #include <atomic>
 #include <mutex>
-#include <pthread.h>
 
 namespace cairn::runtime {
 

@@ -1,14 +1,14 @@
 #include <cairn/error.hpp>
 #include <cairn/runtime/endpoint.hpp>
 
-#include <algorithm>
 #include <arpa/inet.h>
-#include <charconv>
-#include <cstring>
 #include <ifaddrs.h>
-#include <memory>
 #include <net/if.h>
 #include <netdb.h>
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <memory>
 #include <optional>
 
 namespace cairn::runtime {
@@ -22,10 +22,8 @@ struct scheme_name {
     std::string_view text;
 };
 
-constexpr scheme_name schemes[] = {{scheme::tcp, "tcp"},
-                                   {scheme::ipc, "ipc"},
-                                   {scheme::inproc, "inproc"},
-                                   {scheme::ws, "ws"}};
+constexpr scheme_name schemes[] = {
+    {scheme::tcp, "tcp"}, {scheme::ipc, "ipc"}, {scheme::inproc, "inproc"}, {scheme::ws, "ws"}};
 
 std::string_view name_of(runtime::scheme value) {
     for (const scheme_name& s : schemes)
@@ -35,9 +33,12 @@ std::string_view name_of(runtime::scheme value) {
 
 std::string_view verb(purpose why) {
     switch (why) {
-        case purpose::bind: return "bind";
-        case purpose::connect: return "connect";
-        case purpose::tap: return "open_tap";
+        case purpose::bind:
+            return "bind";
+        case purpose::connect:
+            return "connect";
+        case purpose::tap:
+            return "open_tap";
     }
     return "";
 }
@@ -139,7 +140,8 @@ private:
                  prefix + printable(rest.substr(0, bad)));
 
         const std::size_t bracket = rest.starts_with('[') ? rest.find(']') : 0;
-        if (bracket == std::string_view::npos) fail("the \"[\" is not closed", prefix + "[::1]:5556");
+        if (bracket == std::string_view::npos)
+            fail("the \"[\" is not closed", prefix + "[::1]:5556");
         if (bracket == 0 && std::ranges::count(rest, ':') > 1)
             fail("an IPv6 address needs brackets", prefix + "[::1]:5556");
         const std::size_t colon = rest.find(':', bracket);
@@ -211,7 +213,8 @@ private:
             fail("the port \"" + printable(text) + "\" is not a number");
         if (fault != std::errc{} || port > 65'535)
             fail("the port " + printable(text) + " is above 65535");
-        if (port == 0 && !listens()) fail("a free port is for bind; connect needs the port's number");
+        if (port == 0 && !listens())
+            fail("a free port is for bind; connect needs the port's number");
         return static_cast<std::uint16_t>(port);
     }
 

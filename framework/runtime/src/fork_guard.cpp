@@ -1,8 +1,8 @@
 #include <cairn/error.hpp>
 #include <cairn/runtime/fork_guard.hpp>
 
-#include <atomic>
 #include <pthread.h>
+#include <atomic>
 #include <string>
 
 namespace cairn::runtime {

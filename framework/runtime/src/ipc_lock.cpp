@@ -2,12 +2,12 @@
 #include <cairn/runtime/ipc_lock.hpp>
 #include <cairn/runtime/zmq_calls.hpp>
 
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 namespace cairn::runtime {
@@ -15,8 +15,8 @@ namespace cairn::runtime {
 namespace {
 
 [[noreturn]] void fail(const std::string& operation, const std::filesystem::path& file, int fault) {
-    throw error(errc_of(fault), operation + ": cannot lock " + file.string() + ": " +
-                                    std::strerror(fault));
+    throw error(errc_of(fault),
+                operation + ": cannot lock " + file.string() + ": " + std::strerror(fault));
 }
 
 // The holder writes its process id for the other's error text only; nothing decides by it.
@@ -59,8 +59,8 @@ ipc_lock::ipc_lock(const std::filesystem::path& path, const std::string& operati
             const std::string holder = holder_of(descriptor_);
             ::close(descriptor_);
             if (fault != EWOULDBLOCK) fail(operation, file_, fault);
-            throw error(errc::address_in_use, operation + ": in use by " + holder +
-                                                  " (it holds " + file_.string() + ")");
+            throw error(errc::address_in_use,
+                        operation + ": in use by " + holder + " (it holds " + file_.string() + ")");
         }
         if (still_there(descriptor_, file_)) break;
         ::close(descriptor_);

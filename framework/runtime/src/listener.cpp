@@ -4,14 +4,14 @@
 
 #include "internal_socket.hpp"
 
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
-#include <random>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <cerrno>
+#include <cstring>
+#include <random>
 #include <utility>
 
 namespace cairn::runtime {
@@ -111,7 +111,8 @@ void listener::bind_file() {
     require_free(where_.name, operation);
     const std::string file = where_.name + temporary_suffix();
     const std::string text = "ipc://" + file;
-    if (zmq_bind(socket_.handle(), text.c_str()) != 0) throw_zmq("bind", where_.text(), zmq_errno());
+    if (zmq_bind(socket_.handle(), text.c_str()) != 0)
+        throw_zmq("bind", where_.text(), zmq_errno());
     // The process-wide umask is not ours to change. Nobody knows the temporary name, and under the
     // real one the socket appears with its final rights.
     if (chmod(file.c_str(), 0600) != 0 || rename(file.c_str(), where_.name.c_str()) != 0) {

@@ -49,7 +49,8 @@ void set_time_limits(zmq::socket_ref made) {
     set(made, ZMQ_CONNECT_TIMEOUT, milliseconds(connect_time_max), "CONNECT_TIMEOUT");
     set(made, ZMQ_TCP_MAXRT, milliseconds(retransmit_time_max), "TCP_MAXRT");
     set(made, ZMQ_TCP_KEEPALIVE, 1, "TCP_KEEPALIVE");
-    set(made, ZMQ_TCP_KEEPALIVE_IDLE, static_cast<int>(keepalive_idle.count()), "TCP_KEEPALIVE_IDLE");
+    set(made, ZMQ_TCP_KEEPALIVE_IDLE, static_cast<int>(keepalive_idle.count()),
+        "TCP_KEEPALIVE_IDLE");
     set(made, ZMQ_TCP_KEEPALIVE_INTVL, static_cast<int>(keepalive_interval.count()),
         "TCP_KEEPALIVE_INTVL");
     set(made, ZMQ_TCP_KEEPALIVE_CNT, keepalive_probes, "TCP_KEEPALIVE_CNT");
@@ -97,7 +98,8 @@ void check_keys(const security_options& security) {
         throw error(errc::key_invalid,
                     "security.keys.public_key is not the public key of its secret_key");
     if (!security.server_key.empty() && !is_key(security.server_key))
-        throw error(errc::key_invalid, "security.server_key \"" + security.server_key.substr(0, 64) +
+        throw error(errc::key_invalid, "security.server_key \"" +
+                                           security.server_key.substr(0, 64) +
                                            "\" is not a public key of 40 Z85 characters");
 }
 
@@ -165,12 +167,12 @@ socket_factory::socket_factory(std::shared_ptr<context> owner, const node_option
       reconnect_max_(options.reconnect_max) {
     check_keys(options.security);
     if (secure()) frame_bytes_max_ += curve_overhead_bytes;
-    admission_ = std::make_unique<admission>(
-        context_,
-        admission_policy{.without_keys = !secure(),
-                         .any_key = any_key_,
-                         .allowed_keys = options.security.allowed_keys},
-        std::move(refused));
+    admission_ =
+        std::make_unique<admission>(context_,
+                                    admission_policy{.without_keys = !secure(),
+                                                     .any_key = any_key_,
+                                                     .allowed_keys = options.security.allowed_keys},
+                                    std::move(refused));
 }
 
 socket socket_factory::router(frame_limits limits) const {

@@ -4,10 +4,10 @@
 
 #include "internal_socket.hpp"
 
+#include <pthread.h>
 #include <csignal>
 #include <cstring>
 #include <optional>
-#include <pthread.h>
 
 namespace cairn::runtime {
 

@@ -8,10 +8,14 @@ namespace {
 
 io outcome_of(int error_number) noexcept {
     switch (error_number) {
-        case EAGAIN: return io::would_block;
-        case EHOSTUNREACH: return io::unroutable;
-        case ETERM: return io::terminated;
-        default: return io::failed;
+        case EAGAIN:
+            return io::would_block;
+        case EHOSTUNREACH:
+            return io::unroutable;
+        case ETERM:
+            return io::terminated;
+        default:
+            return io::failed;
     }
 }
 
@@ -62,9 +66,7 @@ int ready(zmq::socket_ref socket) noexcept { return int_option(socket, ZMQ_EVENT
 
 int descriptor(zmq::socket_ref socket) noexcept { return int_option(socket, ZMQ_FD, -1); }
 
-std::string_view user_id(const zmq::message_t& part) noexcept {
-    return property(part, "User-Id");
-}
+std::string_view user_id(const zmq::message_t& part) noexcept { return property(part, "User-Id"); }
 
 std::string_view peer_address(const zmq::message_t& part) noexcept {
     return property(part, "Peer-Address");
@@ -72,30 +74,39 @@ std::string_view peer_address(const zmq::message_t& part) noexcept {
 
 errc errc_of(int error_number) noexcept {
     switch (error_number) {
-        case EADDRINUSE: return errc::address_in_use;
+        case EADDRINUSE:
+            return errc::address_in_use;
         case EADDRNOTAVAIL:
         case ENODEV:
         case ENOENT:
         case ENOTDIR:
-        case ENAMETOOLONG: return errc::address_invalid;
+        case ENAMETOOLONG:
+            return errc::address_invalid;
         case EACCES:
         case EPERM:
-        case EROFS: return errc::permission_denied;
+        case EROFS:
+            return errc::permission_denied;
         case EPROTONOSUPPORT:
         case ENOCOMPATPROTO:
         case EAFNOSUPPORT:
-        case ENOTSUP: return errc::not_supported;
+        case ENOTSUP:
+            return errc::not_supported;
         case EMFILE:
         case ENFILE:
         case ENOMEM:
-        case ENOBUFS: return errc::limit_exceeded;
+        case ENOBUFS:
+            return errc::limit_exceeded;
         case ENOSPC:
-        case EDQUOT: return errc::full;
+        case EDQUOT:
+            return errc::full;
         case ETERM:
-        case ENOTSOCK: return errc::closed;
+        case ENOTSOCK:
+            return errc::closed;
         case EHOSTUNREACH:
-        case ECONNREFUSED: return errc::peer_unreachable;
-        default: return errc::invalid_argument;
+        case ECONNREFUSED:
+            return errc::peer_unreachable;
+        default:
+            return errc::invalid_argument;
     }
 }
 

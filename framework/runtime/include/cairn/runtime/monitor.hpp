@@ -1,12 +1,10 @@
 #pragma once
 
-#include <cairn/error.hpp>
 #include <cairn/runtime/socket_factory.hpp>
 
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 
 namespace cairn::runtime {
 
@@ -69,21 +67,9 @@ private:
     int fd_ = -1;
 };
 
-/// Which side of a connection a socket is.
-enum class side : std::uint8_t { binding, connecting };
-
-/// What a failed handshake means and what mends it.
-struct handshake_advice {
-    errc code = errc::ok;
-    std::string_view text;  ///< one sentence with the remedy; static
-    /// The connecting socket will not try again, or not with success, after the cause is mended:
-    /// close it and make a new one after reconnect_max at the latest. Never set for the binding
-    /// side, whose sockets always recover by themselves.
-    bool recreate = false;
-};
-
-/// Nothing when the event is no handshake failure. The table behind it, found by experiment, is
-/// design note 0002.
-std::optional<handshake_advice> advise(const monitor_event& event, side ours, bool has_keys);
+/// The address of the peer of an accepted descriptor ("10.0.0.7"), as long as the connection lives;
+/// "" when the system does not tell. For logs only: the descriptor belongs to libzmq, which may
+/// have closed it, so that the answer is about another connection.
+std::string peer_of(int descriptor);
 
 }  // namespace cairn::runtime
