@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -27,6 +28,12 @@ std::uint64_t fnv1a(std::string_view text) {
     std::uint64_t hash = 0xcbf29ce484222325;
     for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3;
     return hash;
+}
+
+std::uint64_t milliseconds_of(wall_time now) {
+    const auto count =
+        std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count();
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(count, 1));
 }
 
 std::string encode(std::uint64_t number) {
@@ -109,9 +116,14 @@ void save(const std::filesystem::path& directory, std::uint64_t number) {
 }  // namespace
 
 epoch epoch_of(wall_time now) noexcept {
-    const auto count =
-        std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count();
-    return {static_cast<std::uint64_t>(std::max<std::int64_t>(count, 1))};
+    // Two runs of one source may begin in one millisecond.
+    static std::atomic<std::uint64_t> last{0};
+    std::uint64_t before = last.load(std::memory_order_relaxed);
+    std::uint64_t next;
+    do {
+        next = std::max(before + 1, milliseconds_of(now));
+    } while (!last.compare_exchange_weak(before, next, std::memory_order_relaxed));
+    return {next};
 }
 
 saved_epochs::saved_epochs(std::filesystem::path directory)
@@ -122,7 +134,7 @@ saved_epochs::saved_epochs(std::filesystem::path directory)
 
 epoch saved_epochs::take(wall_time now) {
     const std::lock_guard lock(mutex_);
-    const std::uint64_t next = std::max(last_ + 1, epoch_of(now).value);
+    const std::uint64_t next = std::max(last_ + 1, milliseconds_of(now));
     if (next > saved_) {
         save(directory_, next + epochs_ahead);
         saved_ = next + epochs_ahead;

@@ -44,7 +44,8 @@ private:
     std::uint64_t saved_;  // no epoch above it may be given out
 };
 
-/// The epoch of a new run without a state directory: the clock's milliseconds.
+/// The epoch of a new run without a state directory: above all that this process gave out so, and
+/// not below the clock's milliseconds. Thread-safe.
 epoch epoch_of(wall_time now) noexcept;
 
 }  // namespace cairn::runtime
