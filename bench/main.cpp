@@ -4,6 +4,7 @@
 #include "harness/options.hpp"
 #include "harness/report.hpp"
 #include "harness/run.hpp"
+#include "roles/roles.hpp"
 #include "scenarios.hpp"
 
 #include <algorithm>
@@ -68,7 +69,7 @@ int main(int argc, char** argv) {
         int exit_code = 0;
         const auto parsed = parse(argc, argv, exit_code);
         if (!parsed) return exit_code;
-        if (!parsed->role.roles.empty()) return run_roles(parsed->role);
+        if (!parsed->role.roles.empty()) return run_roles(parsed->role, find_role);
         if (parsed->options.list) return list_scenarios(), 0;
         return measure(parsed->options);
     } catch (const std::exception& failure) {

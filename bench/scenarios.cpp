@@ -115,6 +115,8 @@ row throughput_row(const scenario& self, const contest& held, const outcome& res
     }
     if (!held.only_cairn) {
         line.baseline = name_of_baseline(result.chosen_baseline);
+        for (std::size_t i = 0; i < result.trials.size(); ++i)
+            line.trials.emplace_back(name_of_baseline(held.baselines[i]), result.trials[i]);
         line.baseline_messages_per_s = result.baseline.messages_per_s;
     }
     add_ratios(line, result);

@@ -1,5 +1,7 @@
 #include "harness/contest.hpp"
 
+#include "harness/statistics.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -46,29 +48,17 @@ sample median_of(const std::vector<sample>& samples) {
     return result;
 }
 
-plan best_of(const contest& wanted, time_table& times) {
-    const plan* best = &wanted.baselines.front();
-    if (wanted.baselines.size() == 1) return *best;
-    double best_value = 0;
-    for (const auto& candidate : wanted.baselines) {
-        const double value = wanted.measure(run_once(candidate, times.next_end()));
-        const bool better = wanted.smaller_is_better ? value < best_value : value > best_value;
-        if (&candidate == &wanted.baselines.front() || better) {
-            best = &candidate;
-            best_value = value;
-        }
-    }
-    return *best;
+/// Tries the baselines and notes what each gave; the one that gave the best goes on.
+plan best_of(const contest& wanted, time_table& times, std::vector<double>& trials) {
+    if (wanted.baselines.size() == 1) return wanted.baselines.front();
+    for (const auto& candidate : wanted.baselines)
+        trials.push_back(wanted.measure(run_once(candidate, times.next_end())));
+    const auto best = wanted.smaller_is_better ? std::min_element(trials.begin(), trials.end())
+                                               : std::max_element(trials.begin(), trials.end());
+    return wanted.baselines[static_cast<std::size_t>(best - trials.begin())];
 }
 
 }  // namespace
-
-double median(std::vector<double> values) {
-    if (values.empty()) return 0;
-    std::sort(values.begin(), values.end());
-    const auto middle = values.size() / 2;
-    return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
 
 sample run_once(const plan& wanted, steady_clock::time_point end) {
     run running(wanted);
@@ -87,7 +77,7 @@ outcome hold(const contest& wanted, steady_clock::time_point end) {
     time_table times(end, trials + wanted.rounds * sides);
 
     outcome result;
-    if (with_baseline) result.chosen_baseline = best_of(wanted, times);
+    if (with_baseline) result.chosen_baseline = best_of(wanted, times, result.trials);
     std::vector<sample> ours;
     std::vector<sample> theirs;
     const auto run_cairn = [&] {

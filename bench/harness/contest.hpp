@@ -27,6 +27,8 @@ struct outcome {
     sample cairn;     ///< medians, each figure for itself
     sample baseline;  ///< likewise
     plan chosen_baseline;
+    std::vector<double> trials;  ///< what each baseline measured before the rounds, if there were
+                                 ///< several
     std::vector<double> ratios;  ///< cairn / baseline of each round, ascending
 };
 
@@ -35,8 +37,5 @@ outcome hold(const contest& wanted, std::chrono::steady_clock::time_point end);
 
 /// One run of `wanted` that ends about at `end`: a quarter of the time is warm-up, the rest counts.
 sample run_once(const plan& wanted, std::chrono::steady_clock::time_point end);
-
-/// Middle of the values, or mean of the two middle ones; 0 without any.
-double median(std::vector<double> values);
 
 }  // namespace cairn::bench

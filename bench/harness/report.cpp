@@ -108,6 +108,11 @@ std::string to_json(const row& result) {
     json.add("ratio_max", result.ratio_max);
     for (const auto& [name, value] : result.details) json.add(name, value);
     json.add("baseline", result.baseline.empty() ? "null" : quoted(result.baseline));
+    if (!result.trials.empty()) {
+        json_object trials;
+        for (const auto& [name, value] : result.trials) trials.add(name, value);
+        json.add("baseline_trials", trials.done());
+    }
     json.add("target", result.target.empty() ? "null" : quoted(result.target));
     json.add("met", result.met ? (*result.met ? "true" : "false") : "null");
     return json.done();

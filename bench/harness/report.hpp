@@ -25,8 +25,9 @@ struct row {
     std::optional<double> ratio_min;
     std::optional<double> ratio_max;
     std::vector<std::pair<std::string, double>> details;  ///< of the scenario's own
-    std::string baseline;  ///< which sockets and options; empty: none
-    std::string target;    ///< in words; empty: none
+    std::string baseline;                                ///< which sockets and options; empty: none
+    std::vector<std::pair<std::string, double>> trials;  ///< how it was chosen; JSON only
+    std::string target;                                  ///< in words; empty: none
     std::optional<bool> met;
 };
 

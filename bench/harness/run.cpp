@@ -1,6 +1,5 @@
 #include "harness/run.hpp"
 
-#include "harness/options.hpp"
 #include "harness/traffic.hpp"
 
 #include <unistd.h>
@@ -43,9 +42,9 @@ std::string wait_until_bound(child_process& child) {
     }
 }
 
-void run_role(const std::string& spec, role_context context) {
+void run_role(const std::string& spec, role_finder find, role_context context) {
     const auto colon = spec.rfind(':');
-    const auto role = find_role(std::string_view(spec).substr(0, colon));
+    const auto role = find(std::string_view(spec).substr(0, colon));
     if (role == nullptr || colon == std::string::npos)
         throw std::runtime_error("no such role: " + spec);
     context.lane_index = std::stoul(spec.substr(colon + 1));
@@ -135,12 +134,12 @@ void run::check_alive() {
     for (auto& child : children_) child.check_alive();
 }
 
-int run_roles(const role_options& role) {
+int run_roles(const role_options& role, role_finder find) {
     const reporter report(role.report_fd);
     board shared(role.board_fd, role.lanes);
     const auto guarded = [&](const std::string& spec) {
         try {
-            run_role(spec, {role.traffic, role.endpoint, 0, shared, report});
+            run_role(spec, find, {role.traffic, role.endpoint, 0, shared, report});
         } catch (const std::exception& failure) {
             report.line(std::string("error ") + failure.what());
             ::_exit(1);  // other roles of the process are in the middle of theirs

@@ -1,8 +1,9 @@
 #pragma once
 
 #include "harness/board.hpp"
+#include "harness/options.hpp"
 #include "harness/processes.hpp"
-#include "roles/role.hpp"
+#include "harness/role.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -63,7 +64,8 @@ private:
     std::vector<child_process> children_;  ///< the binding one first; all in one over inproc
 };
 
-/// The body of a started process: runs its roles; returns only when one failed.
-int run_roles(const struct role_options& role);
+/// The body of a started process: runs its roles, which go on until the process is killed. When one
+/// fails, the parent is told and the process ends.
+int run_roles(const role_options& role, role_finder find);
 
 }  // namespace cairn::bench

@@ -3,7 +3,7 @@
 
 #include "harness/traffic.hpp"
 #include "roles/call_timer.hpp"
-#include "roles/role.hpp"
+#include "roles/roles.hpp"
 
 #include <zmq.h>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "roles/role.hpp"
+#include "harness/role.hpp"
 
 #include <cairn/node_options.hpp>
 

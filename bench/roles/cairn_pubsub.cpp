@@ -1,7 +1,7 @@
 #include "harness/traffic.hpp"
 #include "roles/cairn_node.hpp"
 #include "roles/call_timer.hpp"
-#include "roles/role.hpp"
+#include "roles/roles.hpp"
 
 #include <cairn/publisher.hpp>
 #include <cairn/subscriber.hpp>

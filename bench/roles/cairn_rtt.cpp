@@ -1,6 +1,6 @@
 #include "harness/traffic.hpp"
 #include "roles/cairn_node.hpp"
-#include "roles/role.hpp"
+#include "roles/roles.hpp"
 
 #include <cairn/publisher.hpp>
 #include <cairn/subscriber.hpp>

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "harness/role.hpp"
 #include "harness/traffic.hpp"
-#include "roles/role.hpp"
 
 #include <chrono>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "roles/role.hpp"
+#include "roles/roles.hpp"
 
 #include <algorithm>
 #include <iterator>
@@ -6,6 +6,11 @@
 namespace cairn::bench {
 
 namespace {
+
+struct named_role {
+    std::string_view name;
+    role_function run;
+};
 
 constexpr named_role all_roles[] = {
     {"zmq-push", zmq_roles::push_sender},

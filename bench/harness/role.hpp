@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace cairn::bench {
 
@@ -40,34 +39,7 @@ struct role_context {
 
 using role_function = void (*)(role_context&);
 
-struct named_role {
-    std::string_view name;
-    role_function run;
-};
-
-/// All roles. Empty function: no such role.
-role_function find_role(std::string_view name);
-
-namespace zmq_roles {
-void push_sender(role_context& context);
-void push_receiver(role_context& context);
-void pub_sender(role_context& context);
-void sub_receiver(role_context& context);
-void pair_server(role_context& context);
-void pair_client(role_context& context);
-void pub_call_timer(role_context& context);
-}  // namespace zmq_roles
-
-namespace cairn_roles {
-void push_sender(role_context& context);
-void pull_receiver(role_context& context);
-void publish_sender(role_context& context);
-void subscribe_receiver(role_context& context);
-void rtt_server(role_context& context);
-void rtt_client(role_context& context);
-void publish_call_timer(role_context& context);
-void idle_publishers(role_context& context);
-void idle_subscriber(role_context& context);
-}  // namespace cairn_roles
+/// The role of that name, or nullptr.
+using role_finder = role_function (*)(std::string_view name);
 
 }  // namespace cairn::bench
