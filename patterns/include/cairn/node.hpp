@@ -14,10 +14,6 @@
 
 namespace cairn {
 
-namespace runtime {
-class hub;
-}
-
 /// One process's end of the network: the endpoints it listens on and connects to, and the thread
 /// that serves them. Publishers, subscribers, pushers and pullers of a node share its connections;
 /// each of them reaches all of the node's peers, whichever side bound, and the node's own handles
@@ -29,8 +25,7 @@ class hub;
 /// Owns:    its sockets and its thread. Must outlive its handles.
 /// Threads: thread-safe.
 /// Fails:   construction, bind and connect throw error (address_invalid, address_in_use,
-/// host_unknown,
-///          permission_denied, insecure_refused, key_invalid). What goes wrong with a peer later is
+///          host_unknown, permission_denied, insecure_refused, key_invalid). What goes wrong with a peer later is
 ///          logged and counted, and mended when its cause is gone.
 /// Limits:  node_options.
 class node {
@@ -71,10 +66,11 @@ public:
     std::uint64_t close(std::chrono::milliseconds deadline);
 
     /// Not for users: the handles' way in.
-    runtime::hub& hub() noexcept { return *hub_; }
+    struct parts;
+    parts& internals() noexcept { return *parts_; }
 
 private:
-    std::unique_ptr<runtime::hub> hub_;
+    std::unique_ptr<parts> parts_;
 };
 
 }  // namespace cairn

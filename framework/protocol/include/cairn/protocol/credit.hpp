@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cairn/ids.hpp>
+
+#include <cstdint>
+#include <optional>
+
+namespace cairn::protocol {
+
+/// Totals of one subscription on one link, in bytes of bodies; only ever raised.
+struct grant {
+    std::uint64_t granted = 0;
+    std::uint64_t consumed = 0;  ///< what the application took
+
+    bool operator==(const grant&) const = default;
+};
+
+/// The sender's side of a subscription's credit: it may send a batch while a byte is left.
+///
+/// Threads: one at a time.
+/// Fails:   never; whatever a reader grants, totals only rise.
+/// Limits:  the last batch may overrun what was granted.
+class credit_sender {
+public:
+    explicit credit_sender(std::uint64_t granted = 0) : granted_(granted) {}
+
+    bool may_send() const noexcept { return spent_ < granted_; }
+    void spend(std::uint64_t bytes) noexcept;
+    /// CREDIT came. True when it said something new: the reader moves.
+    bool raise(grant to) noexcept;
+    /// Sent, and not yet taken by the reader's application, as far as it said.
+    std::uint64_t outstanding() const noexcept { return spent_ - consumed_; }
+
+private:
+    std::uint64_t granted_;
+    std::uint64_t spent_ = 0;
+    std::uint64_t consumed_ = 0;
+};
+
+/// The reader's side: keeps at most `window` bytes, and one batch more, on their way and waiting.
+///
+/// Threads: one at a time.
+class credit_reader {
+public:
+    /// `waiting`: bytes that came over an earlier link and still wait for the application; they are
+    /// part of the window, and reported to consumed() like the others.
+    explicit credit_reader(std::uint64_t window, std::uint64_t waiting = 0) noexcept;
+
+    /// What SUBSCRIBE grants.
+    std::uint64_t initial() const noexcept { return granted_; }
+
+    /// A batch arrived. False when it began beyond what was granted (credit_exceeded); it counts
+    /// as received all the same.
+    [[nodiscard]] bool received(std::uint64_t bytes) noexcept;
+    /// The application took them, or they were dropped. More than was received is ignored.
+    void consumed(std::uint64_t bytes) noexcept;
+    /// The CREDIT to send now, if one is worth it: a quarter of the window was consumed since the
+    /// last, or anything was and nothing is left waiting.
+    std::optional<grant> due(bool queue_empty) noexcept;
+
+    std::uint64_t waiting() const noexcept { return waiting_; }
+
+private:
+    std::uint64_t window_;
+    std::uint64_t earlier_;  // of `waiting`: came over an earlier link, still waiting
+    std::uint64_t waiting_;
+    std::uint64_t received_ = 0;
+    std::uint64_t granted_;
+    std::uint64_t fresh_ = 0;  // consumed since the last grant
+};
+
+}  // namespace cairn::protocol

@@ -1,0 +1,47 @@
+#include <cairn/protocol/credit.hpp>
+
+#include "saturate.hpp"
+
+#include <algorithm>
+
+namespace cairn::protocol {
+
+void credit_sender::spend(std::uint64_t bytes) noexcept { spent_ = add_saturated(spent_, bytes); }
+
+bool credit_sender::raise(grant to) noexcept {
+    const grant before{granted_, consumed_};
+    granted_ = std::max(granted_, to.granted);
+    consumed_ = std::max(consumed_, std::min(to.consumed, spent_));
+    return before != grant{granted_, consumed_};
+}
+
+credit_reader::credit_reader(std::uint64_t window, std::uint64_t waiting) noexcept
+    : window_(window),
+      earlier_(waiting),
+      waiting_(waiting),
+      granted_(window > waiting ? window - waiting : 0) {}
+
+bool credit_reader::received(std::uint64_t bytes) noexcept {
+    const bool granted = received_ < granted_;
+    received_ = add_saturated(received_, bytes);
+    waiting_ = add_saturated(waiting_, bytes);
+    return granted;
+}
+
+void credit_reader::consumed(std::uint64_t bytes) noexcept {
+    bytes = std::min(bytes, waiting_);
+    waiting_ -= bytes;
+    earlier_ -= std::min(earlier_, bytes);  // what came first is taken first
+    fresh_ += bytes;
+}
+
+std::optional<grant> credit_reader::due(bool queue_empty) noexcept {
+    if (fresh_ == 0 || (fresh_ < window_ / 4 && !queue_empty)) return std::nullopt;
+    fresh_ = 0;
+    if (waiting_ < window_) {
+        granted_ = std::max(granted_, add_saturated(received_, window_ - waiting_));
+    }
+    return grant{.granted = granted_, .consumed = received_ - (waiting_ - earlier_)};
+}
+
+}  // namespace cairn::protocol
