@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <ctime>
 #include <fstream>
 #include <stdexcept>
@@ -20,6 +21,7 @@ namespace cairn::bench {
 namespace {
 
 constexpr std::string_view error_prefix = "error ";
+constexpr std::string_view log_prefix = "log ";
 
 [[noreturn]] void throw_errno(const char* operation) {
     throw std::system_error(errno, std::generic_category(), operation);
@@ -74,26 +76,29 @@ child_process::~child_process() {
 
 std::string child_process::wait_for_line(std::chrono::milliseconds patience) {
     const auto deadline = std::chrono::steady_clock::now() + patience;
-    auto end = unread_.find('\n');
-    while (end == std::string::npos) {
+    for (;;) {
+        if (auto line = take_line()) return *line;
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(
             deadline - std::chrono::steady_clock::now());
         if (left.count() <= 0) throw std::runtime_error("a started process did not get ready");
         read_some(left);
-        end = unread_.find('\n');
     }
-    auto line = unread_.substr(0, end);
-    unread_.erase(0, end + 1);
-    if (line.starts_with(error_prefix)) throw std::runtime_error(line.substr(error_prefix.size()));
-    return line;
 }
 
 void child_process::check_alive() {
     while (read_some(std::chrono::milliseconds(0))) continue;
-    const auto told = unread_.find(error_prefix);
-    if (told == std::string::npos) return;
-    const auto begin = told + error_prefix.size();
-    throw std::runtime_error(unread_.substr(begin, unread_.find('\n', begin) - begin));
+    take_all_lines();
+}
+
+std::optional<std::string> child_process::take_line() {
+    const auto end = unread_.find('\n');
+    if (end == std::string::npos) return std::nullopt;
+    auto line = unread_.substr(0, end);
+    unread_.erase(0, end + 1);
+    if (line.starts_with(error_prefix)) throw std::runtime_error(line.substr(error_prefix.size()));
+    if (!line.starts_with(log_prefix)) return line;
+    std::fprintf(stderr, "%s\n", line.c_str() + log_prefix.size());
+    return take_line();
 }
 
 bool child_process::read_some(std::chrono::milliseconds patience) {
@@ -105,11 +110,15 @@ bool child_process::read_some(std::chrono::milliseconds patience) {
     const auto count = ::read(report_, buffer.data(), buffer.size());
     if (count < 0 && errno != EINTR) throw_errno("read");
     if (count == 0) {
-        if (unread_.find(error_prefix) == std::string::npos) throw_ended();
-        return false;
+        take_all_lines();  // what it wrote before it ended says more than its exit code
+        throw_ended();
     }
     if (count > 0) unread_.append(buffer.data(), static_cast<std::size_t>(count));
     return true;
+}
+
+void child_process::take_all_lines() {
+    while (take_line()) continue;
 }
 
 void child_process::throw_ended() {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,7 +12,7 @@
 namespace cairn::bench {
 
 /// A process that runs this program again with other arguments, and tells its parent what it is at
-/// by lines over a pipe.
+/// by lines over a pipe. Lines `log …` are passed on to standard error.
 ///
 /// Owns:    the process: it is killed with the object, and by the kernel should the parent die.
 /// Threads: one at a time; constructed by the main thread (the kernel's watch is on the thread).
@@ -38,6 +39,8 @@ public:
     std::size_t resident_bytes() const;
 
 private:
+    std::optional<std::string> take_line();
+    void take_all_lines();
     bool read_some(std::chrono::milliseconds patience);
     [[noreturn]] void throw_ended();
 
