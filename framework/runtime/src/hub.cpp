@@ -250,7 +250,8 @@ void hub::control_frame(link& from, wire::kind kind, const zmq::message_t& bytes
             return;
         }
         case wire::kind::pong:
-            from.pong_token_ = std::max(from.pong_token_, std::get<wire::pong>(*frame).token);
+            from.note_pong(std::get<wire::pong>(*frame).token);
+            for (frame_handler* h : std::vector(handlers_)) h->link_drained(from);
             return loop_.changed();
         default:
             break;
@@ -435,9 +436,9 @@ node_stats hub::stats() {
 
 // --- Registry ---------------------------------------------------------------------------------
 
-epoch hub::new_epoch(std::string_view topic, std::string_view source) {
+epoch hub::new_epoch(std::string_view /*topic*/, std::string_view /*source*/) {
     const wall_time time = std::chrono::system_clock::now();
-    return epochs_ ? epochs_->take(topic, source, time) : epoch_of(time);
+    return epochs_ ? epochs_->take(time) : epoch_of(time);
 }
 
 void hub::serve(wire::kind kind, frame_handler* handler) {

@@ -114,7 +114,25 @@ link::sent link::send_batch(std::span<const std::byte> header, wire::channel cha
             [](void*, void* lent) { block_ref::give_back(lent); }, block.lend());
         outcome = transmit(frame1, &frame2);
     }
-    return settle(outcome);
+    const sent result = settle(outcome);
+    if (result == sent::yes) note_batch(body.size());
+    return result;
+}
+
+void link::note_batch(std::size_t bytes) {
+    batch_bytes_sent_ += bytes;
+    const std::uint64_t pinged =
+        transit_pings_.empty() ? batch_bytes_read_ : transit_pings_.back().second;
+    if (batch_bytes_sent_ - pinged >= transit_ping_bytes)
+        transit_pings_.emplace_back(ping(), batch_bytes_sent_);
+}
+
+void link::note_pong(std::uint64_t token) {
+    pong_token_ = std::max(pong_token_, std::min(token, ping_token_));
+    while (!transit_pings_.empty() && transit_pings_.front().first <= pong_token_) {
+        batch_bytes_read_ = transit_pings_.front().second;
+        transit_pings_.pop_front();
+    }
 }
 
 bool link::flush() {

@@ -45,6 +45,8 @@ public:
     virtual void link_down(link&) {}
     /// A send that was `blocked` may succeed now.
     virtual void link_writable(link&) {}
+    /// A PONG came: link::in_transit() is less than it was.
+    virtual void link_drained(link&) {}
     /// A control frame. Anything but ok is answered with ERROR and counted as malformed.
     virtual errc frame(link& from, const wire::control_frame& frame) = 0;
     /// A checked batch for a channel of this handler.
@@ -80,6 +82,8 @@ public:
     /// Says BYE on all links and closes all sockets. Idempotent.
     void close();
     bool closed() const noexcept { return closed_.load(); }
+    /// In a child that was forked after the hub was made nothing of it may be touched.
+    bool forked() const noexcept { return fork_.forked(); }
 
     const node_options& options() const noexcept { return options_; }
     const std::string& name() const noexcept { return options_.name; }

@@ -11,6 +11,7 @@
 #include <deque>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cairn::runtime {
@@ -67,6 +68,11 @@ public:
     sent send_batch(std::span<const std::byte> header, wire::channel channel,
                     const block_ref& block, std::span<const std::byte> body);
 
+    /// Bytes of batches that the peer's node has not yet read, as far as we know: a PING follows each
+    /// transit_ping_bytes, and link_drained() its PONG. At most the last transit_ping_bytes are unknown.
+    std::uint64_t in_transit() const noexcept { return batch_bytes_sent_ - batch_bytes_read_; }
+    static constexpr std::uint64_t transit_ping_bytes = 128 << 10;
+
     /// A PING whose PONG is noted in pong_token(). Returns its token.
     std::uint64_t ping();
     std::uint64_t pong_token() const noexcept { return pong_token_; }
@@ -80,6 +86,8 @@ private:
 
     io transmit(zmq::message_t& frame1, zmq::message_t* frame2);
     sent settle(io outcome);
+    void note_batch(std::size_t bytes);
+    void note_pong(std::uint64_t token);
     /// Tries again to send what waits. True when nothing waits any more.
     bool flush();
     void fail(errc why);
@@ -103,6 +111,9 @@ private:
     std::deque<std::vector<std::byte>> waiting_;
     time_point last_sent_;
     time_point last_received_;
+    std::uint64_t batch_bytes_sent_ = 0;
+    std::uint64_t batch_bytes_read_ = 0;
+    std::deque<std::pair<std::uint64_t, std::uint64_t>> transit_pings_;  // token, bytes sent then
     std::uint32_t refusals_ = 0;
     std::uint64_t ping_token_ = 0;
     std::uint64_t pong_token_ = 0;

@@ -216,8 +216,8 @@ struct attach {
     wire::channel channel = 0;
     std::string_view topic;
     std::string_view member;     ///< the puller's name, for logs and counters
-    std::uint64_t messages = 0;  ///< credit in all, messages
-    std::uint64_t bytes = 0;     ///< credit in all, bytes of bodies
+    std::uint64_t messages = 0;  ///< credit for each source, messages
+    std::uint64_t bytes = 0;     ///< credit for each source, bytes of bodies
     bool operator==(const attach&) const = default;
 };
 
@@ -260,10 +260,13 @@ struct release : job_ranges {
     bool operator==(const release&) const = default;
 };
 
+/// Raises what one source may have out with the puller. ATTACH grants the same to each source.
 struct work_credit {
     wire::channel channel = 0;
-    std::uint64_t messages = 0;  ///< in all
-    std::uint64_t bytes = 0;     ///< in all
+    std::string_view source;
+    cairn::epoch epoch;
+    std::uint64_t messages = 0;  ///< in all, since ATTACH
+    std::uint64_t bytes = 0;     ///< in all, since ATTACH
     bool operator==(const work_credit&) const = default;
 };
 
