@@ -209,8 +209,9 @@ void subscription_reader::batch(runtime::link& from,
     peer_state* p = peer_of(from);
     if (!p) return;
     const std::uint64_t charge = charge_of(*batch);
-    batch->taken = &p->taken;
-    if (!p->credit.received(charge))
+    // What was under way when we subscribed anew counts in neither account (PROTOCOL.md 8.2, 10).
+    batch->taken = p->answered ? &p->taken : &uncounted_;
+    if (p->answered && !p->credit.received(charge))
         hub_.refuse(from, channel_, errc::credit_exceeded, "more than was granted");
     const wire::batch_header& h = batch->header;
     stream* s = stream_of(h.topic, h.source, *p);
