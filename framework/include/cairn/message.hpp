@@ -33,11 +33,11 @@ struct owned_message {
 
 /// A received message: a view of the batch that it came in.
 ///
-/// Owns:    nothing. Valid until the next call of a receiving function of the handle that returned
-/// it;
-///          copy() makes one that lasts.
+/// Owns:    nothing. Valid until the next call of a receiving function of the handle that
+///          returned it; copy() makes one that lasts.
 /// Threads: one at a time.
 /// Fails:   never.
+/// Limits:  those of its sender: body up to node_options::body_bytes_max, attributes up to 64 KiB.
 class message {
 public:
     std::string_view topic() const noexcept;

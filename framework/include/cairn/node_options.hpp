@@ -23,13 +23,13 @@ struct node_options {
     /// Name for logs and peers, and the default source of the node's publishers and pushers. A
     /// publisher that must keep its identity over restarts needs a stable one. Empty: a random
     /// name.
-    std::string name;
-    std::vector<std::string> bind;     ///< endpoints to listen on from the start
-    std::vector<std::string> connect;  ///< endpoints to connect to from the start
-    security_options security;
+    std::string name{};
+    std::vector<std::string> bind{};     ///< endpoints to listen on from the start
+    std::vector<std::string> connect{};  ///< endpoints to connect to from the start
+    security_options security{};
     /// Directory in which the last epoch of each source is kept, so that a restart takes a higher
     /// one even if the clock went back. Empty: epochs come from the clock alone.
-    std::filesystem::path state_directory;
+    std::filesystem::path state_directory{};
     std::size_t peers_max = 1'024;             ///< connections accepted; one more is refused
     std::size_t topics_per_peer_max = 65'536;  ///< streams that one peer may follow or offer
     std::size_t subscriptions_per_peer_max = 1'024;
@@ -39,7 +39,7 @@ struct node_options {
         std::chrono::milliseconds(3'500);  ///< then a peer is lost
     std::chrono::milliseconds reconnect_min = std::chrono::milliseconds(100);
     std::chrono::milliseconds reconnect_max = std::chrono::seconds(5);
-    log_sink log;
+    log_sink log{};
 };
 
 }  // namespace cairn

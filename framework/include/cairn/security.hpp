@@ -26,11 +26,11 @@ void save_keys(const key_pair& keys, const std::filesystem::path& file);
 
 /// Keys of a node. With keys every connection of the node is encrypted and authenticated.
 struct security_options {
-    key_pair keys;  ///< the node's own pair; empty: no security
+    key_pair keys{};  ///< the node's own pair; empty: no security
     /// Public key that the nodes we connect to must hold. Needed to connect when `keys` is set.
-    std::string server_key;
+    std::string server_key{};
     /// Public keys that may connect to us. Empty with `keys` set: nobody may.
-    std::vector<std::string> allowed_keys;
+    std::vector<std::string> allowed_keys{};
     /// Lets every key connect; the link is encrypted, but strangers are not kept out.
     bool allow_any_key = false;
     /// Permits listening beyond loopback without keys. Strangers can then read the process's memory

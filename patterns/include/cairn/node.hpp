@@ -29,9 +29,8 @@ class hub;
 /// Owns:    its sockets and its thread. Must outlive its handles.
 /// Threads: thread-safe.
 /// Fails:   construction, bind and connect throw error (address_invalid, address_in_use,
-/// host_unknown,
-///          permission_denied, insecure_refused, key_invalid). What goes wrong with a peer later is
-///          logged and counted, and mended when its cause is gone.
+///          host_unknown, permission_denied, insecure_refused, key_invalid). What goes wrong with
+///          a peer later is logged and counted, and mended when its cause is gone.
 /// Limits:  node_options.
 class node {
 public:

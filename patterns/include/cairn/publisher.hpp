@@ -19,7 +19,7 @@ namespace cairn {
 
 struct publisher_options {
     /// Stable name of this publisher on its topic. Empty: the node's name.
-    std::string source;
+    std::string source{};
     /// Memory for recent batches, bytes. Late and reconnecting readers find them here.
     std::size_t ring_bytes_max = std::size_t{16} << 20;
     /// How long the publisher waits for a reader that takes nothing while the ring is full; then it
@@ -30,7 +30,7 @@ struct publisher_options {
     std::size_t batch_bytes_max = std::size_t{256} << 10;
     /// Called once when a newer run of this source appeared; this publisher then sends no more.
     /// Runs on the node's thread: return quickly, do not call the node.
-    std::function<void(epoch newer)> on_fenced;
+    std::function<void(epoch newer)> on_fenced{};
 
     static constexpr std::chrono::milliseconds forever = std::chrono::milliseconds::max();
 };
@@ -43,8 +43,7 @@ struct publisher_options {
 /// Owns:    its open batch and its ring. The node must outlive it.
 /// Threads: thread-safe.
 /// Fails:   construction throws error (topic_invalid, source_in_use, closed); publish() throws
-/// error
-///          (closed, fenced, too_large).
+///          error (closed, fenced, too_large).
 /// Limits:  topic 255 bytes, no `*`; body up to node_options::body_bytes_max; options.
 class publisher {
 public:

@@ -30,7 +30,7 @@ struct puller_options {
     /// until what waits is about so much work. So slow jobs are not hoarded. Zero: credit as above,
     /// always.
     std::chrono::milliseconds prefetch = std::chrono::milliseconds(100);
-    std::string member;  ///< name for logs and counters; empty: the node's name
+    std::string member{};  ///< name for logs and counters; empty: the node's name
 };
 
 /// Names one delivery of one message; small, copyable, may cross threads.
@@ -58,9 +58,8 @@ private:
 /// of the topic get others.
 ///
 /// Owns:    its queue. The node must outlive it.
-/// Threads: receiving one at a time; ack(), nack(), reject(), extend(), release(), close(), stats()
-/// and
-///          attached() are thread-safe.
+/// Threads: receiving one at a time; ack(), nack(), reject(), extend(), release(), close(),
+///          stats(), attached() and wait_attached() are thread-safe.
 /// Fails:   construction throws error (topic_invalid, closed); receiving and acking never throw.
 /// Limits:  topic 255 bytes, no `*`; options.
 class puller {

@@ -26,7 +26,7 @@ struct rejected_message {
 
 struct pusher_options {
     /// Stable name of this pusher on its topic. Empty: the node's name.
-    std::string source;
+    std::string source{};
     /// Memory for messages that are not yet acked, bytes; push() waits when it is used up.
     std::size_t backlog_bytes_max = std::size_t{64} << 20;
     std::size_t batch_bytes_max = std::size_t{256} << 10;
@@ -38,8 +38,8 @@ struct pusher_options {
     bool ordered_by_key = false;
     /// Called for each message that is given up; without it they are counted and logged. Runs on
     /// the node's thread: return quickly, do not call the node or its handles.
-    std::function<void(const rejected_message&)> on_rejected;
-    std::function<void(epoch newer)> on_fenced;  ///< as publisher_options::on_fenced
+    std::function<void(const rejected_message&)> on_rejected{};
+    std::function<void(epoch newer)> on_fenced{};  ///< as publisher_options::on_fenced
 };
 
 /// Hands each message on a topic to one of the pullers that its node is connected with, and to

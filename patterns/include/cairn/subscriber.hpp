@@ -58,18 +58,18 @@ struct from {
     }
 
     bool held = false;
-    std::vector<resume_from> positions;
+    std::vector<resume_from> positions{};
 };
 
 struct subscriber_options {
-    cairn::from from;
+    cairn::from from{};
     /// Bytes that a peer may send ahead of the application; memory for what waits, for each peer.
     std::size_t credit_bytes = std::size_t{8} << 20;
     /// Called in order, in receive()'s thread, for each gap. Without it gaps are counted and
     /// logged.
-    std::function<void(const gap&)> on_gap;
+    std::function<void(const gap&)> on_gap{};
     /// Called in order, in receive()'s thread, when a source began a new run.
-    std::function<void(const restart&)> on_restart;
+    std::function<void(const restart&)> on_restart{};
 };
 
 /// Receives the messages of a topic, or of all topics that begin alike ("quakes.*"), from all

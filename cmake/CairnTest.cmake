@@ -1,0 +1,47 @@
+# How tests are registered: every one has a label, a time limit, and the environment of its preset.
+option(CAIRN_TEST_TREE "Also test what no compiler flag changes: style, texts, installation" ON)
+set(CAIRN_TEST_SUFFIX "" CACHE STRING "Appended to test names, so that reports tell presets apart")
+set(CAIRN_TEST_ENVIRONMENT "" CACHE STRING "NAME=VALUE set for each test (sanitizer options)")
+mark_as_advanced(CAIRN_TEST_TREE CAIRN_TEST_SUFFIX CAIRN_TEST_ENVIRONMENT)
+
+if(CAIRN_BUILD_TESTS)
+  find_package(GTest 1.12 REQUIRED)
+  include(GoogleTest)
+endif()
+
+# cairn_test_program(NAME LABEL label SOURCES a_test.cpp... [TIMEOUT seconds] [LIBRARIES target...])
+# One executable of GoogleTest tests; each TEST becomes a test of its own.
+function(cairn_test_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL;TIMEOUT" "SOURCES;LIBRARIES")
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 60)
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE
+    ${arg_LIBRARIES} cairn_test_support cairn_internal GTest::gtest_main)
+  set(properties LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
+  if(CAIRN_TEST_ENVIRONMENT)
+    list(APPEND properties ENVIRONMENT ${CAIRN_TEST_ENVIRONMENT})
+  endif()
+  gtest_discover_tests(${name}
+    TEST_SUFFIX "${CAIRN_TEST_SUFFIX}" DISCOVERY_TIMEOUT 60 PROPERTIES ${properties})
+endfunction()
+
+# cairn_test_command(NAME LABEL label COMMAND program args... [TIMEOUT seconds] [PROPERTIES ...])
+# A test that is a command line: it passes when the command returns 0.
+function(cairn_test_command name)
+  if(NOT CAIRN_BUILD_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL;TIMEOUT" "COMMAND;PROPERTIES")
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  set(test "${name}${CAIRN_TEST_SUFFIX}")
+  add_test(NAME "${test}" COMMAND ${arg_COMMAND})
+  set_tests_properties("${test}" PROPERTIES
+    LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ${arg_PROPERTIES})
+  if(CAIRN_TEST_ENVIRONMENT)
+    set_property(TEST "${test}" APPEND PROPERTY ENVIRONMENT "${CAIRN_TEST_ENVIRONMENT}")
+  endif()
+endfunction()

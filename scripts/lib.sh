@@ -1,0 +1,65 @@
+# What scripts/demo and scripts/test share. Sourced by them; leaves the shell at the project's root.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf '%s\n' "$*"; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 2; }
+
+# Runs a command with the rights to install packages.
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo -- "$@"
+    else
+        die "installing packages needs root, and there is no sudo; run as root: $*"
+    fi
+}
+
+# Runs a command whose output matters only when it fails.
+quietly() {
+    local log
+    log=$(mktemp)
+    if ! "$@" >"$log" 2>&1 </dev/null; then
+        cat "$log" >&2
+        rm -f "$log"
+        die "failed: $*"
+    fi
+    rm -f "$log"
+}
+
+# Installs what scripts/packages lists and the system lacks. Says nothing when nothing is missing.
+install_packages() {
+    local package missing=()
+    if ! command -v dpkg-query >/dev/null; then
+        say "No Debian system: expecting the equivalents of scripts/packages to be installed."
+        return
+    fi
+    while read -r package; do
+        [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
+            missing+=("$package")
+    done < <(sed 's/#.*//; s/[[:space:]]//g; /^$/d' scripts/packages)
+    ((${#missing[@]})) || return 0
+
+    say "Installing: ${missing[*]}"
+    # Asked for here, because quietly() shows no question.
+    ((EUID == 0)) || as_root true
+    quietly as_root apt-get update
+    quietly as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "${missing[@]}"
+}
+
+# configure PRESET [cmake options]: a compiler cache is used where there is one.
+configure() {
+    if command -v ccache >/dev/null; then
+        export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
+    fi
+    quietly cmake --preset "$@"
+}
+
+# build PRESET [targets]: as many jobs as processors, compiler messages only.
+build() {
+    local preset=$1
+    shift
+    cmake --build --preset "$preset" --parallel "$(nproc)" ${1+--target "$@"} -- --quiet
+}
