@@ -28,6 +28,12 @@ struct hour_delays {
         late += delay > 15;
         ++count[delay];
     }
+    void add(const hour_delays& other) {
+        flights += other.flights;
+        minutes += other.minutes;
+        late += other.late;
+        for (const auto& [delay, number] : other.count) count[delay] += number;
+    }
 
     /// The smallest delay that `percent` of the flights do not exceed (nearest rank).
     /// Requires: flights > 0, 0 < percent <= 100.
@@ -91,28 +97,37 @@ inline std::string exact(const delays& all) {
     return text + "unreadable," + std::to_string(all.unreadable) + '\n';
 }
 
+/// One row of the table; the bar is full at `most` minutes of mean delay.
+inline std::string row(const std::string& name, const hour_delays& h, double most) {
+    using examples::mean, examples::right, examples::thousands;
+    const auto late = mean(static_cast<std::int64_t>(h.late * 100), h.flights) + " %";
+    const auto drawn = examples::bar(double(h.minutes) / double(h.flights), most, 18);
+    return right(name, 6) + right(thousands(h.flights), 12) + right(late, 8) +
+           right(std::to_string(h.percentile(50)), 9) + right(std::to_string(h.percentile(90)), 8) +
+           right(std::to_string(h.percentile(100)), 8) + right(mean(h.minutes, h.flights), 8) +
+           (drawn.empty() ? "" : " " + examples::coloured(33, drawn)) + "\n";
+}
+
 /// The table for people: at most 80 columns, a bar for the mean delay.
 inline std::string table(const delays& all) {
-    using examples::mean, examples::right, examples::thousands;
+    hour_delays day;
+    for (const auto& h : all.hours) day.add(h);
+    // An hour of the night with a few very late flights shall not make all other bars short.
     double most = 0;
     for (const auto& h : all.hours) {
-        if (h.flights > 0) most = std::max(most, double(h.minutes) / double(h.flights));
+        if (h.flights * 200 > day.flights) {
+            most = std::max(most, double(h.minutes) / double(h.flights));
+        }
     }
     std::string text = examples::coloured(
         2, "  hour     flights    late   median    90 %   worst    mean delay, minutes\n");
     for (std::size_t hour = 0; hour < all.hours.size(); ++hour) {
-        const hour_delays& h = all.hours[hour];
-        if (h.flights == 0) continue;
-        const double average = double(h.minutes) / double(h.flights);
-        const auto late = mean(static_cast<std::int64_t>(h.late * 100), h.flights) + " %";
-        text += right(std::to_string(hour), 4) + " h" + right(thousands(h.flights), 12) +
-                right(late, 8) + right(std::to_string(h.percentile(50)), 9) +
-                right(std::to_string(h.percentile(90)), 8) +
-                right(std::to_string(h.percentile(100)), 8) + right(mean(h.minutes, h.flights), 8) +
-                " " + examples::coloured(33, examples::bar(average, most, 18)) + "\n";
+        if (all.hours[hour].flights == 0) continue;
+        text += row(std::to_string(hour) + " h", all.hours[hour], most);
     }
+    if (day.flights > 0) text += row("day", day, most);
     return text + examples::coloured(2, "  late: more than 15 minutes; without a delay: " +
-                                            thousands(all.unreadable) + " records\n");
+                                            examples::thousands(all.unreadable) + " records\n");
 }
 
 }  // namespace flights

@@ -28,6 +28,7 @@ tidy() {
     local pids
     pids=$(jobs -pr)
     if [[ $pids ]]; then
+        # shellcheck disable=SC2086 # one id a word
         kill -KILL $pids 2>/dev/null || true
         wait 2>/dev/null || true
     fi

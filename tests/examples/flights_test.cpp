@@ -68,6 +68,20 @@ TEST(HourDelays, HaveExactPercentiles) {
     EXPECT_EQ(hour.percentile(100), 10);
 }
 
+TEST(HourDelays, AddUpToThoseOfTheDay) {
+    hour_delays seven;
+    hour_delays eight;
+    seven.add(20);
+    eight.add(-10);
+    eight.add(20);
+    seven.add(eight);
+    EXPECT_EQ(seven.flights, 3u);
+    EXPECT_EQ(seven.minutes, 30);
+    EXPECT_EQ(seven.late, 2u);
+    EXPECT_EQ(seven.percentile(33), -10);
+    EXPECT_EQ(seven.percentile(34), 20);
+}
+
 TEST(CountedLines, KnowAPositionTheSecondTime) {
     counted_lines lines;
     EXPECT_TRUE(lines.first_time({"reader", {1}, {7}}));
@@ -124,7 +138,20 @@ TEST(Table, FitsATerminal) {
     int count = 0;
     for (std::string line; std::getline(lines, line); ++count)
         EXPECT_LE(columns(line), 80u) << line;
-    EXPECT_EQ(count, 26);
+    EXPECT_EQ(count, 27) << "heading, hours, day, legend";
+}
+
+TEST(Table, DrawsNoBarForEarlyFlights) {
+    delays all;
+    all.add(flight{7, -10});
+    EXPECT_EQ(table(all).find("█"), std::string::npos);
+}
+
+TEST(Table, OfNothingHasOnlyItsHeadingAndLegend) {
+    std::istringstream lines(table({}));
+    int count = 0;
+    for (std::string line; std::getline(lines, line);) ++count;
+    EXPECT_EQ(count, 2);
 }
 
 TEST(Table, LeavesOutHoursWithoutFlights) {
