@@ -26,11 +26,12 @@ finish() {
 # Ends what this script started and still runs, by id, and leaves nothing behind.
 tidy() {
     local pids
+    exec 2>/dev/null # the shell's "Killed"
     pids=$(jobs -pr)
     if [[ $pids ]]; then
         # shellcheck disable=SC2086 # one id a word
-        kill -KILL $pids 2>/dev/null || true
-        wait 2>/dev/null || true
+        kill -KILL $pids
+        wait
     fi
     rm -rf "$room"
 }
