@@ -1,6 +1,6 @@
-# Adds sources and headers of one folder to a library target, so that each folder's CMakeLists.txt is
-# its table of contents. PUBLIC_HEADERS are installed as they lie under include/; PRIVATE_HEADERS are
-# seen by the project's own targets through cairn::internal and are never installed.
+# Adds sources and headers of one folder to a library target, so that each folder's CMakeLists.txt
+# is its table of contents. PUBLIC_HEADERS are installed as they lie under include/; PRIVATE_HEADERS
+# are seen by the project's own targets through cairn_internal and are never installed.
 function(cairn_sources target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "PUBLIC_HEADERS;PRIVATE_HEADERS;SOURCES")
   if(arg_PUBLIC_HEADERS)

@@ -1,4 +1,5 @@
 # What scripts/demo and scripts/test share. Sourced by them; leaves the shell at the project's root.
+# shellcheck shell=bash
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,10 +10,8 @@ die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 2; }
 as_root() {
     if ((EUID == 0)); then
         "$@"
-    elif command -v sudo >/dev/null; then
-        sudo -- "$@"
     else
-        die "installing packages needs root, and there is no sudo; run as root: $*"
+        sudo -- "$@"
     fi
 }
 
@@ -41,12 +40,15 @@ install_packages() {
     done < <(sed 's/#.*//; s/[[:space:]]//g; /^$/d' scripts/packages)
     ((${#missing[@]})) || return 0
 
+    local install=(apt-get install -y --no-install-recommends "${missing[@]}")
+    if ((EUID)) && ! command -v sudo >/dev/null; then
+        die "packages are missing and there is no sudo; run as root: ${install[*]}"
+    fi
     say "Installing: ${missing[*]}"
-    # Asked for here, because quietly() shows no question.
-    ((EUID == 0)) || as_root true
+    # sudo asks here, because quietly() would hide its question.
+    ((EUID == 0)) || sudo true
     quietly as_root apt-get update
-    quietly as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y --no-install-recommends "${missing[@]}"
+    quietly as_root env DEBIAN_FRONTEND=noninteractive "${install[@]}"
 }
 
 # configure PRESET [cmake options]: a compiler cache is used where there is one.

@@ -7,12 +7,12 @@
 
 namespace cairn::test {
 
-/// Whether `condition` becomes true before `deadline` has passed. For what no handle can wait for by
-/// itself; wait_for_subscribers() and the like are better where they exist.
+/// Whether `condition` becomes true before `deadline` has passed. For what no handle can wait for
+/// by itself; wait_for_subscribers() and the like are better where they exist.
 ///
-/// Asks again and again, so that a test goes on the moment its condition holds and a deadline may be
-/// generous without costing time. After the first questions a millisecond lies between two: a spinning
-/// test would take a processor from what it waits for.
+/// Asks again and again, so that a test goes on the moment its condition holds, and a deadline may
+/// be generous without costing time. After the first questions a millisecond lies between two: a
+/// spinning test would take a processor from what it waits for.
 template <typename Condition>
 bool eventually(Condition&& condition,
                 std::chrono::milliseconds deadline = std::chrono::seconds(10)) {

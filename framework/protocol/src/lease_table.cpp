@@ -33,8 +33,8 @@ namespace {
 
 struct served_sooner {
     bool operator()(const lease_member& a, const lease_member& b) const {
-        return std::tuple(a.out != 0, b.messages(), b.bytes(), a.turn) <
-               std::tuple(b.out != 0, a.messages(), a.bytes(), b.turn);
+        return std::tuple(a.out != 0, b.messages(), b.bytes(), a.turn, a.id) <
+               std::tuple(b.out != 0, a.messages(), a.bytes(), b.turn, b.id);
     }
 };
 

@@ -14,6 +14,7 @@
 /// The frames of PROTOCOL.md: one struct a kind, encoded as a msgpack array whose first item is
 /// the kind. Elements that a newer version appends to an array are skipped by the decoder.
 ///
+/// Topics, patterns and sources have at least one byte; ranges are not empty and begin at 1 or more.
 /// Strings and spans of a decoded frame are views of the bytes that were decoded.
 /// Threads: plain values and pure functions.
 namespace cairn::wire {
@@ -63,23 +64,29 @@ struct hello {
     node_id node;
     std::string_view node_name;
     std::uint64_t body_bytes_max = 0;  ///< largest message body that the sender takes
+    bool operator==(const hello&) const = default;
 };
 
 /// The sender closes the link; whatever it had granted or asked for is void.
 struct bye {
     errc reason = errc::ok;
     std::string_view text;
+    bool operator==(const bye&) const = default;
 };
 
-struct heartbeat {};
+struct heartbeat {
+    bool operator==(const heartbeat&) const = default;
+};
 
 struct ping {
     std::uint64_t token = 0;
+    bool operator==(const ping&) const = default;
 };
 
 /// Answers PING. Says that the peer's node has taken everything sent before that PING.
 struct pong {
     std::uint64_t token = 0;
+    bool operator==(const pong&) const = default;
 };
 
 /// Answers a frame that cannot be followed. `channel` is 0 when it belongs to none.
@@ -87,6 +94,7 @@ struct error_reply {
     wire::channel channel = 0;
     errc code = errc::ok;
     std::string_view text;
+    bool operator==(const error_reply&) const = default;
 };
 
 // --- Publish / subscribe ----------------------------------------------------------------------
@@ -103,6 +111,7 @@ struct resume_point {
     std::string_view source;
     cairn::epoch epoch;
     sequence next;
+    bool operator==(const resume_point&) const = default;
 };
 
 struct subscribe {
@@ -114,6 +123,7 @@ struct subscribe {
     /// has false, and only then is the subscription made.
     bool more = false;
     std::vector<resume_point> resume;
+    bool operator==(const subscribe&) const = default;
 };
 
 /// What a publisher holds of one source on one topic, and where this reader's stream begins.
@@ -124,6 +134,7 @@ struct head {
     sequence first_held;  ///< lowest sequence that can still be sent; last + 1 when nothing is held
     sequence last;        ///< highest sequence that was published
     sequence next;        ///< the next that this reader will be sent
+    bool operator==(const head&) const = default;
 };
 
 /// Answers SUBSCRIBE; several frames when there are many topics, the last has more = false.
@@ -131,12 +142,14 @@ struct subscribed {
     wire::channel channel = 0;
     bool more = false;
     std::vector<head> heads;
+    bool operator==(const subscribed&) const = default;
 };
 
 /// Sent later: publishers that appeared, and heads that changed. All before is sent already.
 struct heads {
     wire::channel channel = 0;
     std::vector<head> items;
+    bool operator==(const heads&) const = default;
 };
 
 /// Says in one frame that nothing is missing on any topic of a subscription: `sum` is the sum
@@ -145,6 +158,7 @@ struct digest {
     wire::channel channel = 0;
     std::uint32_t streams = 0;
     std::uint64_t sum = 0;
+    bool operator==(const digest&) const = default;
 };
 
 /// Sequences that will not come: the publisher no longer holds them.
@@ -155,6 +169,7 @@ struct gone {
     cairn::epoch epoch;
     sequence_range range;
     errc cause = errc::gone;
+    bool operator==(const gone&) const = default;
 };
 
 /// Raises what the reader has granted, in bytes of bodies since SUBSCRIBE; never lowers it.
@@ -162,10 +177,12 @@ struct credit {
     wire::channel channel = 0;
     std::uint64_t granted = 0;   ///< in all, bytes
     std::uint64_t consumed = 0;  ///< in all, bytes that the application took
+    bool operator==(const credit&) const = default;
 };
 
 struct unsubscribe {
     wire::channel channel = 0;
+    bool operator==(const unsubscribe&) const = default;
 };
 
 /// Tells a publisher or pusher that a newer run of its source exists.
@@ -173,12 +190,14 @@ struct fenced {
     std::string_view topic;
     std::string_view source;
     cairn::epoch newer;
+    bool operator==(const fenced&) const = default;
 };
 
 /// The reader misses `next` of a stream: the publisher goes back to it, or answers GONE.
 struct repair {
     wire::channel channel = 0;
     resume_point from;
+    bool operator==(const repair&) const = default;
 };
 
 /// The publisher closed in good order; `last` was its last sequence.
@@ -188,6 +207,7 @@ struct end {
     std::string_view source;
     cairn::epoch epoch;
     sequence last;
+    bool operator==(const end&) const = default;
 };
 
 // --- Push / pull ------------------------------------------------------------------------------
@@ -196,13 +216,15 @@ struct attach {
     wire::channel channel = 0;
     std::string_view topic;
     std::string_view member;     ///< the puller's name, for logs and counters
-    std::uint64_t messages = 0;  ///< credit in all, messages
-    std::uint64_t bytes = 0;     ///< credit in all, bytes of bodies
+    std::uint64_t messages = 0;  ///< credit for each source, messages
+    std::uint64_t bytes = 0;     ///< credit for each source, bytes of bodies
+    bool operator==(const attach&) const = default;
 };
 
 struct attached {
     wire::channel channel = 0;
     std::uint32_t pushers = 0;  ///< how many the node has on that topic; sent again when it changes
+    bool operator==(const attached&) const = default;
 };
 
 /// One source's messages that a verb is about; the topic is the attachment's.
@@ -211,39 +233,53 @@ struct job_ranges {
     std::string_view source;
     cairn::epoch epoch;
     std::vector<sequence_range> ranges;
+    bool operator==(const job_ranges&) const = default;
 };
 
-struct ack : job_ranges {};
+struct ack : job_ranges {
+    bool operator==(const ack&) const = default;
+};
 
 struct nack : job_ranges {
     std::uint64_t delay_ms = 0;  ///< not to be delivered again before
+    bool operator==(const nack&) const = default;
 };
 
 struct reject : job_ranges {
     std::string_view reason;
+    bool operator==(const reject&) const = default;
 };
 
 struct extend : job_ranges {
     std::uint64_t ack_wait_ms = 0;  ///< from now
+    bool operator==(const extend&) const = default;
 };
 
 /// Gives messages back unworked; not counted as a delivery.
-struct release : job_ranges {};
+struct release : job_ranges {
+    bool operator==(const release&) const = default;
+};
 
+/// Raises what one source may have out with the puller. ATTACH grants the same to each source.
 struct work_credit {
     wire::channel channel = 0;
-    std::uint64_t messages = 0;  ///< in all
-    std::uint64_t bytes = 0;     ///< in all
+    std::string_view source;
+    cairn::epoch epoch;
+    std::uint64_t messages = 0;  ///< in all, since ATTACH
+    std::uint64_t bytes = 0;     ///< in all, since ATTACH
+    bool operator==(const work_credit&) const = default;
 };
 
 /// The puller leaves; everything that it did not ack goes to others.
 struct detach {
     wire::channel channel = 0;
+    bool operator==(const detach&) const = default;
 };
 
 /// A verb named messages whose lease is over: `code` is stale_ack.
 struct job_refused : job_ranges {
     errc code = errc::stale_ack;
+    bool operator==(const job_refused&) const = default;
 };
 
 using control_frame =
@@ -252,13 +288,13 @@ using control_frame =
                  nack, reject, extend, release, work_credit, detach, job_refused>;
 
 /// Appends the frame's bytes to `out`.
-/// Requires: names, texts and lists within limits.hpp.
+/// Requires: names, texts and lists within limits.hpp, and control_bytes_max in all.
 void encode(const control_frame& frame, std::vector<std::byte>& out);
 
 /// The kind of a frame 1 of any sort, from its first bytes; malformed or unknown_kind otherwise.
 result<kind> peek_kind(std::span<const std::byte> frame) noexcept;
 
-/// Decodes any frame but BATCH and JOBS.
+/// Decodes any frame but BATCH and JOBS, which are malformed here.
 /// Fails: malformed, unknown_kind, too_large (a name or text), limit_exceeded (a list). Never
 /// throws but std::bad_alloc; allocates only for lists, at most array_items_max items.
 result<control_frame> decode(std::span<const std::byte> frame);
@@ -279,12 +315,14 @@ struct batch_header {
     std::uint64_t checksum = 0;  ///< XXH3-64 of the body
 
     sequence last() const { return first + (count - 1); }
+    bool operator==(const batch_header&) const = default;
 };
 
 /// What JOBS adds to the header of a batch.
 struct jobs_header : batch_header {
     std::uint32_t attempt = 1;      ///< 1 for a first delivery
     std::uint64_t ack_wait_ms = 0;  ///< the lease of each message ends so long after its delivery
+    bool operator==(const jobs_header&) const = default;
 };
 
 template <typename Header>
@@ -311,6 +349,7 @@ std::uint64_t checksum(std::span<const std::byte> body) noexcept;
 
 /// One stream's part in DIGEST: XXH3-64 of topic, 0, source, 0, epoch and last sequence (each 8
 /// bytes, little-endian).
+/// Requires: topic and source within limits.hpp.
 std::uint64_t stream_digest(std::string_view topic, std::string_view source, epoch epoch,
                             sequence last) noexcept;
 

@@ -33,6 +33,12 @@ inline constexpr std::size_t frame_bytes_max = batch_bytes_max + header_bytes_ma
 /// A body up to this size travels in the header's frame; a larger one in a frame of its own.
 inline constexpr std::size_t inline_body_bytes_max = std::size_t{2} << 10;
 
+/// What a batch costs of its reader's credit beside the bytes of its body: about the memory that it
+/// takes on both sides, so that many small batches do not hide from the limit.
+inline constexpr std::size_t batch_charge_bytes = 128;
+/// A reader that has consumed so much, or a quarter of its window if that is less, says so.
+inline constexpr std::size_t credit_report_bytes = std::size_t{256} << 10;
+
 inline constexpr std::size_t array_items_max = 1'024;  ///< of any msgpack array
 inline constexpr std::size_t map_items_max = 256;      ///< of any msgpack map
 inline constexpr std::size_t depth_max = 16;           ///< of nested msgpack containers

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cairn/runtime/connection_guard.hpp>
+#include <cairn/runtime/endpoint.hpp>
+#include <cairn/runtime/link.hpp>
+#include <cairn/runtime/listener.hpp>
+#include <cairn/runtime/loop.hpp>
+#include <cairn/runtime/monitor.hpp>
+#include <cairn/runtime/socket_factory.hpp>
+
+#include <list>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+namespace cairn::runtime {
+
+class hub;
+
+/// The binding side: one ROUTER with all endpoints of the node, and a link for each connection that
+/// said HELLO.
+///
+/// Owns:    socket, listeners, links.
+/// Threads: loop.
+/// Fails:   bind throws error as listener's constructor.
+/// Limits:  node_options::peers_max links, connection_guard's connections.
+class acceptor final : public task {
+public:
+    explicit acceptor(hub& owner);
+    ~acceptor();
+
+    /// Returns the endpoint as bound.
+    endpoint bind(const endpoint& where);
+    bool unbind(const endpoint& where);
+
+    void run(time_point now) override;
+
+    /// The link was buried by the hub.
+    void forget(link& gone);
+
+private:
+    void receive_frames(time_point now);
+    void receive_frame(zmq::message_t& id, time_point now);
+    link& link_of(const zmq::message_t& id, const zmq::message_t& frame1);
+    void handle_events(time_point now);
+    void handle(const monitor_event& event);
+    void check_limits(time_point now);
+    void probe_suspects(time_point now);
+
+    hub& hub_;
+    socket router_;
+    monitor monitor_;
+    int descriptor_;
+    std::list<listener> listeners_;
+    std::unordered_map<std::string, std::unique_ptr<link>> links_;  // by routing id
+    connection_guard guard_;
+    bool paused_ = false;
+    // A connection broke. Which link that was is only sure when sending to it is refused.
+    time_point suspect_until_{};
+};
+
+}  // namespace cairn::runtime

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cairn/protocol/backoff.hpp>
+#include <cairn/runtime/endpoint.hpp>
+#include <cairn/runtime/link.hpp>
+#include <cairn/runtime/loop.hpp>
+#include <cairn/runtime/monitor.hpp>
+#include <cairn/runtime/socket_factory.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace cairn::runtime {
+
+class hub;
+
+/// The connecting side: one endpoint, and a DEALER for each life of the connection.
+///
+/// A socket is used for one connection only. When that is lost, or a handshake failed for good, a new
+/// socket is made after a pause: nothing meant for the old peer can reach the new one, and a
+/// mechanism mismatch, after which a DEALER never works again, mends itself.
+///
+/// Owns:    socket and link.
+/// Threads: loop.
+/// Fails:   never after construction; failures are logged and tried again.
+class connector final : public task {
+public:
+    /// `addresses`: the endpoint's numeric addresses, tried in turn.
+    connector(hub& owner, std::string name, std::vector<endpoint> addresses);
+    ~connector();
+
+    void run(time_point now) override;
+    /// The user wants it no more: says BYE.
+    void disconnect();
+    /// `which` was greeted, or buried; the connector acts when it is its own. True when it is.
+    bool greeted(const link& which);
+    bool forget(const link& which);
+
+private:
+    void open(time_point now);
+    void close();
+    void retry_later(time_point now);
+    void receive_frames(time_point now);
+    void handle_events(time_point now);
+    void handle(const monitor_event& event, time_point now);
+
+    hub& hub_;
+    const std::string name_;  // the endpoint as the user gave it, canonical
+    std::vector<endpoint> addresses_;
+    std::size_t next_address_ = 0;
+    socket dealer_;
+    std::optional<monitor> monitor_;
+    int descriptor_ = -1;
+    std::unique_ptr<link> link_;
+    time_point retry_at_ = loop::never;
+    time_point greeting_due_ = loop::never;  // connected, and no HELLO yet
+    protocol::backoff pause_;
+    bool abandon_ = false;  // this socket's life is over: close it at the end of the turn
+    bool told_unreachable_ = false;
+};
+
+}  // namespace cairn::runtime

@@ -1,0 +1,197 @@
+#pragma once
+
+#include <cairn/error.hpp>
+#include <cairn/ids.hpp>
+#include <cairn/node_options.hpp>
+#include <cairn/runtime/context.hpp>
+#include <cairn/runtime/fork_guard.hpp>
+#include <cairn/runtime/link.hpp>
+#include <cairn/runtime/log_limiter.hpp>
+#include <cairn/runtime/loop.hpp>
+#include <cairn/runtime/received_batch.hpp>
+#include <cairn/runtime/saved_epochs.hpp>
+#include <cairn/runtime/socket_factory.hpp>
+#include <cairn/stats.hpp>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace cairn::runtime {
+
+class acceptor;
+class connector;
+
+/// What patterns and the daemon plug into a hub: told of peers, and given their frames.
+///
+/// Threads: loop, all of it.
+class frame_handler {
+public:
+    /// A peer was greeted. Of several connections to one node only one is announced at a time.
+    virtual void link_up(link&) {}
+    /// That connection is gone or replaced; nothing can be sent to it any more.
+    virtual void link_down(link&) {}
+    /// A send that was `blocked` may succeed now.
+    virtual void link_writable(link&) {}
+    /// A PONG came: link::in_transit() is less than it was.
+    virtual void link_drained(link&) {}
+    /// A control frame. Anything but ok is answered with ERROR and counted as malformed.
+    virtual errc frame(link& from, const wire::control_frame& frame) = 0;
+    /// A checked batch for a channel of this handler.
+    virtual void batch(link&, std::unique_ptr<received_batch>) {}
+    /// The node closes: its sockets end after this.
+    virtual void node_closing() {}
+    /// Appends the counters of this handler's handles.
+    virtual void add_stats(std::vector<handle_stats>&) const {}
+
+protected:
+    ~frame_handler() = default;
+};
+
+/// The runtime of one node: its loop, its sockets and links, and who handles which frames.
+///
+/// Owns:    everything named so. Handlers are not owned and must be removed before they end.
+/// Threads: thread-safe where a function takes the lock itself (said so), else loop.
+/// Fails:   construction, bind, connect and open_tap throw error as node's do.
+class hub {
+public:
+    explicit hub(node_options options);
+    ~hub();
+    hub(const hub&) = delete;
+    hub& operator=(const hub&) = delete;
+
+    // --- Thread-safe ---
+
+    std::string bind(std::string_view endpoint);
+    void connect(std::string_view endpoint);
+    bool unbind(std::string_view endpoint);
+    bool disconnect(std::string_view endpoint);
+    bool wait_for_peers(std::size_t count, std::chrono::milliseconds deadline);
+    /// Says BYE on all links and closes all sockets. Idempotent.
+    void close();
+    bool closed() const noexcept { return closed_.load(); }
+    /// In a child that was forked after the hub was made nothing of it may be touched.
+    bool forked() const noexcept { return fork_.forked(); }
+
+    const node_options& options() const noexcept { return options_; }
+    const std::string& name() const noexcept { return options_.name; }
+    node_id id() const noexcept { return id_; }
+    runtime::loop& loop() noexcept { return loop_; }
+    const socket_factory& sockets() const noexcept { return sockets_; }
+    node_stats stats();
+    void log(log_level level, std::string_view cause, std::string_view text);
+    /// Throws error (closed or forked): "OPERATION: …".
+    void check_open(std::string_view operation) const;
+    /// The epoch of a new run of a source; blocks for a sync when there is a state directory.
+    epoch new_epoch(std::string_view topic, std::string_view source);
+
+    // --- Loop ---
+
+    /// Frames of `kind` go to `handler` from now on (nullptr: to nobody; they are answered
+    /// not_supported).
+    void serve(wire::kind kind, frame_handler* handler);
+    /// Announces links to the handler: those that are up at once, others as they come.
+    void add(frame_handler& handler);
+    void remove(frame_handler& handler);
+
+    /// A channel number for a reader; frames for it go to `handler`.
+    wire::channel open_channel(frame_handler& handler);
+    void close_channel(wire::channel channel);
+
+    /// Links that were announced and not taken back.
+    const std::vector<link*>& links() const noexcept { return primary_links_; }
+
+    /// Reserves (topic, source) for a handle of this node. False when another one has it.
+    bool claim_source(std::string_view topic, std::string_view source);
+    void release_source(std::string_view topic, std::string_view source);
+
+    /// Counts one frame that broke a rule, and tells its sender.
+    void refuse(link& from, wire::channel channel, errc code, std::string_view text);
+
+private:
+    friend class link;
+    friend class acceptor;
+    friend class connector;
+
+    struct housekeeping final : task {
+        explicit housekeeping(hub& node) : owner(node) {}
+        void run(time_point now) override;
+        hub& owner;
+        time_point next_check{};
+    };
+    /// Frames that the node sent to itself.
+    struct local_delivery final : task {
+        explicit local_delivery(hub& node) : owner(node) {}
+        void run(time_point now) override;
+        hub& owner;
+        std::vector<std::pair<zmq::message_t, zmq::message_t>> frames;
+    };
+
+    // For link, acceptor and connector.
+    void received(link& from, zmq::message_t& frame1, zmq::message_t* frame2, time_point now);
+    /// The link's end is dealt with in the next round, so that no caller loses it under its feet.
+    void lost(link& which, errc why);
+    /// Sends what waits on blocked links of one socket and tells handlers that they may send again.
+    void retry_blocked(zmq::socket_ref carrier);
+    wire::hello our_hello() const;
+
+    void greet(link& from, const wire::hello& hello);
+    void received_batch_frame(link& from, wire::kind kind, zmq::message_t& frame1,
+                              zmq::message_t* frame2);
+    void control_frame(link& from, wire::kind kind, const zmq::message_t& frame);
+    frame_handler* handler_of(wire::kind kind, const wire::control_frame& frame) const;
+    void introduce(link& which);
+    void bury(link& which, errc why);
+    void bury_lost();
+    void keep_alive(time_point now);
+
+    const node_id id_;
+    const node_options options_;
+    fork_guard fork_;
+    std::atomic<std::uint64_t> refusals_{0};  // by the allow-list; counted on the ZAP thread
+    runtime::loop loop_;
+    std::shared_ptr<context> context_;
+    socket_factory sockets_;
+    std::unique_ptr<saved_epochs> epochs_;
+
+    local_delivery local_{*this};
+    housekeeping housekeeping_{*this};
+
+    std::vector<link*> all_links_;  // greeted or not, the lost ones until they are buried
+    std::vector<std::pair<link*, errc>> lost_links_;
+    std::vector<link*> blocked_links_;
+    std::vector<link*> primary_links_;  // one a peer
+    std::vector<frame_handler*> handlers_;
+    std::array<frame_handler*, 64> by_kind_{};
+    std::unordered_map<wire::channel, frame_handler*> channels_;
+    wire::channel next_channel_ = 1;
+    std::set<std::pair<std::string, std::string>> sources_;
+    std::uint64_t next_link_ = 1;
+    std::vector<std::byte> scratch_;
+    std::mt19937 random_{std::random_device{}()};
+    std::set<node_id> known_peers_;  // greeted at least once: a second time is a reconnect
+    node_stats counters_;
+    std::atomic<bool> closed_{false};
+
+    std::mutex log_mutex_;
+    log_limiter limiter_;  // guarded by log_mutex_
+
+    // Last, because links strike themselves off the lists above when they end.
+    std::unique_ptr<acceptor> acceptor_;
+    std::map<std::string, std::unique_ptr<connector>> connectors_;  // by canonical endpoint
+    std::unique_ptr<link> local_link_;
+};
+
+}  // namespace cairn::runtime

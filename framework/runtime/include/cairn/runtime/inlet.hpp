@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cairn/ids.hpp>
+#include <cairn/runtime/block.hpp>
+#include <cairn/runtime/burst_lock.hpp>
+#include <cairn/sending.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace cairn::runtime {
+
+/// A closed batch on its way from the inlet to the loop.
+struct sealed_batch {
+    block_ref body;
+    std::size_t bytes = 0;  ///< of `body` in use
+    sequence first;
+    std::uint32_t count = 0;
+    wall_time time;
+};
+
+/// Where user threads and the loop meet on the sending side: gathers messages into the open batch
+/// and numbers them.
+///
+/// The batch stays open as long as the loop has not taken it, so batches grow exactly as much as the
+/// loop or the network is behind.
+///
+/// Threads: add(), wait_for_room() and stop() thread-safe; take() loop.
+/// Limits:  limits.waiting_bytes may wait, and one batch more.
+class inlet {
+public:
+    struct limits {
+        std::size_t batch_bytes;  ///< a batch is closed when the next message would exceed it
+        std::size_t batch_messages;
+        std::size_t waiting_bytes;  ///< closed batches that may wait for the loop
+        std::size_t body_bytes;
+    };
+
+    explicit inlet(const limits& given) : limits_(given) {}
+
+    /// Copies one message into the open batch. `wake` is set when the loop must be told: the loop
+    /// had taken everything, or waits for a full batch and now there is one.
+    /// Returns full when too much waits; wait_for_room(ticket) then blocks until that may have changed.
+    send_result add(std::span<const std::byte> attributes, std::span<const std::byte> body,
+                    bool& wake);
+
+    /// For a caller that was told `full`: take the ticket before add(), wait with it after.
+    std::uint32_t room_ticket() const noexcept { return room_.load(std::memory_order_acquire); }
+    void wait_for_room(std::uint32_t ticket) const noexcept {
+        room_.wait(ticket, std::memory_order_acquire);
+    }
+
+    /// The next batch to send. A batch that is still open is taken only when `open_too`. Nothing: the
+    /// next add() that changes that says `wake`.
+    std::optional<sealed_batch> take(bool open_too);
+    /// Bytes of the batch that take() would return; 0 when it would return nothing.
+    std::size_t next_bytes(bool open_too);
+
+    /// From now on add() answers `status` (closed or fenced); wakes who waits for room.
+    void stop(send_status status);
+
+    /// Highest sequence given out.
+    sequence last() const;
+    std::size_t waiting_bytes() const;
+    std::uint64_t waiting_messages() const;
+    std::uint64_t accepted_messages() const;
+    std::uint64_t accepted_bytes() const;
+    std::uint64_t refusals() const noexcept { return refusals_.load(std::memory_order_relaxed); }
+
+private:
+    void seal();
+    void reserve(std::size_t bytes);
+    void make_room(std::size_t bytes);
+
+    const limits limits_;
+    mutable burst_lock lock_;
+
+    // Guarded by lock_.
+    send_status stopped_ = send_status::accepted;  // accepted: not stopped
+    bool wake_on_any_ = true;
+    bool wake_on_seal_ = true;
+    bool somebody_waits_ = false;
+    block_ref open_;
+    std::size_t open_bytes_ = 0;
+    std::uint32_t open_count_ = 0;
+    std::size_t open_expected_bytes_ = 0;  // size of the last batch: what to reserve at once
+    wall_time open_time_;
+    sequence next_{1};
+    std::size_t sealed_bytes_ = 0;
+    std::uint64_t sealed_messages_ = 0;
+    std::uint64_t accepted_bytes_ = 0;
+    std::vector<sealed_batch> sealed_;  // in order; few, because waiting_bytes bounds them
+
+    std::atomic<std::uint32_t> room_{0};
+    std::atomic<std::uint64_t> refusals_{0};
+};
+
+}  // namespace cairn::runtime

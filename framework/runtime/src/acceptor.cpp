@@ -1,0 +1,154 @@
+#include <cairn/runtime/acceptor.hpp>
+#include <cairn/runtime/hub.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+
+namespace cairn::runtime {
+
+namespace {
+
+// Messages served before other sockets, handles and timers get their turn.
+constexpr int messages_a_round = 256;
+constexpr std::chrono::seconds limits_check{1};
+
+// The descriptor of the connection that a message came by; disconnected events name it.
+int descriptor_of(zmq::message_t& frame) noexcept { return zmq_msg_get(frame.handle(), ZMQ_SRCFD); }
+
+}  // namespace
+
+acceptor::acceptor(hub& owner)
+    : hub_(owner),
+      router_(owner.sockets().router()),
+      monitor_(router_),
+      descriptor_(descriptor(router_)),
+      guard_(owner.options().peers_max) {
+    hub_.loop().watch(descriptor_, *this);
+    hub_.loop().watch(monitor_.fd(), *this);
+}
+
+acceptor::~acceptor() {
+    hub_.loop().unwatch(monitor_.fd(), *this);
+    hub_.loop().unwatch(descriptor_, *this);
+}
+
+endpoint acceptor::bind(const endpoint& where) {
+    return listeners_.emplace_back(router_, where).where();
+}
+
+bool acceptor::unbind(const endpoint& where) {
+    return listeners_.remove_if([&](const listener& l) { return l.where() == where; }) != 0;
+}
+
+void acceptor::run(time_point now) {
+    handle_events(now);
+    receive_frames(now);
+    hub_.retry_blocked(router_);
+    if (now < suspect_until_) probe_suspects(now);
+    if (paused_) check_limits(now);
+}
+
+void acceptor::receive_frames(time_point now) {
+    for (int i = 0; i != messages_a_round; ++i) {
+        // Reading the events re-arms the descriptor; only then "nothing there" is final.
+        zmq::message_t id;
+        if (receive(router_, id) != io::done) {
+            if ((ready(router_) & ZMQ_POLLIN) == 0) return;
+            if (receive(router_, id) != io::done) return;
+        }
+        receive_frame(id, now);
+    }
+    hub_.loop().flag(*this);
+}
+
+void acceptor::receive_frame(zmq::message_t& id, time_point now) {
+    zmq::message_t frame1;
+    zmq::message_t frame2;
+    if (!id.more() || receive(router_, frame1) != io::done) return;
+    const bool two = frame1.more() && receive(router_, frame2) == io::done;
+    link& from = link_of(id, frame1);
+    if (two && frame2.more()) {
+        drop_rest(router_, frame2);
+        hub_.refuse(from, 0, errc::malformed, "a message has at most two frames");
+    } else {
+        hub_.received(from, frame1, two ? &frame2 : nullptr, now);
+    }
+    // Only who said HELLO is remembered: a stranger costs no memory.
+    if (from.state_ == link::state::connected || from.state_ == link::state::refused) forget(from);
+}
+
+link& acceptor::link_of(const zmq::message_t& id, const zmq::message_t& frame1) {
+    std::string key(static_cast<const char*>(id.data()), id.size());
+    if (const auto found = links_.find(key); found != links_.end()) {
+        if (!found->second->lost()) return *found->second;
+        hub_.bury_lost();
+    }
+    auto& entry = links_[key];
+    if (!entry) {
+        entry = std::make_unique<link>(hub_, link::role::binding, router_, this, std::move(key));
+        entry->address_ = peer_address(frame1);
+        entry->peer_key_ = user_id(frame1);
+        entry->descriptor_ = descriptor_of(const_cast<zmq::message_t&>(frame1));
+    }
+    return *entry;
+}
+
+void acceptor::forget(link& gone) {
+    const auto found = links_.find(gone.routing_id_);
+    if (found != links_.end() && found->second.get() == &gone) links_.erase(found);
+}
+
+void acceptor::handle_events(time_point now) {
+    while (const auto event = monitor_.next()) {
+        handle(*event);
+        if (event->kind == monitor_event::kind::disconnected) {
+            suspect_until_ = now + std::chrono::seconds(1);
+            for (const auto& [id, l] : links_)
+                if (l->descriptor_ == event->value) l->suspected_ = true;
+        }
+    }
+    if (guard_.must_stop() && !paused_) check_limits(now);
+}
+
+void acceptor::handle(const monitor_event& event) {
+    using kind = enum monitor_event::kind;
+    if (event.kind == kind::accepted) guard_.accepted();
+    if (event.kind == kind::disconnected || event.kind == kind::failed_auth ||
+        event.kind == kind::failed_no_detail || event.kind == kind::failed_protocol)
+        guard_.closed();
+    if (const auto advice = advise(event, side::binding, hub_.sockets().secure())) {
+        ++hub_.counters_.handshakes_failed;
+        hub_.log(log_level::warning, "handshake",
+                 "listening on " + event.endpoint + ": " + std::string(advice->text));
+    }
+    if (event.kind == kind::accept_failed)
+        hub_.log(
+            log_level::error, "accept",
+            "listening on " + event.endpoint + ": cannot accept: " + std::strerror(event.value));
+}
+
+void acceptor::check_limits(time_point now) {
+    if (guard_.must_stop() && !paused_) {
+        paused_ = true;
+        for (listener& l : listeners_) l.pause();
+        hub_.log(log_level::error, "limit",
+                 guard_.limited_by_descriptors()
+                     ? "no more connections are accepted: close to the limit of open files; "
+                       "raise it (ulimit -n)"
+                     : "no more connections are accepted: peers_max is reached");
+    } else if (paused_ && guard_.may_resume()) {
+        const bool all = std::all_of(listeners_.begin(), listeners_.end(),
+                                     [](listener& l) { return l.resume(); });
+        paused_ = !all;
+    }
+    if (paused_) hub_.loop().at(*this, now + limits_check);
+}
+
+void acceptor::probe_suspects(time_point) {
+    for (const auto& [id, l] : links_)
+        if (l->suspected_ && !l->lost()) l->send(wire::heartbeat{});
+}
+
+}  // namespace cairn::runtime

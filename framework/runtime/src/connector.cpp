@@ -1,0 +1,151 @@
+#include <cairn/runtime/connector.hpp>
+#include <cairn/runtime/hub.hpp>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace cairn::runtime {
+
+namespace {
+
+constexpr int messages_a_round = 256;
+// Within this time after the connection, HELLO is here or there is something to tell.
+constexpr std::chrono::milliseconds greeting_time_max{800};
+
+}  // namespace
+
+connector::connector(hub& owner, std::string name, std::vector<endpoint> addresses)
+    : hub_(owner),
+      name_(std::move(name)),
+      addresses_(std::move(addresses)),
+      pause_(owner.options().reconnect_min, owner.options().reconnect_max) {
+    open(hub_.loop().now());
+}
+
+connector::~connector() {
+    close();
+    hub_.loop().remove(*this);
+}
+
+void connector::open(time_point now) {
+    retry_at_ = loop::never;
+    greeting_due_ = loop::never;
+    abandon_ = false;
+    const endpoint& where = addresses_[next_address_++ % addresses_.size()];
+    dealer_ = hub_.sockets().dealer();
+    monitor_.emplace(dealer_);
+    descriptor_ = descriptor(dealer_);
+    hub_.loop().watch(descriptor_, *this);
+    hub_.loop().watch(monitor_->fd(), *this);
+    link_ = std::make_unique<link>(hub_, link::role::connecting, dealer_, this, std::string());
+    link_->address_ = name_;
+    runtime::connect(dealer_, where);
+    // Waits in the link until the connection is there (ZMQ_IMMEDIATE), and is the first to go.
+    link_->send(hub_.our_hello());
+    link_->last_received_ = now;
+}
+
+void connector::close() {
+    if (!dealer_) return;
+    hub_.loop().unwatch(monitor_->fd(), *this);
+    hub_.loop().unwatch(descriptor_, *this);
+    monitor_.reset();
+    link_.reset();
+    dealer_.close();
+}
+
+void connector::retry_later(time_point now) {
+    close();
+    retry_at_ = now + pause_.next(static_cast<std::uint32_t>(hub_.random_()));
+    hub_.loop().at(*this, retry_at_);
+}
+
+void connector::run(time_point now) {
+    if (!dealer_) {
+        if (now >= retry_at_) open(now);
+        return;
+    }
+    handle_events(now);
+    receive_frames(now);
+    hub_.retry_blocked(dealer_);
+    if (now >= greeting_due_ && !abandon_) {
+        greeting_due_ = loop::never;
+        ++hub_.counters_.handshakes_failed;
+        hub_.log(log_level::warning, "greeting",
+                 "connected to " + name_ +
+                     ", but nobody there speaks this protocol; check the port, and that both "
+                     "sides use keys or neither does");
+        abandon_ = true;
+    }
+    // A lost link is buried by the hub first, which then calls forget().
+    if (abandon_ && !link_->greeted() && !link_->lost()) retry_later(now);
+}
+
+void connector::receive_frames(time_point now) {
+    for (int i = 0; i != messages_a_round; ++i) {
+        zmq::message_t frame1;
+        zmq::message_t frame2;
+        if (receive(dealer_, frame1) != io::done) {
+            if ((ready(dealer_) & ZMQ_POLLIN) == 0) return;
+            if (receive(dealer_, frame1) != io::done) return;
+        }
+        const bool two = frame1.more() && receive(dealer_, frame2) == io::done;
+        if (two && frame2.more()) {
+            drop_rest(dealer_, frame2);
+            hub_.refuse(*link_, 0, errc::malformed, "a message has at most two frames");
+        } else {
+            hub_.received(*link_, frame1, two ? &frame2 : nullptr, now);
+        }
+        if (link_->lost()) return;
+    }
+    hub_.loop().flag(*this);
+}
+
+void connector::handle_events(time_point now) {
+    while (const auto event = monitor_->next()) handle(*event, now);
+}
+
+void connector::handle(const monitor_event& event, time_point now) {
+    using kind = enum monitor_event::kind;
+    if (event.kind == kind::connected) {
+        greeting_due_ = now + greeting_time_max;
+        hub_.loop().at(*this, greeting_due_);
+    }
+    if (event.kind == kind::retried && !std::exchange(told_unreachable_, true))
+        hub_.log(log_level::info, "unreachable", "nobody listens at " + name_ + " yet; trying on");
+    if (const auto advice = advise(event, side::connecting, hub_.sockets().secure())) {
+        ++hub_.counters_.handshakes_failed;
+        hub_.log(log_level::warning, "handshake",
+                 "connecting to " + name_ + ": " + std::string(advice->text));
+        abandon_ = abandon_ || advice->recreate;
+    }
+    if (event.kind == kind::disconnected) {
+        abandon_ = true;
+        if (link_->greeted()) link_->fail(errc::peer_unreachable);
+    }
+}
+
+bool connector::greeted(const link& which) {
+    if (&which != link_.get()) return false;
+    pause_.reset();
+    greeting_due_ = loop::never;
+    told_unreachable_ = false;
+    return true;
+}
+
+bool connector::forget(const link& which) {
+    if (&which != link_.get()) return false;
+    retry_later(hub_.loop().now());
+    return true;
+}
+
+void connector::disconnect() {
+    if (link_ && link_->greeted()) {
+        link_->send(wire::bye{errc::closed, "disconnected"});
+        link_->fail(errc::closed);
+        hub_.bury(*link_, errc::closed);
+    }
+}
+
+}  // namespace cairn::runtime

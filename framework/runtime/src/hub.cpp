@@ -1,0 +1,475 @@
+#include <cairn/runtime/acceptor.hpp>
+#include <cairn/runtime/connector.hpp>
+#include <cairn/runtime/endpoint.hpp>
+#include <cairn/runtime/hub.hpp>
+#include <cairn/wire/limits.hpp>
+#include <cairn/wire/records.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <random>
+#include <span>
+#include <utility>
+
+namespace cairn::runtime {
+
+namespace {
+
+node_id random_id() {
+    std::random_device device;
+    node_id id;
+    for (std::byte& b : id.bytes) b = static_cast<std::byte>(device());
+    return id;
+}
+
+node_options checked(node_options options, const node_id& id) {
+    if (options.name.empty()) {
+        char text[32];
+        std::snprintf(text, sizeof text, "node-%02x%02x%02x%02x",
+                      static_cast<unsigned>(id.bytes[0]), static_cast<unsigned>(id.bytes[1]),
+                      static_cast<unsigned>(id.bytes[2]), static_cast<unsigned>(id.bytes[3]));
+        options.name = text;
+    }
+    if (options.name.size() > wire::name_bytes_max)
+        throw error(errc::too_large, "node: the name is longer than 255 bytes");
+    if (options.body_bytes_max == 0 || options.body_bytes_max > wire::body_bytes_max)
+        throw error(errc::invalid_argument, "node: body_bytes_max must be 1 byte to 64 MiB");
+    if (options.heartbeat <= std::chrono::milliseconds::zero() ||
+        options.silence_max <= options.heartbeat)
+        throw error(errc::invalid_argument,
+                    "node: heartbeat must be above zero and silence_max above heartbeat");
+    if (options.reconnect_min <= std::chrono::milliseconds::zero() ||
+        options.reconnect_max < options.reconnect_min)
+        throw error(errc::invalid_argument,
+                    "node: reconnect_min must be above zero and not above reconnect_max");
+    if (options.peers_max == 0)
+        throw error(errc::invalid_argument, "node: peers_max must be at least 1");
+    return options;
+}
+
+std::span<const std::byte> bytes_of(const zmq::message_t& frame) {
+    return {static_cast<const std::byte*>(frame.data()), frame.size()};
+}
+
+// The channel that a frame is for, where its kind goes to the reader that chose the channel.
+wire::channel reader_channel(const wire::control_frame& frame) {
+    return std::visit(
+        [](const auto& f) -> wire::channel {
+            if constexpr (requires { f.channel; })
+                return f.channel;
+            else
+                return 0;
+        },
+        frame);
+}
+
+}  // namespace
+
+hub::hub(node_options options)
+    : id_(random_id()),
+      options_(checked(std::move(options), id_)),
+      context_(context::shared()),
+      sockets_(context_, options_, [this](const refusal& r) {
+          log(log_level::warning, "refused", r.text());
+          refusals_.fetch_add(1, std::memory_order_relaxed);
+      }) {
+    if (!options_.state_directory.empty())
+        epochs_ = std::make_unique<saved_epochs>(options_.state_directory);
+    local_link_ = std::make_unique<link>(*this, link::role::local, zmq::socket_ref(), nullptr, "");
+    local_link_->state_ = link::state::greeted;
+    local_link_->primary_ = true;
+    local_link_->peer_ = id_;
+    local_link_->peer_name_ = options_.name;
+    local_link_->peer_body_bytes_max_ = options_.body_bytes_max;
+    primary_links_.push_back(local_link_.get());
+    loop_.at(housekeeping_, loop_.now() + options_.heartbeat / 2);
+    loop_.start(options_.name);
+    try {
+        for (const std::string& endpoint : options_.bind) bind(endpoint);
+        for (const std::string& endpoint : options_.connect) connect(endpoint);
+    } catch (...) {
+        close();
+        throw;
+    }
+}
+
+hub::~hub() { close(); }
+
+void hub::close() {
+    if (fork_.forked() || closed_.exchange(true)) return;
+    {
+        const loop::guard holding(loop_);
+        for (frame_handler* h : std::vector(handlers_)) h->node_closing();
+        for (link* l : std::vector(all_links_))
+            if (l->greeted() && l->side() != link::role::local)
+                l->send(wire::bye{errc::closed, "the node closes"});
+        connectors_.clear();
+        acceptor_.reset();
+        loop_.changed();
+    }
+    loop_.stop();
+}
+
+void hub::check_open(std::string_view operation) const {
+    fork_.check(operation);
+    if (closed_.load()) throw error(errc::closed, std::string(operation) + ": the node is closed");
+}
+
+// --- Endpoints --------------------------------------------------------------------------------
+
+std::string hub::bind(std::string_view text) {
+    check_open("bind");
+    const endpoint where = parse_endpoint(text, purpose::bind);
+    require_secure(where, sockets_.secure(), sockets_.insecure_allowed());
+    const std::vector<endpoint> resolved = resolve(where, purpose::bind);
+    const loop::guard holding(loop_);
+    if (!acceptor_) acceptor_ = std::make_unique<acceptor>(*this);
+    return connectable(acceptor_->bind(resolved.front())).text();
+}
+
+bool hub::unbind(std::string_view text) {
+    check_open("unbind");
+    const endpoint where = parse_endpoint(text, purpose::bind);
+    const std::vector<endpoint> resolved = resolve(where, purpose::bind);
+    const loop::guard holding(loop_);
+    return acceptor_ && acceptor_->unbind(resolved.front());
+}
+
+void hub::connect(std::string_view text) {
+    check_open("connect");
+    const endpoint where = parse_endpoint(text, purpose::connect);
+    std::vector<endpoint> addresses = resolve(where, purpose::connect);
+    const loop::guard holding(loop_);
+    const std::string name = where.text();
+    if (connectors_.contains(name)) return;
+    connectors_.emplace(name, std::make_unique<connector>(*this, name, std::move(addresses)));
+}
+
+bool hub::disconnect(std::string_view text) {
+    check_open("disconnect");
+    const endpoint where = parse_endpoint(text, purpose::connect);
+    const loop::guard holding(loop_);
+    const auto found = connectors_.find(where.text());
+    if (found == connectors_.end()) return false;
+    found->second->disconnect();
+    connectors_.erase(found);
+    return true;
+}
+
+bool hub::wait_for_peers(std::size_t count, std::chrono::milliseconds deadline) {
+    return loop_.wait_until(loop_.now() + deadline, [&] {
+        return closed_.load() || primary_links_.size() > count;  // one is our own
+    }) && !closed_.load();
+}
+
+// --- Links ------------------------------------------------------------------------------------
+
+wire::hello hub::our_hello() const {
+    return {wire::protocol_version, wire::protocol_version, id_, options_.name,
+            options_.body_bytes_max};
+}
+
+void hub::received(link& from, zmq::message_t& frame1, zmq::message_t* frame2, time_point now) {
+    ++counters_.frames_received;
+    counters_.bytes_received += frame1.size() + (frame2 ? frame2->size() : 0);
+    if (from.lost() || from.state_ == link::state::refused) return;
+    from.last_received_ = now;
+    const result<wire::kind> kind = wire::peek_kind(bytes_of(frame1));
+    if (!kind)
+        return refuse(from, 0, kind.error(),
+                      kind.error() == errc::unknown_kind ? "this version knows no such kind"
+                                                         : "not a frame of this protocol");
+    if (!from.greeted() && *kind != wire::kind::hello && *kind != wire::kind::bye) {
+        // Whoever forgot us, or was forgotten, starts over when it reads this.
+        from.send(wire::bye{errc::not_greeted, "HELLO comes first"});
+        from.state_ = link::state::refused;
+        ++counters_.frames_malformed;
+        return;
+    }
+    if (*kind == wire::kind::batch || *kind == wire::kind::jobs)
+        return received_batch_frame(from, *kind, frame1, frame2);
+    if (frame2)
+        return refuse(from, 0, errc::malformed, "a second frame follows only a batch header");
+    control_frame(from, *kind, frame1);
+}
+
+void hub::received_batch_frame(link& from, wire::kind kind, zmq::message_t& frame1,
+                               zmq::message_t* frame2) {
+    // Small frames are views of a buffer that libzmq shares among many; kept as they are, each could
+    // hold 8 KiB.
+    constexpr std::size_t copied_bytes_max = 4'096;
+    auto batch = std::make_unique<received_batch>();
+    if (frame1.size() <= copied_bytes_max)
+        batch->frame1.rebuild(frame1.data(), frame1.size());
+    else
+        batch->frame1.move(frame1);
+    const auto whole = bytes_of(batch->frame1);
+    std::size_t header_bytes = 0;
+    if (kind == wire::kind::batch) {
+        auto decoded = wire::decode_batch(whole);
+        if (!decoded) return refuse(from, 0, decoded.error(), "BATCH header");
+        static_cast<wire::batch_header&>(batch->header) = decoded->header;
+        header_bytes = decoded->bytes;
+    } else {
+        auto decoded = wire::decode_jobs(whole);
+        if (!decoded) return refuse(from, 0, decoded.error(), "JOBS header");
+        batch->header = decoded->header;
+        header_bytes = decoded->bytes;
+    }
+    if (frame2) batch->frame2.move(*frame2);
+    batch->body = frame2 ? bytes_of(batch->frame2) : whole.subspan(header_bytes);
+    const wire::channel channel = batch->header.channel;
+    if (frame2 && header_bytes != whole.size())
+        return refuse(from, channel, errc::malformed, "two bodies in one batch");
+    if (wire::checksum(batch->body) != batch->header.checksum)
+        return refuse(from, channel, errc::checksum_mismatch, "batch body");
+    if (const errc wrong = wire::check_records(batch->body, batch->header.count); wrong != errc::ok)
+        return refuse(from, channel, wrong, "records of a batch");
+    const auto found = channels_.find(channel);
+    // An unsubscribed reader's last batches are still on their way for a while.
+    if (found != channels_.end()) found->second->batch(from, std::move(batch));
+}
+
+void hub::control_frame(link& from, wire::kind kind, const zmq::message_t& bytes) {
+    const result<wire::control_frame> frame = wire::decode(bytes_of(bytes));
+    if (!frame) return refuse(from, 0, frame.error(), "control frame");
+    switch (kind) {
+        case wire::kind::hello:
+            return greet(from, std::get<wire::hello>(*frame));
+        case wire::kind::bye: {
+            const auto& said = std::get<wire::bye>(*frame);
+            if (said.reason != errc::closed && said.reason != errc::not_greeted)
+                log(log_level::warning, "bye",
+                    from.description() + " ends the connection: " + std::string(said.text));
+            return from.fail(said.reason);
+        }
+        case wire::kind::heartbeat:
+            return;
+        case wire::kind::ping: {
+            from.send(wire::pong{std::get<wire::ping>(*frame).token});
+            return;
+        }
+        case wire::kind::pong:
+            from.note_pong(std::get<wire::pong>(*frame).token);
+            for (frame_handler* h : std::vector(handlers_)) h->link_drained(from);
+            return loop_.changed();
+        default:
+            break;
+    }
+    frame_handler* handler = handler_of(kind, *frame);
+    if (!handler) {
+        if (by_kind_[static_cast<std::size_t>(kind)] == nullptr && kind == wire::kind::error)
+            log(log_level::warning, "error",
+                from.description() +
+                    " answers: " + std::string(std::get<wire::error_reply>(*frame).text));
+        return;
+    }
+    if (const errc wrong = handler->frame(from, *frame); wrong != errc::ok)
+        refuse(from, reader_channel(*frame), wrong, describe(wrong));
+}
+
+frame_handler* hub::handler_of(wire::kind kind, const wire::control_frame& frame) const {
+    if (frame_handler* service = by_kind_[static_cast<std::size_t>(kind)]) return service;
+    const auto found = channels_.find(reader_channel(frame));
+    return found == channels_.end() ? nullptr : found->second;
+}
+
+void hub::greet(link& from, const wire::hello& hello) {
+    if (from.greeted()) return refuse(from, 0, errc::malformed, "HELLO came twice");
+    const auto turn_away = [&](errc why, std::string_view text) {
+        log(log_level::warning, "greeting",
+            from.description() + " is turned away: " + std::string(text));
+        ++counters_.peers_refused;
+        from.send(wire::bye{why, text});
+        from.state_ = link::state::refused;
+        if (from.side() == link::role::connecting) from.fail(why);
+    };
+    from.peer_name_ = hello.node_name;
+    if (hello.version < wire::protocol_version || hello.version_min > wire::protocol_version)
+        return turn_away(errc::version_mismatch, "this node speaks protocol version 1");
+    const auto greeted = static_cast<std::size_t>(std::count_if(
+        all_links_.begin(), all_links_.end(),
+        [](const link* l) { return l->greeted() && l->side() == link::role::binding; }));
+    if (from.side() == link::role::binding && greeted >= options_.peers_max)
+        return turn_away(errc::too_many_peers, "this node has as many peers as it allows");
+    from.peer_ = hello.node;
+    from.peer_body_bytes_max_ = hello.body_bytes_max;
+    from.state_ = link::state::greeted;
+    if (from.side() == link::role::binding) from.send(our_hello());
+    for (const auto& [name, c] : connectors_) c->greeted(from);
+    ++counters_.links;
+    if (!known_peers_.insert(hello.node).second) ++counters_.reconnects;
+    log(log_level::info, "greeting", "connected with " + from.description());
+    // A second connection to the same node, or to ourselves, stands by for the first.
+    const bool second = std::any_of(primary_links_.begin(), primary_links_.end(),
+                                    [&](const link* l) { return l->peer() == from.peer(); });
+    if (!second) introduce(from);
+    loop_.changed();
+}
+
+void hub::introduce(link& which) {
+    which.primary_ = true;
+    primary_links_.push_back(&which);
+    for (frame_handler* h : std::vector(handlers_)) h->link_up(which);
+}
+
+void hub::lost(link& which, errc why) {
+    lost_links_.emplace_back(&which, why);
+    loop_.flag(housekeeping_);
+}
+
+void hub::bury_lost() {
+    while (!lost_links_.empty()) {
+        const auto [which, why] = lost_links_.back();
+        lost_links_.pop_back();
+        bury(*which, why);
+    }
+}
+
+void hub::bury(link& which, errc why) {
+    const bool was_greeted = which.primary_ || which.peer_ != node_id{};
+    if (was_greeted) {
+        if (counters_.links > 0) --counters_.links;
+        log(log_level::info, "lost",
+            "lost " + which.description() + ": " + std::string(describe(why)));
+    }
+    std::erase(all_links_, &which);
+    if (which.primary_) {
+        which.primary_ = false;
+        std::erase(primary_links_, &which);
+        for (frame_handler* h : std::vector(handlers_)) h->link_down(which);
+        const auto stand_by =
+            std::find_if(all_links_.begin(), all_links_.end(),
+                         [&](const link* l) { return l->greeted() && l->peer() == which.peer(); });
+        if (stand_by != all_links_.end()) introduce(**stand_by);
+    }
+    loop_.changed();
+    if (which.side() == link::role::binding) return acceptor_->forget(which);
+    for (const auto& [name, c] : connectors_)
+        if (c->forget(which)) return;
+}
+
+void hub::retry_blocked(zmq::socket_ref carrier) {
+    if (blocked_links_.empty()) return;
+    std::vector<link*> blocked;
+    blocked.swap(blocked_links_);
+    for (link* l : blocked) {
+        if (l->lost()) continue;
+        if (l->carrier_ != carrier || !l->flush()) {
+            if (!l->lost()) blocked_links_.push_back(l);
+            continue;
+        }
+        for (frame_handler* h : std::vector(handlers_)) h->link_writable(*l);
+    }
+    std::sort(blocked_links_.begin(), blocked_links_.end());
+    blocked_links_.erase(std::unique(blocked_links_.begin(), blocked_links_.end()),
+                         blocked_links_.end());
+}
+
+void hub::refuse(link& from, wire::channel channel, errc code, std::string_view text) {
+    ++counters_.frames_malformed;
+    log(log_level::warning, "malformed",
+        from.description() + " broke the protocol: " + std::string(cairn::name(code)) + ": " +
+            std::string(text));
+    if (!from.greeted()) {
+        from.state_ = link::state::refused;
+        return;
+    }
+    // An ERROR is never answered with one, so two nodes cannot keep each other busy.
+    from.send(wire::error_reply{channel, code, text});
+    if (++from.refusals_ == link::refusals_max && from.side() != link::role::local) {
+        from.send(wire::bye{errc::malformed, "too many malformed frames"});
+        from.fail(errc::malformed);
+    }
+}
+
+// --- Housekeeping -----------------------------------------------------------------------------
+
+void hub::housekeeping::run(time_point now) {
+    owner.bury_lost();
+    if (now < next_check) return;
+    next_check = now + owner.options_.heartbeat / 2;
+    owner.keep_alive(now);
+    owner.loop_.at(*this, next_check);
+}
+
+void hub::keep_alive(time_point now) {
+    for (link* l : all_links_) {
+        if (!l->greeted() || l->side() == link::role::local) continue;
+        if (now - l->last_received_ >= options_.silence_max) {
+            // Should it only have slept, this tells it to start over.
+            l->send(wire::bye{errc::peer_silent, "nothing was heard for too long"});
+            l->fail(errc::peer_silent);
+        } else if (now - l->last_sent_ >= options_.heartbeat / 2) {
+            l->send(wire::heartbeat{});
+        }
+    }
+    const std::lock_guard lock(log_mutex_);
+    for (const auto& summary : limiter_.due(now))
+        if (options_.log) options_.log(log_level::warning, summary.text());
+}
+
+void hub::local_delivery::run(time_point now) {
+    std::vector<std::pair<zmq::message_t, zmq::message_t>> batch;
+    batch.swap(frames);
+    for (auto& [frame1, frame2] : batch)
+        owner.received(*owner.local_link_, frame1, frame2.size() != 0 ? &frame2 : nullptr, now);
+}
+
+void hub::log(log_level level, std::string_view cause, std::string_view text) {
+    if (!options_.log) return;
+    const std::lock_guard lock(log_mutex_);
+    if (limiter_.admit(cause, loop_.now())) options_.log(level, text);
+}
+
+node_stats hub::stats() {
+    const loop::guard holding(loop_);
+    node_stats all = counters_;
+    all.handshakes_failed += refusals_.load(std::memory_order_relaxed);
+    {
+        const std::lock_guard lock(log_mutex_);
+        all.log_suppressed = limiter_.suppressed_total();
+    }
+    for (frame_handler* h : handlers_) h->add_stats(all.handles);
+    return all;
+}
+
+// --- Registry ---------------------------------------------------------------------------------
+
+epoch hub::new_epoch(std::string_view topic, std::string_view source) {
+    const wall_time time = std::chrono::system_clock::now();
+    return epochs_ ? epochs_->take(topic, source, time) : epoch_of(time);
+}
+
+void hub::serve(wire::kind kind, frame_handler* handler) {
+    by_kind_[static_cast<std::size_t>(kind)] = handler;
+}
+
+void hub::add(frame_handler& handler) {
+    handlers_.push_back(&handler);
+    for (link* l : std::vector(primary_links_)) handler.link_up(*l);
+}
+
+void hub::remove(frame_handler& handler) {
+    std::erase(handlers_, &handler);
+    for (auto& entry : by_kind_)
+        if (entry == &handler) entry = nullptr;
+    std::erase_if(channels_, [&](const auto& entry) { return entry.second == &handler; });
+}
+
+wire::channel hub::open_channel(frame_handler& handler) {
+    channels_.emplace(next_channel_, &handler);
+    return next_channel_++;
+}
+
+void hub::close_channel(wire::channel channel) { channels_.erase(channel); }
+
+bool hub::claim_source(std::string_view topic, std::string_view source) {
+    return sources_.emplace(topic, source).second;
+}
+
+void hub::release_source(std::string_view topic, std::string_view source) {
+    sources_.erase({std::string(topic), std::string(source)});
+}
+
+}  // namespace cairn::runtime

@@ -1,0 +1,142 @@
+#include <cairn/runtime/inlet.hpp>
+#include <cairn/wire/limits.hpp>
+#include <cairn/wire/records.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+
+namespace cairn::runtime {
+
+namespace {
+
+// A lone message gets a block of its own size; a second one says that more will come.
+constexpr std::size_t small_bytes = std::size_t{4} << 10;
+
+}  // namespace
+
+send_result inlet::add(std::span<const std::byte> attributes, std::span<const std::byte> body,
+                       bool& wake) {
+    const std::size_t bytes = wire::record_bytes(attributes.size(), body.size());
+    const std::lock_guard lock(lock_);
+    if (stopped_ != send_status::accepted) return {stopped_, {}};
+    if (body.size() > limits_.body_bytes || attributes.size() > wire::attributes_bytes_max)
+        return {send_status::too_large, {}};
+    if (open_bytes_ + bytes > open_.capacity() || open_count_ == limits_.batch_messages) {
+        if (sealed_bytes_ + open_bytes_ > limits_.waiting_bytes) {
+            somebody_waits_ = true;
+            refusals_.fetch_add(1, std::memory_order_relaxed);
+            return {send_status::full, {}};
+        }
+        make_room(bytes);
+    }
+    if (open_count_ == 0) open_time_ = std::chrono::system_clock::now();
+    wire::write_record(open_.data() + open_bytes_, attributes, body);
+    open_bytes_ += bytes;
+    accepted_bytes_ += bytes - wire::record_word_bytes;
+    ++open_count_;
+    const sequence given = next_;
+    ++next_;
+    // Nothing more fits a batch of one: close it now, so that it counts as full.
+    if (open_bytes_ >= limits_.batch_bytes) seal();
+    if (wake_on_any_ || (wake_on_seal_ && !sealed_.empty())) {
+        wake = true;
+        wake_on_any_ = wake_on_seal_ = false;
+    }
+    return {send_status::accepted, given};
+}
+
+void inlet::make_room(std::size_t bytes) {
+    const bool fits = open_bytes_ + bytes <= limits_.batch_bytes;
+    if (open_count_ != 0 && (!fits || open_count_ == limits_.batch_messages)) seal();
+    reserve(bytes);
+}
+
+void inlet::reserve(std::size_t bytes) {
+    std::size_t wanted = open_bytes_ + bytes;
+    if (open_count_ != 0) wanted = std::max(wanted, std::max(small_bytes, open_bytes_ * 4));
+    wanted = std::max(wanted, open_expected_bytes_);
+    // Never much above batch_bytes, whatever the growth rule says; one message always fits.
+    wanted = std::min(wanted, std::max(limits_.batch_bytes, open_bytes_ + bytes));
+    block_ref larger = block_ref::make(wanted);
+    if (open_bytes_ != 0) std::memcpy(larger.data(), open_.data(), open_bytes_);
+    open_ = std::move(larger);
+}
+
+void inlet::seal() {
+    open_expected_bytes_ = open_bytes_ > small_bytes ? open_bytes_ : 0;
+    sealed_bytes_ += open_bytes_;
+    sealed_messages_ += open_count_;
+    sealed_.push_back(
+        {std::move(open_), open_bytes_, next_ - open_count_, open_count_, open_time_});
+    open_ = block_ref();
+    open_bytes_ = 0;
+    open_count_ = 0;
+}
+
+std::optional<sealed_batch> inlet::take(bool open_too) {
+    std::optional<sealed_batch> taken;
+    bool wake_waiters = false;
+    {
+        const std::lock_guard lock(lock_);
+        if (sealed_.empty() && open_too && open_count_ != 0) seal();
+        if (sealed_.empty()) {
+            wake_on_any_ = open_too;
+            wake_on_seal_ = true;
+            return taken;
+        }
+        taken = std::move(sealed_.front());
+        sealed_.erase(sealed_.begin());
+        sealed_bytes_ -= taken->bytes;
+        sealed_messages_ -= taken->count;
+        wake_waiters = std::exchange(somebody_waits_, false);
+    }
+    if (wake_waiters) {
+        room_.fetch_add(1, std::memory_order_release);
+        room_.notify_all();
+    }
+    return taken;
+}
+
+std::size_t inlet::next_bytes(bool open_too) {
+    const std::lock_guard lock(lock_);
+    if (!sealed_.empty()) return sealed_.front().bytes;
+    if (open_too && open_count_ != 0) return open_bytes_;
+    wake_on_any_ = open_too;
+    wake_on_seal_ = true;
+    return 0;
+}
+
+void inlet::stop(send_status status) {
+    {
+        const std::lock_guard lock(lock_);
+        stopped_ = status;
+        somebody_waits_ = false;
+    }
+    room_.fetch_add(1, std::memory_order_release);
+    room_.notify_all();
+}
+
+sequence inlet::last() const {
+    const std::lock_guard lock(lock_);
+    return next_ - 1;
+}
+
+std::size_t inlet::waiting_bytes() const {
+    const std::lock_guard lock(lock_);
+    return sealed_bytes_ + open_bytes_;
+}
+
+std::uint64_t inlet::waiting_messages() const {
+    const std::lock_guard lock(lock_);
+    return sealed_messages_ + open_count_;
+}
+
+std::uint64_t inlet::accepted_messages() const { return last().value; }
+
+std::uint64_t inlet::accepted_bytes() const {
+    const std::lock_guard lock(lock_);
+    return accepted_bytes_;
+}
+
+}  // namespace cairn::runtime

@@ -1,0 +1,292 @@
+#include <cairn/runtime/loop.hpp>
+
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <chrono>
+#include <climits>
+#include <csignal>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+namespace cairn::runtime {
+
+namespace {
+
+// A thread that publishes more often than this lets the loop's thread send: its messages gather
+// meanwhile, which is what makes batches. A turn for one message costs some 2 µs.
+constexpr std::chrono::nanoseconds inline_pause = std::chrono::microseconds(20);
+// Rounds of one turn: enough to serve what a round itself caused, few enough to let others in.
+constexpr int rounds_max = 4;
+
+constexpr std::uint64_t bell_number = UINT64_MAX;
+
+[[noreturn]] void fail(const char* what) {
+    throw std::system_error(errno, std::generic_category(), what);
+}
+
+void ring(int bell) noexcept { [[maybe_unused]] const int ignored = eventfd_write(bell, 1); }
+
+int make_bell(int epoll_set) {
+    const int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (bell < 0) fail("eventfd");
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLET;
+    event.data.u64 = bell_number;
+    if (epoll_ctl(epoll_set, EPOLL_CTL_ADD, bell, &event) != 0) fail("epoll_ctl");
+    return bell;
+}
+
+}  // namespace
+
+loop::loop() {
+    driver_set_ = epoll_create1(EPOLL_CLOEXEC);
+    loop_set_ = epoll_create1(EPOLL_CLOEXEC);
+    if (driver_set_ < 0 || loop_set_ < 0) fail("epoll_create");
+    driver_bell_ = make_bell(driver_set_);
+    loop_bell_ = make_bell(loop_set_);
+}
+
+loop::~loop() {
+    stop();
+    for (const int descriptor : {driver_set_, loop_set_, driver_bell_, loop_bell_})
+        if (descriptor >= 0) ::close(descriptor);
+}
+
+void loop::start(std::string_view thread_name) {
+    // Signals belong to the application's threads.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    thread_ = std::thread([this] { run(); });
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    const std::string name(thread_name.substr(0, 15));
+    pthread_setname_np(thread_.native_handle(), name.c_str());
+}
+
+void loop::stop() noexcept {
+    stopping_.store(true);
+    ring(loop_bell_);
+    if (thread_.joinable()) thread_.join();
+}
+
+// --- Lock -------------------------------------------------------------------------------------
+
+void loop::lock() {
+    mutex_.lock();
+    owner_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+}
+
+bool loop::try_lock() noexcept {
+    if (!mutex_.try_lock()) return false;
+    owner_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    return true;
+}
+
+void loop::unlock() {
+    owner_.store({}, std::memory_order_relaxed);
+    mutex_.unlock();
+    // Whoever flagged something while we held the lock relied on us to see it (see try_turn()).
+    if (!pending() || !try_lock()) return;
+    turn();
+    owner_.store({}, std::memory_order_relaxed);
+    mutex_.unlock();
+    // Others keep flagging: that is the loop's thread's work, not this caller's.
+    if (pending()) wake();
+}
+
+void loop::waiting_lock::unlock() noexcept {
+    owner.owner_.store({}, std::memory_order_relaxed);
+    owner.mutex_.unlock();
+    if (owner.pending()) owner.wake();
+}
+
+bool loop::try_turn() {
+    if (!try_lock()) {
+        // The holder looks at again_ after it has unlocked; if it unlocked before it could see our
+        // mark, then the lock is free now.
+        again_.store(true);
+        if (!try_lock()) return false;
+    }
+    turn();
+    unlock();
+    return true;
+}
+
+// --- Turns ------------------------------------------------------------------------------------
+
+void loop::flag(task& t) noexcept {
+    if (t.flagged_.exchange(true)) return;
+    t.next_ = flagged_.load(std::memory_order_relaxed);
+    while (!flagged_.compare_exchange_weak(t.next_, &t)) {
+    }
+}
+
+void loop::turn() {
+    for (int round = 0; round != rounds_max; ++round) {
+        again_.store(false);
+        if (signaled_words_.load() != 0) flag_signaled();
+        task* stack = flagged_.exchange(nullptr);
+        task* first = nullptr;  // in the order in which they were flagged
+        while (stack) {
+            task* next = stack->next_;
+            stack->next_ = first;
+            first = stack;
+            stack = next;
+        }
+        const bool any = first != nullptr;
+        const time_point time = turn_time_ = now();
+        while (first) {
+            task* t = first;
+            first = t->next_;
+            t->flagged_.store(false);
+            t->run(time);
+        }
+        while (!timers_.empty() && timers_.begin()->first <= time) {
+            task* t = timers_.begin()->second;
+            timers_.erase(timers_.begin());
+            t->due_ = never;
+            t->run(time);
+        }
+        if (!any) return;
+    }
+    if (pending()) wake();
+}
+
+void loop::flag_signaled() {
+    for (std::uint64_t words = signaled_words_.exchange(0); words != 0; words &= words - 1) {
+        const auto word = static_cast<std::size_t>(std::countr_zero(words));
+        for (std::uint64_t bits = signaled_[word].exchange(0); bits != 0; bits &= bits - 1) {
+            const std::size_t number = word * 64 + static_cast<std::size_t>(std::countr_zero(bits));
+            if (number < watched_.size() && watched_[number]) flag(*watched_[number]);
+        }
+    }
+}
+
+void loop::run_once(duration wait) {
+    try_turn();
+    if (wait <= duration::zero()) return;
+    const auto ms = std::chrono::ceil<std::chrono::milliseconds>(wait).count();
+    collect(loop_set_, static_cast<int>(std::min<std::int64_t>(ms, INT_MAX)), {});
+    try_turn();
+}
+
+void loop::run() {
+    while (!stopping_.load()) {
+        lock();
+        turn();
+        planned_ = timers_.empty() ? never : timers_.begin()->first;
+        const time_point until = planned_;
+        unlock();
+        sleeping_.store(true);
+        // Flagged after our turn and before we said that we sleep: nobody rang.
+        if (pending()) {
+            sleeping_.store(false);
+            continue;
+        }
+        collect(loop_set_, -1, until);
+        sleeping_.store(false);
+    }
+}
+
+void loop::collect(int epoll_set, int timeout_ms, std::optional<time_point> deadline) noexcept {
+    if (deadline && *deadline != never) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - now()).count();
+        timeout_ms = static_cast<int>(std::clamp<std::int64_t>(left, 0, INT_MAX));
+    }
+    std::array<epoll_event, 64> events;
+    const int count = epoll_wait(epoll_set, events.data(), events.size(), timeout_ms);
+    for (int i = 0; i < count; ++i) {
+        const std::uint64_t number = events[static_cast<std::size_t>(i)].data.u64;
+        if (number == bell_number) continue;
+        signaled_[number / 64].fetch_or(std::uint64_t{1} << (number % 64));
+        signaled_words_.fetch_or(std::uint64_t{1} << (number / 64));
+    }
+}
+
+// --- Waking -----------------------------------------------------------------------------------
+
+void loop::wake() noexcept {
+    if (sleeping_.exchange(false)) ring(loop_bell_);
+}
+
+void loop::kick() {
+    // Inside a turn, and while the loop's thread is awake, somebody looks before going to sleep.
+    if (locked_by_me() || !sleeping_.load()) return;
+    const std::int64_t time = now().time_since_epoch().count();
+    if (time - last_inline_.load(std::memory_order_relaxed) < inline_pause.count()) return wake();
+    last_inline_.store(time, std::memory_order_relaxed);
+    try_turn();
+}
+
+void loop::at(task& t, time_point when) {
+    if (t.due_ == when) return;
+    if (t.due_ != never) timers_.erase({t.due_, &t});
+    t.due_ = when;
+    if (when == never) return;
+    timers_.insert({when, &t});
+    if (when < planned_) {
+        // The loop's thread would sleep past it.
+        planned_ = when;
+        wake();
+    }
+}
+
+void loop::remove(task& t) {
+    at(t, never);
+    if (!t.flagged_.load()) return;
+    task* stack = flagged_.exchange(nullptr);
+    while (stack) {
+        task* next = stack->next_;
+        stack->flagged_.store(false);
+        if (stack != &t) flag(*stack);
+        stack = next;
+    }
+    t.flagged_.store(false);
+}
+
+void loop::watch(int descriptor, task& t) {
+    auto free = std::find(watched_.begin(), watched_.end(), nullptr);
+    if (free == watched_.end()) {
+        if (watched_.size() == descriptors_max)
+            throw std::length_error("too many sockets in a node");
+        free = watched_.insert(free, nullptr);
+    }
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLET | EPOLLEXCLUSIVE;
+    event.data.u64 = static_cast<std::uint64_t>(free - watched_.begin());
+    // The driver's set first: it is asked first.
+    if (epoll_ctl(driver_set_, EPOLL_CTL_ADD, descriptor, &event) != 0) fail("epoll_ctl");
+    if (epoll_ctl(loop_set_, EPOLL_CTL_ADD, descriptor, &event) != 0) fail("epoll_ctl");
+    *free = &t;
+    flag(t);  // what is there already made its edge before we looked
+}
+
+void loop::unwatch(int descriptor, task& t) {
+    epoll_ctl(driver_set_, EPOLL_CTL_DEL, descriptor, nullptr);
+    epoll_ctl(loop_set_, EPOLL_CTL_DEL, descriptor, nullptr);
+    std::replace(watched_.begin(), watched_.end(), &t, static_cast<task*>(nullptr));
+    remove(t);
+}
+
+// --- Driving ----------------------------------------------------------------------------------
+
+void loop::stop_driving(waiter& w) {
+    w.stop_driving();
+    driven_.store(false);
+}
+
+void loop::drive(std::optional<time_point> deadline) {
+    collect(driver_set_, -1, deadline);
+    try_turn();
+}
+
+}  // namespace cairn::runtime

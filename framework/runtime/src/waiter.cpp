@@ -1,0 +1,64 @@
+#include <cairn/runtime/waiter.hpp>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <system_error>
+
+namespace cairn::runtime {
+
+namespace {
+
+void ring(int bell) {
+    // Only fails when the counter would overflow, and then the bell is ringing already.
+    [[maybe_unused]] const int ignored = eventfd_write(bell, 1);
+}
+
+}  // namespace
+
+waiter::~waiter() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void waiter::close() {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    ready_now();
+}
+
+bool waiter::closed() const {
+    const std::lock_guard lock(mutex_);
+    return closed_;
+}
+
+int waiter::descriptor() {
+    const std::lock_guard lock(mutex_);
+    if (descriptor_ < 0) {
+        // Readable from the start: what came before is found by the first try_receive().
+        descriptor_ = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (descriptor_ < 0)
+            throw std::system_error(errno, std::generic_category(),
+                                    "file descriptor for receiving");
+    }
+    return descriptor_;
+}
+
+void waiter::ready_now() {
+    if (state_ == state::sleeping) signal_.notify_all();
+    // A driver that delivers to itself looks before it waits again.
+    if (state_ == state::driving && driver_ != std::this_thread::get_id()) ring(bell_);
+    if (descriptor_ >= 0) ring(descriptor_);
+}
+
+void waiter::empty_now() {
+    if (descriptor_ < 0 || closed_) return;
+    eventfd_t ignored = 0;
+    [[maybe_unused]] const int result = eventfd_read(descriptor_, &ignored);
+}
+
+void waiter::stop_driving() {
+    const std::lock_guard lock(mutex_);
+    state_ = state::absent;
+}
+
+}  // namespace cairn::runtime

@@ -1,0 +1,89 @@
+#include "job_ledger.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace cairn::patterns {
+
+void job_ledger::hold(std::uint32_t stream, sequence_range range, std::uint64_t bytes) {
+    held_.insert_or_assign({stream, range.first}, run{range.last, bytes});
+    held_messages_ += range.size();
+}
+
+void job_ledger::forget(std::uint32_t stream) {
+    const auto end = held_.lower_bound({stream + 1, sequence{0}});
+    for (auto it = held_.lower_bound({stream, sequence{0}}); it != end; it = held_.erase(it))
+        held_messages_ -= it->second.last - it->first.second + 1;
+    std::erase_if(verbs_, [=](const job_verb& v) { return v.stream == stream; });
+    std::erase_if(finished_, [=](const finished_work& f) { return f.stream == stream; });
+}
+
+std::uint64_t job_ledger::apply(const job_verb& verb) {
+    std::uint64_t messages = 0;
+    auto it = held_.upper_bound({verb.stream, verb.range.first});
+    if (it != held_.begin() && std::prev(it)->first.first == verb.stream &&
+        std::prev(it)->second.last >= verb.range.first)
+        --it;
+    while (it != held_.end() && it->first.first == verb.stream &&
+           it->first.second <= verb.range.last) {
+        const sequence_range whole{it->first.second, it->second.last};
+        const sequence_range part{std::max(whole.first, verb.range.first),
+                                  std::min(whole.last, verb.range.last)};
+        messages += part.size();
+        note(verb, part);
+        if (verb.what == job_verb::kind::extend) {
+            ++it;
+            continue;
+        }
+        // Bytes are shared out by count; the last part of a batch takes what is left, so that no
+        // byte of credit is ever lost to rounding.
+        const std::uint64_t each = it->second.bytes / whole.size();
+        std::uint64_t left = it->second.bytes;
+        const std::uint64_t before = part.first - whole.first;
+        const std::uint64_t after = whole.last - part.last;
+        it = held_.erase(it);
+        if (after != 0) {
+            it = held_.insert_or_assign(it, {verb.stream, part.last + 1},
+                                        run{whole.last, each * after});
+            left -= each * after;
+        }
+        if (before != 0) {
+            held_.insert_or_assign({verb.stream, whole.first},
+                                   run{part.first - 1, each * before});
+            left -= each * before;
+        }
+        held_messages_ -= part.size();
+        finish(verb.stream, part.size(), left);
+    }
+    return messages;
+}
+
+void job_ledger::note(const job_verb& verb, sequence_range part) {
+    if (!verbs_.empty()) {
+        job_verb& last = verbs_.back();
+        // Neighbours with the same fate travel as one range.
+        if (last.what == verb.what && last.stream == verb.stream && last.time == verb.time &&
+            last.reason == verb.reason && last.range.last + 1 == part.first) {
+            last.range.last = part.last;
+            return;
+        }
+    }
+    verbs_.push_back({verb.what, verb.stream, part, verb.time, verb.reason});
+}
+
+void job_ledger::finish(std::uint32_t stream, std::uint64_t messages, std::uint64_t bytes) {
+    if (finished_.empty() || finished_.back().stream != stream) finished_.push_back({stream, 0, 0});
+    finished_.back().messages += messages;
+    finished_.back().bytes += bytes;
+}
+
+void job_ledger::release_all() {
+    for (const auto& [where, what] : std::map(held_))
+        apply({job_verb::kind::release, where.first, {where.second, what.last}, {}, {}});
+}
+
+std::vector<job_verb> job_ledger::take_verbs() { return std::exchange(verbs_, {}); }
+
+std::vector<finished_work> job_ledger::take_finished() { return std::exchange(finished_, {}); }
+
+}  // namespace cairn::patterns

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cairn/ids.hpp>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace cairn::patterns {
+
+/// What a puller did with messages: one verb about one stretch of one stream.
+struct job_verb {
+    enum class kind : std::uint8_t { ack, nack, reject, extend, release };
+
+    job_verb::kind what = kind::ack;
+    std::uint32_t stream = 0;
+    sequence_range range;
+    duration time{};     ///< nack: delay; extend: from now
+    std::string reason;  ///< reject
+};
+
+/// What the messages of one stream that were finished since the last report cost of its credit.
+struct finished_work {
+    std::uint32_t stream = 0;
+    std::uint64_t messages = 0;
+    std::uint64_t bytes = 0;
+};
+
+/// Which messages a puller holds, and what it has to tell their pushers.
+///
+/// A message is held from its arrival until a verb ends it; ack, nack, reject and release do, extend
+/// does not. Kept as runs: the verbs of a whole batch cost as much as that of one message.
+///
+/// Threads: one at a time; the puller guards it with its mutex.
+/// Limits:  a run a batch held, and one more a hole in it.
+class job_ledger {
+public:
+    /// A batch came.
+    void hold(std::uint32_t stream, sequence_range range, std::uint64_t bytes);
+    /// The stream's pusher is gone: nothing of it is held any more, and nothing is told.
+    void forget(std::uint32_t stream);
+
+    /// Does `verb` to what is held of its range. Returns for how many messages.
+    std::uint64_t apply(const job_verb& verb);
+    /// Everything that is held goes back.
+    void release_all();
+
+    /// Something is to be told.
+    bool pending() const noexcept { return !verbs_.empty(); }
+    std::vector<job_verb> take_verbs();
+    std::vector<finished_work> take_finished();
+
+    std::uint64_t held_messages() const noexcept { return held_messages_; }
+
+private:
+    struct run {
+        sequence last;
+        std::uint64_t bytes;  // its share of the batch's
+    };
+    using key = std::pair<std::uint32_t, sequence>;  // stream, first
+
+    void note(const job_verb& verb, sequence_range part);
+    void finish(std::uint32_t stream, std::uint64_t messages, std::uint64_t bytes);
+
+    std::map<key, run> held_;
+    std::uint64_t held_messages_ = 0;
+    std::vector<job_verb> verbs_;
+    std::vector<finished_work> finished_;
+};
+
+}  // namespace cairn::patterns

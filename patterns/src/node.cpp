@@ -1,0 +1,75 @@
+#include <cairn/node.hpp>
+
+#include "node_parts.hpp"
+
+#include <cairn/runtime/endpoint.hpp>
+#include <cairn/runtime/listener.hpp>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace cairn {
+
+node::parts::parts(node_options options)
+    : hub(std::move(options)), publishing(hub), pushing(hub) {}
+
+node::parts::~parts() { hub.close(); }
+
+node::node(node_options options) {
+    // The services are in place before the first peer can ask for anything.
+    const std::vector<std::string> binds = std::exchange(options.bind, {});
+    const std::vector<std::string> connects = std::exchange(options.connect, {});
+    parts_ = std::make_unique<parts>(std::move(options));
+    for (const std::string& endpoint : binds) bind(endpoint);
+    for (const std::string& endpoint : connects) connect(endpoint);
+}
+
+node::~node() {
+    // In a forked child nothing of ZeroMQ, and none of the loop's descriptors, which are the parent's
+    // as well, may be touched: the child's copy is left as it is.
+    if (parts_ && parts_->hub.forked()) static_cast<void>(parts_.release());
+}
+
+std::string node::bind(std::string_view endpoint) { return parts_->hub.bind(endpoint); }
+
+void node::connect(std::string_view endpoint) { parts_->hub.connect(endpoint); }
+
+bool node::unbind(std::string_view endpoint) { return parts_->hub.unbind(endpoint); }
+
+bool node::disconnect(std::string_view endpoint) { return parts_->hub.disconnect(endpoint); }
+
+std::string node::open_tap(std::string_view text) {
+    runtime::hub& hub = parts_->hub;
+    hub.check_open("open tap");
+    const runtime::endpoint where = runtime::parse_endpoint(text, runtime::purpose::tap);
+    runtime::require_secure(where, hub.sockets().secure(), hub.sockets().insecure_allowed());
+    const auto resolved = runtime::resolve(where, runtime::purpose::tap);
+    auto opened = patterns::tap::open(hub.sockets(), resolved.front());
+    const std::string bound = runtime::connectable(opened.listener.where()).text();
+    const runtime::loop::guard holding(hub.loop());
+    parts_->publishing.open_tap(std::move(opened));
+    return bound;
+}
+
+bool node::wait_for_peers(std::size_t count, std::chrono::milliseconds deadline) {
+    return parts_->hub.wait_for_peers(count, deadline);
+}
+
+const std::string& node::name() const noexcept { return parts_->hub.name(); }
+
+node_id node::id() const noexcept { return parts_->hub.id(); }
+
+node_stats node::stats() const { return parts_->hub.stats(); }
+
+std::uint64_t node::close(std::chrono::milliseconds deadline) {
+    runtime::hub& hub = parts_->hub;
+    if (hub.closed() || hub.forked()) return 0;
+    const time_point until = hub.loop().now() + deadline;
+    const std::uint64_t left =
+        parts_->publishing.close_all(until) + parts_->pushing.close_all(until);
+    hub.close();
+    return left;
+}
+
+}  // namespace cairn

@@ -1,0 +1,308 @@
+#include "publishing.hpp"
+
+#include <cairn/wire/limits.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace cairn::patterns {
+
+namespace {
+
+std::size_t batch_bytes(const publisher_options& options) {
+    // The ring must hold a few batches, or a reader could never be a batch behind.
+    return std::max<std::size_t>(1, std::min(options.batch_bytes_max, options.ring_bytes_max / 4));
+}
+
+}  // namespace
+
+publication::publication(publishing& owner, std::string topic, publisher_options options,
+                         cairn::epoch run)
+    : owner_(owner),
+      topic_(std::move(topic)),
+      options_(std::move(options)),
+      epoch_(run),
+      inlet_({.batch_bytes = batch_bytes(options_),
+              .batch_messages = wire::batch_messages_max,
+              .waiting_bytes = batch_bytes(options_),
+              .body_bytes = owner.hub().options().body_bytes_max}),
+      ring_(options_.ring_bytes_max, options_.patience) {}
+
+publication::~publication() {
+    for (std::size_t i = 0; i != cursors_.size(); ++i) {
+        subscription* s = cursors_[i].to;
+        if (!s) continue;
+        s->by_schedule[static_cast<std::size_t>(cursors_[i].schedule)] = nullptr;
+        s->heads.remove(cursors_[i].schedule);
+        s->digest_stale = true;
+    }
+    owner_.hub().loop().remove(*this);
+}
+
+// --- Sending ----------------------------------------------------------------------------------
+
+void publication::run(time_point now) {
+    while (take_one(ring_.readers() == 0 || somebody_is_idle(), now)) pump(now);
+    pump(now);
+    if (closing_) owner_.hub().loop().changed();
+}
+
+bool publication::somebody_is_idle() const {
+    return std::any_of(cursors_.begin(), cursors_.end(),
+                       [](const cursor& c) { return c.to && c.to->idle(); });
+}
+
+bool publication::take_one(bool open_too, time_point now) {
+    const std::size_t bytes = inlet_.next_bytes(open_too);
+    if (!open_too)
+        // What is open now, or comes, waits for a reader that has little on its way.
+        stall_all();
+    if (bytes == 0) return false;
+    const protocol::admission admitted = ring_.admit(batch_handle::memory_of(bytes), now);
+    if (!admitted) {
+        owner_.hub().loop().at(*this, admitted.wait_until);
+        stall_all();
+        return false;
+    }
+    auto batch = inlet_.take(open_too);
+    if (!batch) return false;
+    keep(std::move(*batch));
+    for (const cursor& c : cursors_)
+        if (c.to) c.to->head_changed(c.schedule, now);
+    return true;
+}
+
+void publication::keep(runtime::sealed_batch batch) {
+    auto made = std::make_shared<published_batch>();
+    made->first = batch.first;
+    made->last = batch.first + (batch.count - 1);
+    made->body_bytes = batch.bytes;
+    // A batch that fills little of its block moves to one of its size: the ring counts bytes in use.
+    if (batch.bytes * 2 < batch.body.capacity() && batch.bytes <= 4'096) {
+        made->block = runtime::block_ref::make(batch.bytes);
+        std::copy_n(batch.body.data(), batch.bytes, made->block.data());
+    } else {
+        made->block = std::move(batch.body);
+    }
+    const wire::batch_header header{.channel = 0,
+                                    .topic = topic_,
+                                    .source = options_.source,
+                                    .epoch = epoch_,
+                                    .first = batch.first,
+                                    .count = batch.count,
+                                    .time = batch.time,
+                                    .durable = 0,
+                                    .checksum = wire::checksum(made->body())};
+    wire::encode(header, made->header);
+    ++batches_;
+    if (owner_.has_taps()) owner_.mirror(*this, made->body());
+    ring_.push(batch_handle(std::move(made)));
+}
+
+void publication::pump(time_point now) {
+    if (fenced_ || !ring_.any_pending()) return;
+    ring_.for_each_pending([&](protocol::reader which) { pump_one(which, now); });
+}
+
+void publication::pump_one(protocol::reader which, time_point now) {
+    cursor& c = at(which);
+    subscription& s = *c.to;
+    while (s.ready()) {
+        const auto step = ring_.next(which);
+        if (step.what == decltype(step)::kind::nothing) return;
+        if (step.what == decltype(step)::kind::gone) {
+            dropped_ += step.gone.size();
+            s.link.send(wire::gone{s.channel, topic_, options_.source, epoch_, step.gone});
+        } else {
+            const published_batch& batch = **step.batch;
+            const auto outcome =
+                s.link.send_batch(batch.header, s.channel, batch.block, batch.body());
+            if (outcome != runtime::link::sent::yes) {
+                s.blocked = true;
+                break;
+            }
+            s.credit.spend(batch.body_bytes + wire::batch_charge_bytes);
+        }
+        ring_.passed(which, now);
+    }
+    stall(c);
+}
+
+void publication::stall(cursor& which) {
+    if (!std::exchange(which.stalled, true)) which.to->stalled.push_back(this);
+}
+
+void publication::stall_all() {
+    for (cursor& c : cursors_)
+        if (c.to) stall(c);
+}
+
+void publication::may_go_on(subscription& reader, bool progress, time_point now) {
+    const auto [which, c] = find(reader);
+    if (!c) return;
+    c->stalled = false;
+    if (progress) ring_.note_progress(which, now);
+    owner_.hub().loop().flag(*this);
+}
+
+// --- Readers ----------------------------------------------------------------------------------
+
+std::pair<protocol::reader, publication::cursor*> publication::find(const subscription& of) {
+    for (std::size_t i = 0; i != cursors_.size(); ++i)
+        if (cursors_[i].to == &of) return {static_cast<protocol::reader>(i), &cursors_[i]};
+    return {protocol::reader{}, nullptr};
+}
+
+wire::head publication::attach(subscription& to, const wire::resume_point* resume, bool is_new,
+                               time_point now) {
+    // `live` includes what is published already but still in the inlet: it was not sent to anybody.
+    sequence next = ring_.last() + 1;
+    if (is_new) next = sequence{1};
+    else if (!resume && to.from == wire::start::earliest) next = ring_.first_held();
+    else if (resume && resume->epoch == epoch_) next = resume->next;
+    else if (resume && resume->epoch < epoch_) next = sequence{1};
+    if (resume && resume->epoch > epoch_) fence(resume->epoch);
+
+    const protocol::reader which = ring_.add(next, now);
+    const auto index = static_cast<std::size_t>(which);
+    if (index >= cursors_.size()) cursors_.resize(index + 1);
+    const protocol::scheduled_stream schedule = to.heads.add();
+    cursors_[index] = {&to, schedule, false};
+    const auto slot = static_cast<std::size_t>(schedule);
+    if (slot >= to.by_schedule.size()) to.by_schedule.resize(slot + 1);
+    to.by_schedule[slot] = this;
+    to.digest_stale = true;
+    owner_.hub().loop().at(to, to.heads.next_time());
+    owner_.hub().loop().flag(*this);
+    return head_for(to);
+}
+
+void publication::detach(const subscription& from) {
+    const auto [which, c] = find(from);
+    if (!c) return;
+    c->to->heads.remove(c->schedule);
+    *c = {};
+    ring_.remove(which);
+    // Who waited for this reader need not any more.
+    owner_.hub().loop().flag(*this);
+}
+
+void publication::rewind(subscription& reader, sequence next, time_point now) {
+    const auto [which, c] = find(reader);
+    if (!c) return;
+    ++repairs_;
+    ring_.rewind(which, next, now);
+    owner_.hub().loop().flag(*this);
+}
+
+wire::head publication::head_for(const subscription& reader) const {
+    const auto [which, c] = const_cast<publication*>(this)->find(reader);
+    return {topic_, options_.source, epoch_, ring_.first_held(), ring_.last(),
+            c ? ring_.wanted(which) : ring_.last() + 1};
+}
+
+void publication::fence(cairn::epoch newer) {
+    if (std::exchange(fenced_, true)) return;
+    inlet_.stop(send_status::fenced);
+    owner_.hub().log(log_level::error, "fenced",
+                     "publisher " + options_.source + " on " + topic_ +
+                         " is fenced: a newer run of this source exists");
+    if (options_.on_fenced) options_.on_fenced(newer);
+    owner_.hub().loop().changed();
+}
+
+// --- Closing and counting ---------------------------------------------------------------------
+
+std::uint64_t publication::unsent() const {
+    std::uint64_t most = 0;
+    for (std::size_t i = 0; i != cursors_.size(); ++i)
+        if (cursors_[i].to) most = std::max(most, ring_.lag(static_cast<protocol::reader>(i)));
+    return most + inlet_.waiting_messages();
+}
+
+bool publication::all_sent() const {
+    return fenced_ || (inlet_.waiting_messages() == 0 && !ring_.any_pending());
+}
+
+// Sent, and perhaps not received: as many of the last messages as are in what the reader has not
+// reported as taken.
+std::uint64_t publication::unconfirmed(const cursor& of) const {
+    const std::uint64_t bytes = inlet_.accepted_bytes() + inlet_.accepted_messages() * 4;
+    if (bytes == 0) return 0;
+    const double part = static_cast<double>(of.to->credit.outstanding()) / static_cast<double>(bytes);
+    const auto messages = static_cast<double>(inlet_.accepted_messages());
+    return std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::min(1.0, part) * messages));
+}
+
+std::uint64_t publication::close(time_point until) {
+    runtime::loop& loop = owner_.hub().loop();
+    inlet_.stop(send_status::closed);
+    loop.wait_until(until, [this, &loop] {
+        closing_ = false;  // no changed() for ourselves
+        run(loop.now());
+        closing_ = true;
+        return all_sent();
+    });
+    // Links deliver in order: who answers this PING has received all that was sent before.
+    struct asked {
+        runtime::link* link;
+        std::uint64_t number;
+        std::uint64_t token;
+    };
+    std::vector<asked> pings;
+    {
+        const runtime::loop::guard holding(loop);
+        tell_end();
+        for (const cursor& c : cursors_)
+            if (c.to) pings.push_back({&c.to->link, c.to->link.number(), c.to->link.ping()});
+    }
+    std::uint64_t left = 0;
+    loop.wait_until(until, [&] {
+        left = all_sent() ? 0 : unsent();
+        bool all = true;
+        for (const cursor& c : cursors_) {
+            if (!c.to) continue;
+            const auto ping = std::find_if(pings.begin(), pings.end(), [&](const asked& a) {
+                return a.number == c.to->link.number();
+            });
+            if (ping == pings.end() || c.to->link.pong_token() >= ping->token) continue;
+            left = std::max(left, unsent() + unconfirmed(c));
+            all = false;
+        }
+        return all;
+    });
+    return left;
+}
+
+void publication::tell_end() {
+    for (const cursor& c : cursors_)
+        if (c.to)
+            c.to->link.send(
+                wire::end{c.to->channel, topic_, options_.source, epoch_, ring_.last()});
+}
+
+handle_stats publication::stats() const {
+    handle_stats s;
+    s.role = handle_stats::role::publisher;
+    s.topic = topic_;
+    s.messages = inlet_.accepted_messages();
+    s.bytes = inlet_.accepted_bytes();
+    s.batches = batches_;
+    s.drops = dropped_;
+    s.repairs = repairs_;
+    s.refused = inlet_.refusals();
+    s.queue_messages = unsent();
+    s.queue_bytes = ring_.bytes() + inlet_.waiting_bytes();
+    s.peers = ring_.readers();
+    for (std::size_t i = 0; i != cursors_.size(); ++i) {
+        const cursor& c = cursors_[i];
+        if (!c.to) continue;
+        const auto which = static_cast<protocol::reader>(i);
+        s.readers.push_back({c.to->link.peer_name(), c.to->pattern + (c.to->prefix ? "*" : ""),
+                             ring_.lag(which), c.to->credit.outstanding(),
+                             ring_.left_behind(which)});
+    }
+    return s;
+}
+
+}  // namespace cairn::patterns

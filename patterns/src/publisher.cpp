@@ -1,0 +1,121 @@
+#include <cairn/publisher.hpp>
+
+#include "node_parts.hpp"
+#include "publishing.hpp"
+#include "sending_side.hpp"
+#include "topics.hpp"
+
+#include <cairn/error.hpp>
+
+#include <utility>
+
+namespace cairn {
+
+struct publisher::impl {
+    impl(node& owner, std::string_view topic, publisher_options options)
+        : parts(owner.internals()),
+          source(parts.hub, "publish", topic, options.source),
+          publication(std::make_unique<patterns::publication>(
+              parts.publishing, source.topic, with_source(std::move(options)), source.epoch)) {
+        const runtime::loop::guard holding(parts.hub.loop());
+        parts.publishing.add(*publication, parts.hub.loop().now());
+    }
+
+    ~impl() {
+        if (parts.hub.forked()) return static_cast<void>(publication.release());
+        const runtime::loop::guard holding(parts.hub.loop());
+        publication->inlet().stop(send_status::closed);
+        publication->run(parts.hub.loop().now());
+        if (!ended) publication->tell_end();
+        parts.publishing.remove(*publication);
+        publication.reset();
+    }
+
+    publisher_options with_source(publisher_options options) const {
+        options.source = source.name;
+        return options;
+    }
+
+    send_result offer(std::span<const std::byte> attributes, std::span<const std::byte> body) {
+        return patterns::offer(parts.hub, publication->inlet(), *publication, attributes, body);
+    }
+
+    sequence send(std::span<const std::byte> attributes, std::span<const std::byte> body) {
+        return patterns::send(parts.hub, publication->inlet(), *publication, "publish",
+                              publication->topic(), attributes, body);
+    }
+
+    node::parts& parts;
+    patterns::claimed_source source;
+    std::unique_ptr<patterns::publication> publication;
+    bool ended = false;
+};
+
+publisher::publisher(node& owner, std::string_view topic, publisher_options options)
+    : impl_(std::make_unique<impl>(owner, topic, std::move(options))) {}
+
+publisher::~publisher() = default;
+publisher::publisher(publisher&&) noexcept = default;
+publisher& publisher::operator=(publisher&&) noexcept = default;
+
+sequence publisher::publish(std::span<const std::byte> body) { return impl_->send({}, body); }
+
+sequence publisher::publish(std::string_view body) {
+    return impl_->send({}, std::as_bytes(std::span(body)));
+}
+
+sequence publisher::publish(std::span<const std::byte> body, const attributes& attributes) {
+    return impl_->send(patterns::encoded(attributes, "publish", topic()), body);
+}
+
+sequence publisher::publish(std::string_view body, const attributes& attributes) {
+    return publish(std::as_bytes(std::span(body)), attributes);
+}
+
+send_result publisher::try_publish(std::span<const std::byte> body) {
+    return impl_->offer({}, body);
+}
+
+send_result publisher::try_publish(std::string_view body) {
+    return impl_->offer({}, std::as_bytes(std::span(body)));
+}
+
+send_result publisher::try_publish(std::span<const std::byte> body, const attributes& attributes) {
+    const auto bytes = patterns::try_encoded(attributes);
+    if (!bytes) return {send_status::too_large, {}};
+    return impl_->offer(*bytes, body);
+}
+
+send_result publisher::try_publish(std::string_view body, const attributes& attributes) {
+    return try_publish(std::as_bytes(std::span(body)), attributes);
+}
+
+bool publisher::wait_for_subscribers(std::size_t count, std::chrono::milliseconds deadline) {
+    runtime::loop& loop = impl_->parts.hub.loop();
+    return loop.wait_until(patterns::later(loop.now(), deadline),
+                           [&] { return impl_->publication->readers() >= count; });
+}
+
+std::size_t publisher::subscribers() const {
+    const runtime::loop::guard holding(impl_->parts.hub.loop());
+    return impl_->publication->readers();
+}
+
+const std::string& publisher::topic() const noexcept { return impl_->publication->topic(); }
+const std::string& publisher::source() const noexcept { return impl_->publication->source(); }
+epoch publisher::epoch() const noexcept { return impl_->publication->epoch(); }
+
+handle_stats publisher::stats() const {
+    const runtime::loop::guard holding(impl_->parts.hub.loop());
+    return impl_->publication->stats();
+}
+
+std::uint64_t publisher::close(std::chrono::milliseconds deadline) {
+    runtime::loop& loop = impl_->parts.hub.loop();
+    const std::uint64_t left =
+        impl_->publication->close(patterns::later(loop.now(), deadline));
+    impl_->ended = true;
+    return left;
+}
+
+}  // namespace cairn

@@ -1,0 +1,270 @@
+#include "publishing.hpp"
+
+#include "topics.hpp"
+
+#include <cairn/wire/limits.hpp>
+#include <cairn/wire/records.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace cairn::patterns {
+
+namespace {
+
+// Heads in one frame: with the longest names still below control_bytes_max.
+constexpr std::size_t heads_a_frame = 100;
+// Resume points that one subscription may bring along in all its frames.
+constexpr std::size_t resume_points_max = 65'536;
+
+}  // namespace
+
+/// A SUBSCRIBE that came in several frames, with copies of its strings.
+struct publishing::partial {
+    struct point {
+        std::string topic;
+        std::string source;
+        cairn::epoch epoch;
+        sequence next;
+    };
+    std::vector<point> points;
+};
+
+publishing::publishing(runtime::hub& owner) : hub_(owner) {
+    using wire::kind;
+    for (const kind k :
+         {kind::subscribe, kind::credit, kind::unsubscribe, kind::repair})
+        hub_.serve(k, this);
+    hub_.add(*this);
+}
+
+publishing::~publishing() = default;
+
+// --- Publishers -------------------------------------------------------------------------------
+
+void publishing::add(publication& which, time_point now) {
+    publications_.push_back(&which);
+    for (auto& [key, s] : subscriptions_) {
+        if (!s->matches(which.topic())) continue;
+        const wire::head head = which.attach(*s, nullptr, true, now);
+        s->link.send(wire::heads{s->channel, {head}});
+    }
+    hub_.loop().changed();
+}
+
+void publishing::remove(publication& which) {
+    std::erase(publications_, &which);
+    for (auto& [key, s] : subscriptions_) std::erase(s->stalled, &which);
+}
+
+std::uint64_t publishing::close_all(time_point until) {
+    std::vector<publication*> all;
+    {
+        const runtime::loop::guard holding(hub_.loop());
+        all = publications_;
+    }
+    std::uint64_t left = 0;
+    for (publication* p : all) left += p->close(until);
+    return left;
+}
+
+void publishing::mirror(const publication& which, std::span<const std::byte> body) {
+    wire::record_reader records(body);
+    while (!records.done()) {
+        const wire::record r = records.next();
+        for (const tap& t : taps_) {
+            zmq::message_t topic(which.topic().data(), which.topic().size());
+            zmq::message_t message(r.body.data(), r.body.size());
+            // PUB never refuses: it drops for who is too slow, as a tap may.
+            if (runtime::send(t.socket, topic, true) == runtime::io::done)
+                static_cast<void>(runtime::send(t.socket, message, false));
+        }
+    }
+}
+
+// --- Frames -----------------------------------------------------------------------------------
+
+errc publishing::frame(runtime::link& from, const wire::control_frame& frame) {
+    const time_point now = hub_.loop().now();
+    if (const auto* request = std::get_if<wire::subscribe>(&frame)) return subscribe(from, *request);
+    if (const auto* granted = std::get_if<wire::credit>(&frame)) {
+        // After UNSUBSCRIBE a CREDIT may still be on its way: no error.
+        subscription* s = find(from, granted->channel);
+        if (!s || !s->credit.raise({granted->granted, granted->consumed})) return errc::ok;
+        std::vector<publication*> waiting;
+        waiting.swap(s->stalled);
+        for (publication* p : waiting) p->may_go_on(*s, true, now);
+        return errc::ok;
+    }
+    if (const auto* request = std::get_if<wire::repair>(&frame)) {
+        subscription* s = find(from, request->channel);
+        if (!s) return errc::unknown_subscription;
+        for (publication* p : publications_)
+            if (p->topic() == request->from.topic && p->source() == request->from.source &&
+                p->epoch() == request->from.epoch)
+                p->rewind(*s, request->from.next, now);
+        return errc::ok;
+    }
+    if (const auto* ended = std::get_if<wire::unsubscribe>(&frame)) {
+        subscriptions_.erase({from.number(), ended->channel});
+        partial_.erase({from.number(), ended->channel});
+        hub_.loop().changed();
+        return errc::ok;
+    }
+    if (const auto* told = std::get_if<wire::fenced>(&frame)) fence(*told);
+    return errc::ok;
+}
+
+errc publishing::subscribe(runtime::link& from, const wire::subscribe& request) {
+    if (!valid_pattern(request.pattern)) return errc::topic_invalid;
+    const key at{from.number(), request.channel};
+    const auto first = subscriptions_.lower_bound({from.number(), 0});
+    const auto end = subscriptions_.lower_bound({from.number() + 1, 0});
+    if (!subscriptions_.contains(at) && static_cast<std::size_t>(std::distance(first, end)) >=
+                                            hub_.options().subscriptions_per_peer_max)
+        return errc::limit_exceeded;
+    std::unique_ptr<partial>& parts = partial_[at];
+    if (!parts) parts = std::make_unique<partial>();
+    if (parts->points.size() + request.resume.size() > resume_points_max) {
+        partial_.erase(at);
+        return errc::limit_exceeded;
+    }
+    for (const wire::resume_point& p : request.resume)
+        parts->points.push_back({std::string(p.topic), std::string(p.source), p.epoch, p.next});
+    if (request.more) {
+        // Half a request is memory too; it counts like a whole one.
+        if (partial_.size() > hub_.options().subscriptions_per_peer_max) return errc::limit_exceeded;
+        return errc::ok;
+    }
+    const std::unique_ptr<partial> complete = std::move(parts);
+    partial_.erase(at);
+
+    const time_point now = hub_.loop().now();
+    // A reader that lost its bearings subscribes again under its channel.
+    subscriptions_.erase(at);
+    auto& made = subscriptions_[at];
+    made = std::make_unique<subscription>(*this, from, request, now);
+    wire::subscribed answer{request.channel, true, {}};
+    for (publication* p : std::vector(publications_)) {
+        if (!made->matches(p->topic())) continue;
+        const auto known = std::find_if(
+            complete->points.begin(), complete->points.end(),
+            [&](const auto& k) { return k.topic == p->topic() && k.source == p->source(); });
+        if (known == complete->points.end()) {
+            answer.heads.push_back(p->attach(*made, nullptr, false, now));
+        } else {
+            const wire::resume_point point{known->topic, known->source, known->epoch, known->next};
+            answer.heads.push_back(p->attach(*made, &point, false, now));
+        }
+        if (answer.heads.size() == heads_a_frame) {
+            from.send(answer);
+            answer.heads.clear();
+        }
+    }
+    answer.more = false;
+    from.send(answer);
+    hub_.loop().changed();
+    return errc::ok;
+}
+
+subscription* publishing::find(runtime::link& from, wire::channel channel) {
+    const auto found = subscriptions_.find({from.number(), channel});
+    return found == subscriptions_.end() ? nullptr : found->second.get();
+}
+
+void publishing::fence(const wire::fenced& told) {
+    for (publication* p : std::vector(publications_))
+        if (p->topic() == told.topic && p->source() == told.source && p->epoch() < told.newer)
+            p->fence(told.newer);
+}
+
+void publishing::link_down(runtime::link& gone) {
+    const auto of_link = [&](const auto& entry) { return entry.first.first == gone.number(); };
+    std::erase_if(subscriptions_, of_link);
+    std::erase_if(partial_, of_link);
+    hub_.loop().changed();
+}
+
+void publishing::link_writable(runtime::link& free) {
+    const time_point now = hub_.loop().now();
+    for (auto it = subscriptions_.lower_bound({free.number(), 0});
+         it != subscriptions_.end() && it->first.first == free.number(); ++it) {
+        subscription& s = *it->second;
+        s.blocked = false;
+        std::vector<publication*> waiting;
+        waiting.swap(s.stalled);
+        for (publication* p : waiting) p->may_go_on(s, false, now);
+    }
+}
+
+void publishing::node_closing() {
+    for (publication* p : publications_) p->inlet().stop(send_status::closed);
+    taps_.clear();
+}
+
+void publishing::add_stats(std::vector<handle_stats>& out) const {
+    for (const publication* p : publications_) out.push_back(p->stats());
+}
+
+// --- Subscription -----------------------------------------------------------------------------
+
+subscription::subscription(publishing& from_publishers, runtime::link& to,
+                           const wire::subscribe& request, time_point now)
+    : owner(from_publishers),
+      link(to),
+      channel(request.channel),
+      pattern(request.pattern.ends_with('*')
+                  ? request.pattern.substr(0, request.pattern.size() - 1)
+                  : request.pattern),
+      prefix(request.pattern.ends_with('*')),
+      from(request.from),
+      credit(request.credit),
+      idle_bytes_max(std::max<std::uint64_t>(
+          1, std::min<std::uint64_t>(request.credit / 2, 2 * wire::credit_report_bytes))),
+      heads(now) {
+    owner.hub().loop().at(*this, heads.next_time());
+}
+
+subscription::~subscription() {
+    for (publication* p : by_schedule)
+        if (p) p->detach(*this);
+    owner.hub().loop().remove(*this);
+}
+
+bool subscription::matches(std::string_view topic) const noexcept {
+    return prefix ? topic.starts_with(pattern) : topic == pattern;
+}
+
+void subscription::head_changed(protocol::scheduled_stream which, time_point now) {
+    heads.changed(which, now);
+    digest_stale = true;
+    owner.hub().loop().at(*this, heads.next_time());
+}
+
+void subscription::run(time_point now) {
+    wire::heads told{channel, {}};
+    while (const auto which = heads.take_due(now)) {
+        told.items.push_back(by_schedule[static_cast<std::size_t>(*which)]->head_for(*this));
+        if (told.items.size() == heads_a_frame) {
+            link.send(told);
+            told.items.clear();
+        }
+    }
+    if (!told.items.empty()) link.send(told);
+    if (heads.take_digest(now) && stalled.empty()) tell_digest();
+    owner.hub().loop().at(*this, heads.next_time());
+}
+
+void subscription::tell_digest() {
+    if (std::exchange(digest_stale, false)) {
+        digest_sum = 0;
+        for (const publication* p : by_schedule) {
+            if (!p) continue;
+            const wire::head head = p->head_for(*this);
+            digest_sum += wire::stream_digest(head.topic, head.source, head.epoch, head.next - 1);
+        }
+    }
+    link.send(wire::digest{channel, static_cast<std::uint32_t>(heads.streams()), digest_sum});
+}
+
+}  // namespace cairn::patterns

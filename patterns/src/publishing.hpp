@@ -1,0 +1,222 @@
+#pragma once
+
+#include <cairn/protocol/credit.hpp>
+#include <cairn/protocol/heads.hpp>
+#include <cairn/protocol/ring.hpp>
+#include <cairn/publisher.hpp>
+#include <cairn/runtime/hub.hpp>
+#include <cairn/runtime/inlet.hpp>
+#include <cairn/runtime/link.hpp>
+#include <cairn/runtime/listener.hpp>
+#include <cairn/runtime/loop.hpp>
+#include <cairn/wire/frames.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace cairn::patterns {
+
+class publishing;
+class publication;
+class subscription;
+
+/// A batch in the ring: its bytes and its encoded header, with any channel in it.
+struct published_batch {
+    sequence first;
+    sequence last;
+    runtime::block_ref block;
+    std::size_t body_bytes = 0;
+    std::vector<std::byte> header;
+
+    std::span<const std::byte> body() const noexcept { return {block.data(), body_bytes}; }
+};
+
+/// The ring's handle for one. Counted without atomics: only the loop copies it.
+class batch_handle {
+public:
+    batch_handle() = default;
+    explicit batch_handle(std::shared_ptr<const published_batch> batch)
+        : batch_(std::move(batch)) {}
+
+    sequence first() const noexcept { return batch_->first; }
+    sequence last() const noexcept { return batch_->last; }
+    std::size_t bytes() const noexcept { return memory_of(batch_->body_bytes); }
+    const published_batch& operator*() const noexcept { return *batch_; }
+    const published_batch* operator->() const noexcept { return batch_.get(); }
+
+    /// What a batch with such a body takes in memory, headers and all.
+    static std::size_t memory_of(std::size_t body_bytes) noexcept { return body_bytes + 320; }
+
+private:
+    std::shared_ptr<const published_batch> batch_;
+};
+
+/// One publisher as the loop knows it.
+///
+/// Threads: inlet and `counters` as they say, the rest loop.
+class publication final : public runtime::task {
+public:
+    publication(publishing& owner, std::string topic, publisher_options options, epoch run);
+    ~publication();
+
+    runtime::inlet& inlet() noexcept { return inlet_; }
+    const std::string& topic() const noexcept { return topic_; }
+    const std::string& source() const noexcept { return options_.source; }
+    cairn::epoch epoch() const noexcept { return epoch_; }
+
+    /// Takes what gathered, and sends what readers may be sent.
+    void run(time_point now) override;
+
+    /// Attaches a subscription; `resume` may be nullptr. Returns the head that it is to be told.
+    wire::head attach(subscription& to, const wire::resume_point* resume, bool is_new,
+                      time_point now);
+    void detach(const subscription& from);
+    void rewind(subscription& reader, sequence next, time_point now);
+    /// What the subscription can be told of this stream now.
+    wire::head head_for(const subscription& reader) const;
+    /// The reader granted credit or its link is free again.
+    void may_go_on(subscription& reader, bool progress, time_point now);
+    void fence(cairn::epoch newer);
+
+    std::size_t readers() const noexcept { return ring_.readers(); }
+    /// Messages that some attached reader was not sent.
+    std::uint64_t unsent() const;
+    /// Publisher::close(); takes the loop's lock itself.
+    std::uint64_t close(time_point until);
+    void tell_end();
+    handle_stats stats() const;
+
+private:
+    struct cursor {
+        subscription* to = nullptr;  // nullptr: the slot is unused
+        protocol::scheduled_stream schedule{};
+        bool stalled = false;  // and so in the subscription's list
+    };
+
+    bool all_sent() const;
+    std::uint64_t unconfirmed(const cursor& of) const;
+    bool somebody_is_idle() const;
+    bool take_one(bool open_too, time_point now);
+    void keep(runtime::sealed_batch batch);
+    void pump(time_point now);
+    void pump_one(protocol::reader which, time_point now);
+    void stall(cursor& which);
+    void stall_all();
+    cursor& at(protocol::reader which) { return cursors_[static_cast<std::size_t>(which)]; }
+    std::pair<protocol::reader, cursor*> find(const subscription& of);
+
+    publishing& owner_;
+    const std::string topic_;
+    const publisher_options options_;
+    const cairn::epoch epoch_;
+    runtime::inlet inlet_;
+    protocol::ring<batch_handle> ring_;
+    std::vector<cursor> cursors_;  // by the ring's reader number
+    std::uint64_t batches_ = 0;
+    std::uint64_t repairs_ = 0;
+    std::uint64_t dropped_ = 0;
+    bool fenced_ = false;
+    bool closing_ = false;  // close() waits for progress
+};
+
+/// One subscription of one peer: a channel on a link.
+///
+/// Threads: loop.
+class subscription final : public runtime::task {
+public:
+    subscription(publishing& owner, runtime::link& link, const wire::subscribe& request,
+                 time_point now);
+    ~subscription();
+
+    /// Tells changed heads, and the digest.
+    void run(time_point now) override;
+
+    bool matches(std::string_view topic) const noexcept;
+    /// May a batch be sent to it?
+    bool ready() const noexcept { return credit.may_send() && !blocked; }
+    /// So little is on its way that even a batch of one is worth sending. Above it batches are sent only
+    /// when they are full: the rule of Nagle (RFC 896) with the reader's credit reports for acks.
+    bool idle() const noexcept { return ready() && credit.outstanding() < idle_bytes_max; }
+    publishing& owner;
+    runtime::link& link;
+    const wire::channel channel;
+    const std::string pattern;  // without the `*`
+    const bool prefix;
+    const wire::start from;
+    protocol::credit_sender credit;
+    std::uint64_t idle_bytes_max;
+    protocol::head_schedule heads;
+    std::vector<publication*> by_schedule;  // by scheduled_stream
+    std::vector<publication*> stalled;  // wait for credit, or for the link
+    bool blocked = false;
+    std::uint64_t digest_sum = 0;
+    bool digest_stale = true;
+
+    void head_changed(protocol::scheduled_stream which, time_point now);
+
+private:
+    void tell_digest();
+};
+
+/// A PUB socket that mirrors what the node publishes.
+struct tap {
+    static tap open(const runtime::socket_factory& sockets, const runtime::endpoint& where) {
+        runtime::socket made = sockets.tap();
+        runtime::listener bound(made, where);
+        return {std::move(made), std::move(bound)};
+    }
+
+    runtime::socket socket;
+    runtime::listener listener;  // refers to the socket: after it, so that it ends first
+};
+
+/// The sending side of publish/subscribe of one node: its publishers, and what its peers subscribed.
+///
+/// Owns:    subscriptions. Publications belong to their publishers.
+/// Threads: loop.
+class publishing final : public runtime::frame_handler {
+public:
+    explicit publishing(runtime::hub& owner);
+    ~publishing();
+
+    runtime::hub& hub() noexcept { return hub_; }
+
+    void add(publication& which, time_point now);
+    void remove(publication& which);
+    void open_tap(tap opened) { taps_.push_back(std::move(opened)); }
+    bool has_taps() const noexcept { return !taps_.empty(); }
+    /// Closes all publishers as publisher::close() does; takes the loop's lock itself.
+    std::uint64_t close_all(time_point until);
+    void mirror(const publication& which, std::span<const std::byte> body);
+
+    void link_down(runtime::link& gone) override;
+    void link_writable(runtime::link& free) override;
+    errc frame(runtime::link& from, const wire::control_frame& frame) override;
+    void node_closing() override;
+    void add_stats(std::vector<handle_stats>& out) const override;
+
+private:
+    using key = std::pair<std::uint64_t, wire::channel>;  // link's number and channel
+
+    errc subscribe(runtime::link& from, const wire::subscribe& request);
+    errc complete(runtime::link& from, std::vector<wire::subscribe>& parts, time_point now);
+    subscription* find(runtime::link& from, wire::channel channel);
+    void fence(const wire::fenced& told);
+
+    runtime::hub& hub_;
+    std::vector<publication*> publications_;
+    std::map<key, std::unique_ptr<subscription>> subscriptions_;
+    // SUBSCRIBE frames with more to come; their strings are copied here.
+    struct partial;
+    std::map<key, std::unique_ptr<partial>> partial_;
+    std::list<tap> taps_;
+};
+
+}  // namespace cairn::patterns

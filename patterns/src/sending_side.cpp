@@ -1,0 +1,85 @@
+#include "sending_side.hpp"
+
+namespace cairn::patterns {
+
+namespace {
+
+std::string at_topic(std::string_view verb, std::string_view topic) {
+    return std::string(verb) + " on " + std::string(topic) + ": ";
+}
+
+}  // namespace
+
+claimed_source::claimed_source(runtime::hub& owner, std::string_view verb, std::string_view wanted_topic,
+                               std::string_view wanted)
+    : hub(owner), topic(wanted_topic), name(wanted.empty() ? owner.name() : wanted) {
+    hub.check_open(verb);
+    if (!valid_topic(topic))
+        throw error(errc::topic_invalid, at_topic(verb, topic) +
+                                             "a topic has 1 to 255 bytes, no `*` and no control "
+                                             "characters");
+    if (name.size() > wire::source_bytes_max)
+        throw error(errc::too_large, at_topic(verb, topic) + "the source is longer than 255 bytes");
+    {
+        const runtime::loop::guard holding(hub.loop());
+        if (!hub.claim_source(topic, name))
+            throw error(errc::source_in_use,
+                        at_topic(verb, topic) + "this node already has the source " + name +
+                            " there; give this one another name");
+    }
+    try {
+        epoch = hub.new_epoch(topic, name);
+    } catch (...) {
+        const runtime::loop::guard holding(hub.loop());
+        hub.release_source(topic, name);
+        throw;
+    }
+}
+
+claimed_source::~claimed_source() {
+    if (hub.forked()) return;
+    const runtime::loop::guard holding(hub.loop());
+    hub.release_source(topic, name);
+}
+
+sequence send(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
+              std::string_view verb, std::string_view topic,
+              std::span<const std::byte> attributes, std::span<const std::byte> body) {
+    for (;;) {
+        const std::uint32_t ticket = inlet.room_ticket();
+        const send_result result = offer(hub, inlet, sender, attributes, body);
+        switch (result.status) {
+            case send_status::accepted: return result.sequence;
+            case send_status::full: inlet.wait_for_room(ticket); continue;
+            case send_status::closed:
+                hub.check_open(verb);
+                throw error(errc::closed, at_topic(verb, topic) + "it was closed");
+            case send_status::fenced:
+                throw error(errc::fenced, at_topic(verb, topic) +
+                                              "a newer run of this source exists; this one must stop");
+            case send_status::too_large:
+                throw error(errc::too_large,
+                            at_topic(verb, topic) + std::to_string(body.size()) +
+                                " bytes are above the node's body_bytes_max");
+        }
+    }
+}
+
+std::optional<std::span<const std::byte>> try_encoded(const cairn::attributes& attributes) {
+    thread_local std::vector<std::byte> buffer;
+    buffer.clear();
+    if (wire::encode(attributes, buffer) != errc::ok) return std::nullopt;
+    return buffer;
+}
+
+std::span<const std::byte> encoded(const cairn::attributes& attributes, std::string_view verb,
+                                   std::string_view topic) {
+    const auto bytes = try_encoded(attributes);
+    if (!bytes)
+        throw error(errc::too_large,
+                    at_topic(verb, topic) + "the attributes are above their limits (key and content "
+                                            "type 255 bytes, 64 headers, 64 KiB in all)");
+    return *bytes;
+}
+
+}  // namespace cairn::patterns

@@ -1,0 +1,70 @@
+#pragma once
+
+#include "topics.hpp"
+
+#include <cairn/attributes.hpp>
+#include <cairn/error.hpp>
+#include <cairn/runtime/hub.hpp>
+#include <cairn/runtime/inlet.hpp>
+#include <cairn/runtime/loop.hpp>
+#include <cairn/sending.hpp>
+#include <cairn/wire/attributes.hpp>
+
+#include <chrono>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// What publishers and pushers have in common on the user's side.
+namespace cairn::patterns {
+
+/// `now` + `delay` without overflow.
+inline time_point later(time_point now, std::chrono::milliseconds delay) {
+    const auto room = std::chrono::duration_cast<std::chrono::milliseconds>(time_point::max() - now);
+    return delay >= room ? time_point::max() : now + delay;
+}
+
+/// The right to be a source on a topic in this node, and the epoch of its run.
+///
+/// Owns:    the claim. Threads: one at a time. Fails: throws error (topic_invalid, source_in_use,
+/// too_large, closed, and what new_epoch throws).
+struct claimed_source {
+    claimed_source(runtime::hub& hub, std::string_view verb, std::string_view topic,
+                   std::string_view wanted);
+    ~claimed_source();
+    claimed_source(const claimed_source&) = delete;
+    claimed_source& operator=(const claimed_source&) = delete;
+
+    runtime::hub& hub;
+    const std::string topic;
+    const std::string name;
+    cairn::epoch epoch;
+};
+
+/// Offers one message without waiting.
+inline send_result offer(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
+                         std::span<const std::byte> attributes, std::span<const std::byte> body) {
+    bool wake = false;
+    const send_result result = inlet.add(attributes, body, wake);
+    if (wake) {
+        hub.loop().flag(sender);
+        hub.loop().kick();
+    }
+    return result;
+}
+
+/// Offers one message until it is taken. Throws error (closed, fenced, too_large).
+sequence send(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
+              std::string_view verb, std::string_view topic,
+              std::span<const std::byte> attributes, std::span<const std::byte> body);
+
+/// The encoded attributes in a buffer of the calling thread, valid until the next call. Nothing when they
+/// are above a limit.
+std::optional<std::span<const std::byte>> try_encoded(const cairn::attributes& attributes);
+/// The same; throws error (too_large).
+std::span<const std::byte> encoded(const cairn::attributes& attributes, std::string_view verb,
+                                   std::string_view topic);
+
+}  // namespace cairn::patterns

@@ -1,0 +1,195 @@
+#include <cairn/subscriber.hpp>
+
+#include "node_parts.hpp"
+#include "receiving_side.hpp"
+#include "sending_side.hpp"
+#include "subscription_reader.hpp"
+
+#include <cairn/error.hpp>
+
+#include <algorithm>
+#include <map>
+#include <thread>
+#include <utility>
+
+namespace cairn {
+
+struct subscriber::impl {
+    impl(node& owner, std::string_view pattern, subscriber_options given)
+        : hub(owner.internals().hub), options(std::move(given)) {
+        hub.check_open("subscribe");
+        if (!patterns::valid_pattern(pattern))
+            throw error(errc::topic_invalid,
+                        "subscribe to " + std::string(pattern) +
+                            ": a pattern is a topic of 1 to 255 bytes without control characters, or "
+                            "the beginning of topics followed by one `*`");
+        if (options.credit_bytes == 0)
+            throw error(errc::invalid_argument, "subscribe: credit_bytes must be at least 1");
+        for (const resume_from& r : options.from.positions) note(r.topic, r.next.source, r.next.epoch,
+                                                                 r.next.sequence);
+        const runtime::loop::guard holding(hub.loop());
+        reader = std::make_unique<patterns::subscription_reader>(hub, std::string(pattern), options);
+    }
+
+    ~impl() {
+        if (hub.forked()) return static_cast<void>(reader.release());
+        close();
+        if (thread.joinable()) thread.join();
+        const runtime::loop::guard holding(hub.loop());
+        reader.reset();
+    }
+
+    void close() {
+        const runtime::loop::guard holding(hub.loop());
+        reader->close();
+    }
+
+    /// Moves to the next message or notice. Nothing: the deadline passed, or closed.
+    std::optional<event> next(std::optional<time_point> deadline) {
+        for (;;) {
+            if (!current.done()) return message_here();
+            finish_batch();
+            if (at != items.size()) {
+                patterns::subscriber_item item = std::move(items[at++]);
+                if (item.notice) return announce(*item.notice);
+                current.open(std::move(item.batch));
+                continue;
+            }
+            items.clear();
+            at = 0;
+            if (reader->inbox().closed()) return std::nullopt;
+            if (reader->inbox().take(items)) continue;
+            if (deadline && hub.loop().now() >= *deadline) return std::nullopt;
+            hub.loop().wait(reader->inbox(), deadline, reader->inbox().filled());
+        }
+    }
+
+    /// The same, with notices called back.
+    std::optional<message> next_message(std::optional<time_point> deadline) {
+        // The way of nearly every call: the next record of the batch in hand.
+        if (!current.done()) return message_here();
+        while (auto e = next(deadline)) {
+            if (auto* m = std::get_if<message>(&*e)) return *m;
+            if (auto* g = std::get_if<gap>(&*e)) {
+                if (options.on_gap)
+                    options.on_gap(*g);
+                else
+                    hub.log(log_level::warning, "gap",
+                            "gap on " + g->topic + " from " + g->source + ": sequences " +
+                                std::to_string(g->range.first.value) + " to " +
+                                std::to_string(g->range.last.value) + " are lost");
+            } else if (options.on_restart) {
+                options.on_restart(std::get<restart>(*e));
+            }
+        }
+        return std::nullopt;
+    }
+
+    message message_here() {
+        const auto [sequence, record] = current.take();
+        ++batch_messages;
+        batch_bytes += record.attributes.size() + record.body.size();
+        return {*current.get(), sequence, record.attributes, record.body};
+    }
+
+    void finish_batch() {
+        if (!current.get()) return;
+        const std::unique_ptr<runtime::received_batch> batch = current.close();
+        const wire::batch_header& h = batch->header;
+        note(h.topic, h.source, h.epoch, h.last() + 1);
+        reader->messages.fetch_add(std::exchange(batch_messages, 0), std::memory_order_relaxed);
+        reader->bytes.fetch_add(std::exchange(batch_bytes, 0), std::memory_order_relaxed);
+        reader->taken(*batch);
+    }
+
+    event announce(const std::variant<gap, restart>& notice) {
+        if (const auto* g = std::get_if<gap>(&notice)) {
+            note(g->topic, g->source, g->epoch, g->range.last + 1);
+            return *g;
+        }
+        const auto& r = std::get<restart>(notice);
+        note(r.topic, r.source, r.now, sequence{1});
+        return r;
+    }
+
+    void note(std::string_view topic, std::string_view source, cairn::epoch epoch, sequence next) {
+        resume_from& r = positions[patterns::stream_key(topic, source)];
+        if (r.topic.empty()) {
+            r.topic = topic;
+            r.next.source = source;
+        }
+        r.next.epoch = epoch;
+        r.next.sequence = next;
+    }
+
+    runtime::hub& hub;
+    const subscriber_options options;
+    std::unique_ptr<patterns::subscription_reader> reader;
+    std::vector<patterns::subscriber_item> items;  // taken from the inbox, up to `at` given out
+    std::size_t at = 0;
+    patterns::open_batch current;
+    std::uint64_t batch_messages = 0;
+    std::uint64_t batch_bytes = 0;
+    std::map<std::string, resume_from> positions;
+    std::thread thread;
+};
+
+subscriber::subscriber(node& owner, std::string_view pattern, subscriber_options options)
+    : impl_(std::make_unique<impl>(owner, pattern, std::move(options))) {}
+
+subscriber::~subscriber() = default;
+subscriber::subscriber(subscriber&&) noexcept = default;
+subscriber& subscriber::operator=(subscriber&&) noexcept = default;
+
+std::optional<message> subscriber::receive() { return impl_->next_message(std::nullopt); }
+
+std::optional<message> subscriber::receive_for(std::chrono::milliseconds patience) {
+    return impl_->next_message(patterns::later(impl_->hub.loop().now(), patience));
+}
+
+std::optional<message> subscriber::try_receive() { return impl_->next_message(time_point{}); }
+
+std::optional<event> subscriber::next_event(std::chrono::milliseconds patience) {
+    return impl_->next(patterns::later(impl_->hub.loop().now(), patience));
+}
+
+void subscriber::start(std::function<void(const message&)> handler) {
+    impl_->thread = std::thread([this_impl = impl_.get(), handler = std::move(handler)] {
+        while (const auto m = this_impl->next_message(std::nullopt)) handler(*m);
+    });
+}
+
+int subscriber::file_descriptor() { return impl_->reader->inbox().descriptor(); }
+
+std::size_t subscriber::attached() const {
+    const runtime::loop::guard holding(impl_->hub.loop());
+    return impl_->reader->attached();
+}
+
+bool subscriber::wait_attached(std::size_t publishers, std::chrono::milliseconds deadline) {
+    runtime::loop& loop = impl_->hub.loop();
+    return loop.wait_until(patterns::later(loop.now(), deadline),
+                           [&] { return impl_->reader->attached() >= publishers; });
+}
+
+std::vector<resume_from> subscriber::positions() const {
+    std::vector<resume_from> all;
+    for (const auto& [key, p] : impl_->positions) all.push_back(p);
+    // The batch in hand is noted when it is finished; of it the messages given out so far count.
+    if (const auto* batch = impl_->current.get())
+        for (resume_from& r : all)
+            if (r.topic == batch->header.topic && r.next.source == batch->header.source)
+                r.next = {r.next.source, batch->header.epoch, impl_->current.next()};
+    return all;
+}
+
+bool subscriber::closed() const noexcept { return impl_->reader->inbox().closed(); }
+
+handle_stats subscriber::stats() const {
+    const runtime::loop::guard holding(impl_->hub.loop());
+    return impl_->reader->stats();
+}
+
+void subscriber::close() { impl_->close(); }
+
+}  // namespace cairn

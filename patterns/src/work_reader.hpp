@@ -1,0 +1,88 @@
+#pragma once
+
+#include "job_ledger.hpp"
+
+#include <cairn/protocol/epochs.hpp>
+#include <cairn/protocol/work_credit.hpp>
+#include <cairn/puller.hpp>
+#include <cairn/runtime/hub.hpp>
+#include <cairn/runtime/link.hpp>
+#include <cairn/runtime/loop.hpp>
+#include <cairn/runtime/received_batch.hpp>
+#include <cairn/runtime/waiter.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cairn::patterns {
+
+/// One puller as the loop knows it: attaches at every peer, and tells pushers what became of their
+/// messages.
+///
+/// Threads: loop, but inbox, verbs and counters as they say.
+class work_reader final : public runtime::frame_handler, public runtime::task {
+public:
+    work_reader(runtime::hub& owner, std::string topic, const puller_options& options);
+    ~work_reader();
+
+    runtime::inbox<std::unique_ptr<runtime::received_batch>>& inbox() noexcept { return inbox_; }
+
+    /// What the application did. Any thread. False when nothing of it is held.
+    bool apply(const job_verb& verb);
+
+    void run(time_point now) override;
+    void link_up(runtime::link& peer) override;
+    void link_down(runtime::link& peer) override;
+    errc frame(runtime::link& from, const wire::control_frame& frame) override;
+    void batch(runtime::link& from, std::unique_ptr<runtime::received_batch> batch) override;
+    void node_closing() override;
+    void add_stats(std::vector<handle_stats>& out) const override;
+
+    /// Pushers that peers say they have on the topic.
+    std::size_t attached() const noexcept;
+    void close();
+    handle_stats stats() const;
+    wire::channel channel() const noexcept { return channel_; }
+
+    // Counted on the user's thread.
+    std::atomic<std::uint64_t> messages{0};
+    std::atomic<std::uint64_t> bytes{0};
+
+private:
+    /// One source that a peer pushes from; lives as long as the link.
+    struct stream {
+        runtime::link* link;
+        std::string source;
+        cairn::epoch epoch;
+        protocol::work_credit_reader credit;
+        bool alive = true;
+    };
+
+    std::uint32_t stream_of(runtime::link& from, const wire::jobs_header& header);
+    void tell(const std::vector<job_verb>& verbs);
+    void forget_streams_of(const runtime::link& peer);
+
+    runtime::hub& hub_;
+    const std::string topic_;
+    const puller_options options_;
+    const wire::channel channel_;
+    runtime::inbox<std::unique_ptr<runtime::received_batch>> inbox_;
+    std::map<runtime::link*, std::uint32_t> pushers_;  // as each peer told
+    std::vector<stream> streams_;                      // by number; dead ones are used again
+    protocol::epoch_table epochs_;
+
+    mutable std::mutex mutex_;
+    job_ledger ledger_;  // guarded by mutex_
+
+    std::uint64_t batches_ = 0;
+    std::uint64_t refused_acks_ = 0;
+    bool closed_ = false;
+};
+
+}  // namespace cairn::patterns
