@@ -24,6 +24,7 @@ acceptor::acceptor(hub& owner)
       router_(owner.sockets().router()),
       monitor_(router_),
       descriptor_(descriptor(router_)),
+      watch_(owner.sockets().secure()),
       guard_(owner.options().peers_max) {
     hub_.loop().watch(descriptor_, *this);
     hub_.loop().watch(monitor_.fd(), *this);
@@ -35,7 +36,7 @@ acceptor::~acceptor() {
 }
 
 endpoint acceptor::bind(const endpoint& where) {
-    return listeners_.emplace_back(router_, where).where();
+    return listeners_.emplace_back(hub_.sockets(), router_, where).where();
 }
 
 bool acceptor::unbind(const endpoint& where) {
@@ -103,7 +104,7 @@ void acceptor::forget(link& gone) {
 void acceptor::handle_events(time_point now) {
     while (const auto event = monitor_.next()) {
         handle(*event);
-        if (event->kind == monitor_event::kind::disconnected) {
+        if (event->kind == event_kind::disconnected) {
             suspect_until_ = now + std::chrono::seconds(1);
             for (const auto& [id, l] : links_)
                 if (l->descriptor_ == event->value) l->suspected_ = true;
@@ -113,12 +114,11 @@ void acceptor::handle_events(time_point now) {
 }
 
 void acceptor::handle(const monitor_event& event) {
-    using kind = enum monitor_event::kind;
+    using kind = event_kind;
     if (event.kind == kind::accepted) guard_.accepted();
-    if (event.kind == kind::disconnected || event.kind == kind::failed_auth ||
-        event.kind == kind::failed_no_detail || event.kind == kind::failed_protocol)
-        guard_.closed();
-    if (const auto advice = advise(event, side::binding, hub_.sockets().secure())) {
+    // Follows each failed handshake, too.
+    if (event.kind == kind::disconnected) guard_.closed();
+    if (const auto advice = watch_.on(event)) {
         ++hub_.counters_.handshakes_failed;
         hub_.log(log_level::warning, "handshake",
                  "listening on " + event.endpoint + ": " + std::string(advice->text));

@@ -35,6 +35,7 @@ void connector::open(time_point now) {
     const endpoint& where = addresses_[next_address_++ % addresses_.size()];
     dealer_ = hub_.sockets().dealer();
     monitor_.emplace(dealer_);
+    watch_.emplace(hub_.sockets().secure());
     descriptor_ = descriptor(dealer_);
     hub_.loop().watch(descriptor_, *this);
     hub_.loop().watch(monitor_->fd(), *this);
@@ -107,18 +108,17 @@ void connector::handle_events(time_point now) {
 }
 
 void connector::handle(const monitor_event& event, time_point now) {
-    using kind = enum monitor_event::kind;
+    using kind = event_kind;
     if (event.kind == kind::connected) {
         greeting_due_ = now + greeting_time_max;
         hub_.loop().at(*this, greeting_due_);
     }
     if (event.kind == kind::retried && !std::exchange(told_unreachable_, true))
         hub_.log(log_level::info, "unreachable", "nobody listens at " + name_ + " yet; trying on");
-    if (const auto advice = advise(event, side::connecting, hub_.sockets().secure())) {
+    if (const auto advice = watch_->on(event, now)) {
         ++hub_.counters_.handshakes_failed;
         hub_.log(log_level::warning, "handshake",
                  "connecting to " + name_ + ": " + std::string(advice->text));
-        abandon_ = abandon_ || advice->recreate;
     }
     if (event.kind == kind::disconnected) {
         abandon_ = true;

@@ -436,9 +436,9 @@ node_stats hub::stats() {
 
 // --- Registry ---------------------------------------------------------------------------------
 
-epoch hub::new_epoch(std::string_view topic, std::string_view source) {
+epoch hub::new_epoch(std::string_view /*topic*/, std::string_view /*source*/) {
     const wall_time time = std::chrono::system_clock::now();
-    return epochs_ ? epochs_->take(topic, source, time) : epoch_of(time);
+    return epochs_ ? epochs_->take(time) : epoch_of(time);
 }
 
 void hub::serve(wire::kind kind, frame_handler* handler) {

@@ -3,6 +3,7 @@
 #include <cairn/runtime/connection_guard.hpp>
 #include <cairn/runtime/endpoint.hpp>
 #include <cairn/runtime/link.hpp>
+#include <cairn/runtime/handshake.hpp>
 #include <cairn/runtime/listener.hpp>
 #include <cairn/runtime/loop.hpp>
 #include <cairn/runtime/monitor.hpp>
@@ -53,6 +54,7 @@ private:
     int descriptor_;
     std::list<listener> listeners_;
     std::unordered_map<std::string, std::unique_ptr<link>> links_;  // by routing id
+    accept_watch watch_;
     connection_guard guard_;
     bool paused_ = false;
     // A connection broke. Which link that was is only sure when sending to it is refused.

@@ -4,6 +4,7 @@
 #include <cairn/runtime/endpoint.hpp>
 #include <cairn/runtime/link.hpp>
 #include <cairn/runtime/loop.hpp>
+#include <cairn/runtime/handshake.hpp>
 #include <cairn/runtime/monitor.hpp>
 #include <cairn/runtime/socket_factory.hpp>
 
@@ -52,6 +53,7 @@ private:
     std::size_t next_address_ = 0;
     socket dealer_;
     std::optional<monitor> monitor_;
+    std::optional<connect_watch> watch_;
     int descriptor_ = -1;
     std::unique_ptr<link> link_;
     time_point retry_at_ = loop::never;

@@ -27,9 +27,9 @@ inline constexpr std::size_t inproc_name_bytes_max = 255;
 /// Threads: a value.
 struct endpoint {
     runtime::scheme scheme = scheme::tcp;
-    std::string host;        ///< tcp, ws: `*`, a numeric address without brackets, or a host name
+    std::string host{};      ///< tcp, ws: `*`, a numeric address without brackets, or a host name
     std::uint16_t port = 0;  ///< tcp, ws: 0 lets the system choose (bind and tap only)
-    std::string name;        ///< ipc: an absolute path or @NAME; inproc: the name
+    std::string name{};      ///< ipc: an absolute path or @NAME; inproc: the name
 
     bool operator==(const endpoint&) const = default;
 

@@ -4,6 +4,7 @@
 #include <cairn/runtime/ipc_lock.hpp>
 #include <cairn/runtime/socket_factory.hpp>
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -19,11 +20,12 @@ namespace cairn::runtime {
 /// Owns:    the binding, the ipc file and its lock. The socket must outlive it.
 /// Threads: that of its socket.
 /// Fails:   construction throws error (address_in_use, permission_denied, address_invalid,
-///          host_unknown, not_supported).
+///          insecure_refused, not_supported).
 class listener {
 public:
-    /// Binds. `where` has a numeric address or `*` (see resolve).
-    listener(const socket& on, endpoint where);
+    /// Binds. `where` has a numeric address or `*` (see resolve). `by` made the socket and knows
+    /// whether it is safe to listen beyond loopback.
+    listener(const socket_factory& by, const socket& on, endpoint where);
     ~listener();
     listener(listener&& other) noexcept;
     listener& operator=(listener&&) = delete;
@@ -39,9 +41,11 @@ public:
     bool paused() const noexcept { return bound_to_.empty(); }
 
 private:
+    void bind();
     void bind_network();
     void bind_file();
 
+    std::shared_ptr<context> owner_;
     zmq::socket_ref socket_;
     endpoint where_;
     std::optional<ipc_lock> lock_;

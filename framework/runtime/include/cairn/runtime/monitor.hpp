@@ -1,36 +1,35 @@
 #pragma once
 
-#include <cairn/error.hpp>
 #include <cairn/runtime/socket_factory.hpp>
 
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 
 namespace cairn::runtime {
 
-/// What happened to a connection or listener of one socket, as libzmq's I/O thread saw it.
-struct monitor_event {
-    enum class kind : std::uint8_t {
-        connect_delayed,   ///< the connection is being made
-        connected,         ///< TCP or ipc is connected; the handshake begins
-        retried,           ///< connecting failed; value: milliseconds until the next try
-        listening,         ///< value: descriptor
-        bind_failed,       ///< value: errno
-        accepted,          ///< value: descriptor; the handshake begins
-        accept_failed,     ///< value: errno (EMFILE: the I/O thread spins until one is free)
-        closed,            ///< a listener or connection attempt ended; value: descriptor
-        close_failed,      ///< value: errno
-        disconnected,      ///< a connection broke; value: descriptor
-        handshake_ok,      ///< frames can flow
-        failed_no_detail,  ///< 0x0800; value: errno
-        failed_protocol,   ///< 0x2000; value: a ZMQ_PROTOCOL_ERROR code
-        failed_auth,       ///< 0x4000; value: the ZAP status (300, 400 or 500)
-        stopped,           ///< the watched socket closes; nothing follows
-    };
+/// What happened to a connection or a listener, as libzmq's I/O thread saw it.
+enum class event_kind : std::uint8_t {
+    connect_delayed,   ///< the connection is being made
+    connected,         ///< TCP or ipc is connected; the handshake begins
+    retried,           ///< connecting failed; value: milliseconds until the next try
+    listening,         ///< value: descriptor
+    bind_failed,       ///< value: errno
+    accepted,          ///< value: descriptor; the handshake begins
+    accept_failed,     ///< value: errno (EMFILE: the I/O thread spins until one is free)
+    closed,            ///< a listener or connection attempt ended; value: descriptor
+    close_failed,      ///< value: errno
+    disconnected,      ///< a connection broke; value: descriptor
+    handshake_ok,      ///< frames can flow
+    failed_no_detail,  ///< 0x0800; value: errno
+    failed_protocol,   ///< 0x2000; value: a ZMQ_PROTOCOL_ERROR code
+    failed_auth,       ///< 0x4000; value: the ZAP status (300, 400 or 500)
+    stopped,           ///< the watched socket closes; nothing follows
+};
 
-    monitor_event::kind kind = kind::stopped;
+/// One event of one socket.
+struct monitor_event {
+    event_kind kind = event_kind::stopped;
     std::int32_t value = 0;
     /// connecting side: what was given to connect; binding side: what is bound (the ipc file under
     /// its temporary name). libzmq does not tell the peer's address here.
@@ -39,17 +38,18 @@ struct monitor_event {
 
 /// The events of one socket.
 ///
-/// Owns:    the socket pair that carries the events. Destroy before the watched socket, or after.
-/// Threads: one at a time, the watched socket's for construction.
+/// libzmq's I/O thread waits when it cannot hand over an event, and with it all connections of the
+/// process stand still: read events in every turn, and destroy the monitor before its socket.
+///
+/// Owns:    the reading end of the events.
+/// Threads: one at a time, the same as the watched socket.
 /// Fails:   construction throws error (limit_exceeded).
-/// Limits:  receive HWM of events; libzmq drops events beyond it, so read them in each turn.
+/// Limits:  65,536 events wait unread before the I/O thread does.
 class monitor {
 public:
-    static constexpr int events_max = 65'536;
-
     explicit monitor(const socket& watched);
     ~monitor();
-    monitor(monitor&&) noexcept = default;
+    monitor(monitor&& other) noexcept;
     monitor& operator=(monitor&&) = delete;
 
     /// Edge-triggered, as descriptor() of zmq_calls.hpp: after a wake-up call next() until it has
@@ -62,26 +62,14 @@ public:
     zmq::socket_ref events() const noexcept { return events_; }
 
 private:
-    zmq::socket_ref watched_;
+    zmq::socket_ref watched_;  // empty when moved from
     socket events_;
     int fd_ = -1;
 };
 
-/// Which side of a connection a socket is.
-enum class side : std::uint8_t { binding, connecting };
-
-/// What a failed handshake means and what mends it.
-struct handshake_advice {
-    errc code = errc::ok;
-    std::string_view text;  ///< one sentence with the remedy; static
-    /// The connecting socket will not try again, or not with success, after the cause is mended:
-    /// close it and make a new one after reconnect_max at the latest. Never set for the binding
-    /// side, whose sockets always recover by themselves.
-    bool recreate = false;
-};
-
-/// Nothing when the event is no handshake failure. The table behind it, found by experiment, is
-/// design note 0002.
-std::optional<handshake_advice> advise(const monitor_event& event, side ours, bool has_keys);
+/// The address of the peer of an accepted descriptor ("10.0.0.7"), as long as the connection lives;
+/// "" when the system does not tell. For logs only: the descriptor belongs to libzmq, which may
+/// have closed it, so that the answer is about another connection.
+std::string peer_of(int descriptor);
 
 }  // namespace cairn::runtime

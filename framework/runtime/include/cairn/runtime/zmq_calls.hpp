@@ -4,6 +4,7 @@
 
 #include <zmq.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>

@@ -1,0 +1,39 @@
+#pragma once
+
+#include "harness/role.hpp"
+#include "harness/traffic.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <thread>
+
+namespace cairn::bench {
+
+/// Calls that are timed together: few enough that they fit the first batch and no limit is met,
+/// enough that reading the clock does not count.
+inline constexpr std::uint64_t calls_in_burst = 1'000;
+
+/// Times what one call of `send` costs its caller while nobody is in its way: a burst, then a pause
+/// until the receiver on lane 0 has it all. The lane's latencies are those of whole bursts.
+template <typename Send>
+void time_calls(role_context& context, Send send) {
+    using namespace std::chrono_literals;
+    tally counted(context.shared, context.lane_index);
+    const std::string body(context.traffic.size, '\0');
+    auto& reader = context.shared.at(0).messages;
+    std::uint64_t expected = reader.load();
+    for (;;) {
+        const auto begin = now_ns();
+        for (std::uint64_t i = 0; i < calls_in_burst; ++i) send(body);
+        counted.took(now_ns() - begin);
+        for (std::uint64_t i = 0; i < calls_in_burst; ++i) counted.sent();
+        expected += calls_in_burst;
+        const auto deadline = std::chrono::steady_clock::now() + 100ms;
+        while (reader.load() < expected && std::chrono::steady_clock::now() < deadline)
+            std::this_thread::sleep_for(200us);
+        expected = reader.load() > expected ? reader.load() : expected;
+    }
+}
+
+}  // namespace cairn::bench

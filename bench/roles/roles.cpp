@@ -1,0 +1,42 @@
+#include "roles/roles.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+namespace cairn::bench {
+
+namespace {
+
+struct named_role {
+    std::string_view name;
+    role_function run;
+};
+
+constexpr named_role all_roles[] = {
+    {"zmq-push", zmq_roles::push_sender},
+    {"zmq-pull", zmq_roles::push_receiver},
+    {"zmq-pub", zmq_roles::pub_sender},
+    {"zmq-sub", zmq_roles::sub_receiver},
+    {"zmq-pair-server", zmq_roles::pair_server},
+    {"zmq-pair-client", zmq_roles::pair_client},
+    {"zmq-pub-calls", zmq_roles::pub_call_timer},
+    {"cairn-pusher", cairn_roles::push_sender},
+    {"cairn-puller", cairn_roles::pull_receiver},
+    {"cairn-publisher", cairn_roles::publish_sender},
+    {"cairn-subscriber", cairn_roles::subscribe_receiver},
+    {"cairn-rtt-server", cairn_roles::rtt_server},
+    {"cairn-rtt-client", cairn_roles::rtt_client},
+    {"cairn-publish-calls", cairn_roles::publish_call_timer},
+    {"cairn-idle-publishers", cairn_roles::idle_publishers},
+    {"cairn-idle-subscriber", cairn_roles::idle_subscriber},
+};
+
+}  // namespace
+
+role_function find_role(std::string_view name) {
+    const auto* found = std::find_if(std::begin(all_roles), std::end(all_roles),
+                                     [&](const named_role& role) { return role.name == name; });
+    return found == std::end(all_roles) ? nullptr : found->run;
+}
+
+}  // namespace cairn::bench

@@ -1,0 +1,196 @@
+#include <cairn/error.hpp>
+#include <cairn/runtime/zap_handler.hpp>
+#include <cairn/runtime/zmq_calls.hpp>
+
+#include "internal_socket.hpp"
+
+#include <pthread.h>
+#include <csignal>
+#include <cstring>
+#include <optional>
+
+namespace cairn::runtime {
+
+namespace {
+
+constexpr std::string_view zap_version = "1.0";
+constexpr std::size_t request_parts = 6;  // version, id, domain, address, routing id, mechanism
+constexpr std::size_t curve_key_bytes = 32;
+
+/// No signal handler of the program runs on a thread that the program did not start.
+class signals_blocked {
+public:
+    signals_blocked() {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before_);
+    }
+    ~signals_blocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    signals_blocked(const signals_blocked&) = delete;
+    signals_blocked& operator=(const signals_blocked&) = delete;
+
+private:
+    sigset_t before_;
+};
+
+std::optional<std::string> z85(std::string_view key) {
+    if (key.size() != curve_key_bytes) return std::nullopt;
+    char text[41];
+    if (zmq_z85_encode(text, reinterpret_cast<const std::uint8_t*>(key.data()), key.size()) ==
+        nullptr)
+        return std::nullopt;
+    return std::string(text, 40);
+}
+
+// The one blocking receive of the project: this thread has nothing else to do.
+bool wait_part(zmq::socket_t& socket, zmq::message_t& part) noexcept {
+    while (zmq_msg_recv(part.handle(), socket.handle(), 0) < 0)
+        if (zmq_errno() != EINTR) return false;
+    return true;
+}
+
+void reply_part(zmq::socket_t& socket, std::string_view text, bool more) {
+    zmq::message_t part(text.data(), text.size());
+    // REP with one peer that just asked never blocks; a peer that left makes libzmq drop the reply.
+    static_cast<void>(send(socket, part, more));
+}
+
+}  // namespace
+
+struct zap_handler::request {
+    std::array<std::string, request_parts> parts;
+    std::string credentials;  // the first; CURVE has no more
+    std::size_t count = 0;    // of all parts, credentials included
+    bool oversized = false;
+
+    const std::string& version() const { return parts[0]; }
+    const std::string& id() const { return parts[1]; }
+    const std::string& domain() const { return parts[2]; }
+    const std::string& address() const { return parts[3]; }
+    const std::string& mechanism() const { return parts[5]; }
+
+    void take(const zmq::message_t& part) {
+        if (part.size() > part_bytes_max)
+            oversized = true;
+        else if (count < request_parts)
+            parts[count] = part.to_string();
+        else if (count == request_parts)
+            credentials = part.to_string();
+        ++count;
+    }
+
+    bool well_formed() const {
+        return version() == zap_version && count >= request_parts && !oversized &&
+               (mechanism() != "CURVE" || count == request_parts + 1);
+    }
+};
+
+struct zap_handler::verdict {
+    std::string_view status;
+    std::string_view text;
+    std::string user_id;
+};
+
+zap_handler::zap_handler(zmq::context_t& context)
+    : socket_(internal_socket(context, zmq::socket_type::rep)) {
+    if (zmq_bind(socket_.handle(), "inproc://zeromq.zap.01") != 0)
+        throw_zmq("bind", "inproc://zeromq.zap.01", zmq_errno());
+    const signals_blocked none;
+    thread_ = std::thread([this] { serve(); });
+    pthread_setname_np(thread_.native_handle(), "cairn-zap");
+}
+
+zap_handler::~zap_handler() { thread_.join(); }
+
+void zap_handler::add(const std::string& domain, admission_policy policy, refusal_sink refused) {
+    rights allowed = checked(std::move(policy));
+    const std::lock_guard lock(mutex_);
+    domains_.insert_or_assign(domain, entry{std::move(allowed), std::move(refused)});
+}
+
+void zap_handler::replace(const std::string& domain, admission_policy policy) {
+    rights allowed = checked(std::move(policy));
+    const std::lock_guard lock(mutex_);
+    const auto found = domains_.find(domain);
+    if (found != domains_.end()) found->second.allowed = std::move(allowed);
+}
+
+void zap_handler::remove(const std::string& domain) noexcept {
+    const std::lock_guard lock(mutex_);
+    domains_.erase(domain);
+}
+
+zap_handler::rights zap_handler::checked(admission_policy policy) {
+    if (policy.allowed_keys.size() > admission::allowed_keys_max)
+        throw error(errc::limit_exceeded,
+                    "allow-list: " + std::to_string(policy.allowed_keys.size()) + " keys, " +
+                        std::to_string(admission::allowed_keys_max) + " are allowed");
+    rights allowed{policy.without_keys, policy.any_key, {}};
+    for (std::string& key : policy.allowed_keys) {
+        std::uint8_t binary[curve_key_bytes];
+        if (key.size() != 40 || zmq_z85_decode(binary, key.c_str()) == nullptr)
+            throw error(errc::key_invalid, "allow-list: \"" + key.substr(0, 64) +
+                                               "\" is not a public key of 40 Z85 characters");
+        allowed.allowed_keys.insert(std::move(key));
+    }
+    return allowed;
+}
+
+void zap_handler::serve() noexcept {
+    // An allocation can fail under memory pressure. The request is then lost and its handshake
+    // runs into its time limit, which is a refusal; the handler must go on.
+    for (bool going_on = true; going_on;) {
+        try {
+            going_on = serve_one();
+        } catch (const std::exception&) {
+            continue;
+        }
+    }
+    socket_.close();
+}
+
+bool zap_handler::serve_one() {
+    request asked;
+    zmq::message_t part;
+    do {
+        if (!wait_part(socket_, part)) return false;
+        asked.take(part);
+    } while (part.more());
+
+    const verdict answer = judge(asked);
+    reply_part(socket_, zap_version, true);
+    reply_part(socket_, asked.id(), true);
+    reply_part(socket_, answer.status, true);
+    reply_part(socket_, answer.text, true);
+    reply_part(socket_, answer.user_id, true);
+    reply_part(socket_, {}, false);
+    return true;
+}
+
+zap_handler::verdict zap_handler::judge(const request& asked) {
+    if (!asked.well_formed()) return {"500", "malformed request", {}};
+    const std::lock_guard lock(mutex_);
+    const auto found = domains_.find(asked.domain());
+    if (found == domains_.end()) return {"400", "unknown domain", {}};
+    const entry& here = found->second;
+    if (asked.mechanism() == "NULL") {
+        if (here.allowed.without_keys) return {"200", "ok", {}};
+        return refuse(here, asked, {}, "it has no key and this node demands one");
+    }
+    if (asked.mechanism() != "CURVE")
+        return refuse(here, asked, {}, "its security mechanism is not CURVE");
+    std::optional<std::string> key = z85(asked.credentials);
+    if (!key) return {"500", "malformed request", {}};
+    if (!here.allowed.any_key && !here.allowed.allowed_keys.contains(*key))
+        return refuse(here, asked, *key, "is not on the allow-list");
+    return {"200", "ok", std::move(*key)};
+}
+
+// Runs under the lock, so that remove() can promise that the sink is not running any more.
+zap_handler::verdict zap_handler::refuse(const entry& from, const request& asked,
+                                         std::string_view key, std::string_view reason) const {
+    if (from.refused) from.refused({asked.address(), key, reason});
+    return {"400", "not authorised", {}};
+}
+
+}  // namespace cairn::runtime
