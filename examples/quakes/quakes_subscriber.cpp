@@ -53,7 +53,7 @@ int main(int argc, char** argv) try {
     }
     const bool equal = received == expected && gaps == 0;
     std::cout << name << ": " << count << " events on " << received.size() << " topics, " << past
-              << " of them from before it joined: "
+              << " from before it joined: "
               << (equal ? "all, once, in order" : "NOT what the file says") << std::endl;
     return equal ? 0 : 1;
 } catch (const std::exception& error) {
