@@ -1,5 +1,5 @@
-// Pulls lines, parses them, and pushes what they say. Any number of workers share the lines; one may
-// be killed at any moment.
+// Pulls lines, parses them, and pushes what they say. Any number of workers share the lines; one of
+// them may be killed at any moment.
 #include "flights/flight.hpp"
 
 #include <cairn/cairn.hpp>
