@@ -14,7 +14,8 @@ namespace cairn::runtime {
 namespace {
 
 constexpr std::string_view zap_version = "1.0";
-constexpr std::size_t request_parts = 6;  // version, id, domain, address, routing id, mechanism
+constexpr std::size_t credentials_max = 2;  // PLAIN's, the most of all mechanisms
+constexpr std::size_t request_parts = 6;    // version, id, domain, address, routing id, mechanism
 constexpr std::size_t curve_key_bytes = 32;
 
 /// No signal handler of the program runs on a thread that the program did not start.
@@ -80,7 +81,8 @@ struct zap_handler::request {
     }
 
     bool well_formed() const {
-        return version() == zap_version && count >= request_parts && !oversized &&
+        return version() == zap_version && count >= request_parts &&
+               count <= request_parts + credentials_max && !oversized &&
                (mechanism() != "CURVE" || count == request_parts + 1);
     }
 };
