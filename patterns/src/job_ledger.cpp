@@ -48,8 +48,7 @@ std::uint64_t job_ledger::apply(const job_verb& verb) {
             left -= each * after;
         }
         if (before != 0) {
-            held_.insert_or_assign({verb.stream, whole.first},
-                                   run{part.first - 1, each * before});
+            held_.insert_or_assign({verb.stream, whole.first}, run{part.first - 1, each * before});
             left -= each * before;
         }
         held_messages_ -= part.size();

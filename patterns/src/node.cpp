@@ -11,8 +11,7 @@
 
 namespace cairn {
 
-node::parts::parts(node_options options)
-    : hub(std::move(options)), publishing(hub), pushing(hub) {}
+node::parts::parts(node_options options) : hub(std::move(options)), publishing(hub), pushing(hub) {}
 
 node::parts::~parts() { hub.close(); }
 

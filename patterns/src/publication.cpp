@@ -157,10 +157,14 @@ wire::head publication::attach(subscription& to, const wire::resume_point* resum
                                time_point now) {
     // `live` includes what is published already but still in the inlet: it was not sent to anybody.
     sequence next = ring_.last() + 1;
-    if (is_new) next = sequence{1};
-    else if (!resume && to.from == wire::start::earliest) next = ring_.first_held();
-    else if (resume && resume->epoch == epoch_) next = resume->next;
-    else if (resume && resume->epoch < epoch_) next = sequence{1};
+    if (is_new)
+        next = sequence{1};
+    else if (!resume && to.from == wire::start::earliest)
+        next = ring_.first_held();
+    else if (resume && resume->epoch == epoch_)
+        next = resume->next;
+    else if (resume && resume->epoch < epoch_)
+        next = sequence{1};
     if (resume && resume->epoch > epoch_) fence(resume->epoch);
 
     const protocol::reader which = ring_.add(next, now);
@@ -197,8 +201,9 @@ void publication::rewind(subscription& reader, sequence next, time_point now) {
 
 wire::head publication::head_for(const subscription& reader) const {
     const auto [which, c] = const_cast<publication*>(this)->find(reader);
-    return {topic_, options_.source, epoch_, ring_.first_held(), ring_.last(),
-            c ? ring_.wanted(which) : ring_.last() + 1};
+    return {topic_,       options_.source,
+            epoch_,       ring_.first_held(),
+            ring_.last(), c ? ring_.wanted(which) : ring_.last() + 1};
 }
 
 void publication::fence(cairn::epoch newer) {
@@ -229,7 +234,8 @@ bool publication::all_sent() const {
 std::uint64_t publication::unconfirmed(const cursor& of) const {
     const std::uint64_t bytes = inlet_.accepted_bytes() + inlet_.accepted_messages() * 4;
     if (bytes == 0) return 0;
-    const double part = static_cast<double>(of.to->credit.outstanding()) / static_cast<double>(bytes);
+    const double part =
+        static_cast<double>(of.to->credit.outstanding()) / static_cast<double>(bytes);
     const auto messages = static_cast<double>(inlet_.accepted_messages());
     return std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::min(1.0, part) * messages));
 }

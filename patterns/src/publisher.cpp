@@ -22,7 +22,11 @@ struct publisher::impl {
     }
 
     ~impl() {
-        if (parts.hub.forked()) return static_cast<void>(publication.release());
+        if (parts.hub.forked()) {
+            // Left as it is: it belongs to the parent.
+            static_cast<void>(publication.release());
+            return;
+        }
         const runtime::loop::guard holding(parts.hub.loop());
         publication->inlet().stop(send_status::closed);
         publication->run(parts.hub.loop().now());
@@ -112,8 +116,7 @@ handle_stats publisher::stats() const {
 
 std::uint64_t publisher::close(std::chrono::milliseconds deadline) {
     runtime::loop& loop = impl_->parts.hub.loop();
-    const std::uint64_t left =
-        impl_->publication->close(patterns::later(loop.now(), deadline));
+    const std::uint64_t left = impl_->publication->close(patterns::later(loop.now(), deadline));
     impl_->ended = true;
     return left;
 }

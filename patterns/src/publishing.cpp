@@ -32,8 +32,7 @@ struct publishing::partial {
 
 publishing::publishing(runtime::hub& owner) : hub_(owner) {
     using wire::kind;
-    for (const kind k :
-         {kind::subscribe, kind::credit, kind::unsubscribe, kind::repair})
+    for (const kind k : {kind::subscribe, kind::credit, kind::unsubscribe, kind::repair})
         hub_.serve(k, this);
     hub_.add(*this);
 }
@@ -44,7 +43,7 @@ publishing::~publishing() = default;
 
 void publishing::add(publication& which, time_point now) {
     publications_.push_back(&which);
-    for (auto& [key, s] : subscriptions_) {
+    for (auto& [at, s] : subscriptions_) {
         if (!s->matches(which.topic())) continue;
         const wire::head head = which.attach(*s, nullptr, true, now);
         s->link.send(wire::heads{s->channel, {head}});
@@ -54,7 +53,7 @@ void publishing::add(publication& which, time_point now) {
 
 void publishing::remove(publication& which) {
     std::erase(publications_, &which);
-    for (auto& [key, s] : subscriptions_) std::erase(s->stalled, &which);
+    for (auto& [at, s] : subscriptions_) std::erase(s->stalled, &which);
 }
 
 std::uint64_t publishing::close_all(time_point until) {
@@ -86,7 +85,8 @@ void publishing::mirror(const publication& which, std::span<const std::byte> bod
 
 errc publishing::frame(runtime::link& from, const wire::control_frame& frame) {
     const time_point now = hub_.loop().now();
-    if (const auto* request = std::get_if<wire::subscribe>(&frame)) return subscribe(from, *request);
+    if (const auto* request = std::get_if<wire::subscribe>(&frame))
+        return subscribe(from, *request);
     if (const auto* granted = std::get_if<wire::credit>(&frame)) {
         // After UNSUBSCRIBE a CREDIT may still be on its way: no error.
         subscription* s = find(from, granted->channel);
@@ -133,7 +133,8 @@ errc publishing::subscribe(runtime::link& from, const wire::subscribe& request) 
         parts->points.push_back({std::string(p.topic), std::string(p.source), p.epoch, p.next});
     if (request.more) {
         // Half a request is memory too; it counts like a whole one.
-        if (partial_.size() > hub_.options().subscriptions_per_peer_max) return errc::limit_exceeded;
+        if (partial_.size() > hub_.options().subscriptions_per_peer_max)
+            return errc::limit_exceeded;
         return errc::ok;
     }
     const std::unique_ptr<partial> complete = std::move(parts);
@@ -213,9 +214,8 @@ subscription::subscription(publishing& from_publishers, runtime::link& to,
     : owner(from_publishers),
       link(to),
       channel(request.channel),
-      pattern(request.pattern.ends_with('*')
-                  ? request.pattern.substr(0, request.pattern.size() - 1)
-                  : request.pattern),
+      pattern(request.pattern.ends_with('*') ? request.pattern.substr(0, request.pattern.size() - 1)
+                                             : request.pattern),
       prefix(request.pattern.ends_with('*')),
       from(request.from),
       credit(request.credit),

@@ -154,7 +154,7 @@ public:
     std::uint64_t idle_bytes_max;
     protocol::head_schedule heads;
     std::vector<publication*> by_schedule;  // by scheduled_stream
-    std::vector<publication*> stalled;  // wait for credit, or for the link
+    std::vector<publication*> stalled;      // wait for credit, or for the link
     bool blocked = false;
     std::uint64_t digest_sum = 0;
     bool digest_stale = true;
@@ -169,7 +169,7 @@ private:
 struct tap {
     static tap open(const runtime::socket_factory& sockets, const runtime::endpoint& where) {
         runtime::socket made = sockets.tap();
-        runtime::listener bound(made, where);
+        runtime::listener bound(sockets, made, where);
         return {std::move(made), std::move(bound)};
     }
 

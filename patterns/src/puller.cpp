@@ -44,7 +44,11 @@ struct puller::impl {
     }
 
     ~impl() {
-        if (hub.forked()) return static_cast<void>(reader.release());
+        if (hub.forked()) {
+            // Left as it is: it belongs to the parent.
+            static_cast<void>(reader.release());
+            return;
+        }
         close();
         if (thread.joinable()) thread.join();
         const runtime::loop::guard holding(hub.loop());
@@ -88,8 +92,7 @@ struct puller::impl {
     // Taking the next message acks the one before; that is told in runs.
     void report_progress() {
         if (!acks_itself()) return;
-        if (batch_messages % messages_a_look != 0 &&
-            current.get()->header.count > messages_a_look)
+        if (batch_messages % messages_a_look != 0 && current.get()->header.count > messages_a_look)
             return;
         const time_point now = hub.loop().now();
         if (now - last_report < report_interval) return;
@@ -99,8 +102,8 @@ struct puller::impl {
 
     void ack_to(sequence end) {
         if (end <= acked_to) return;
-        reader->apply({patterns::job_verb::kind::ack, current.get()->stream, {acked_to, end - 1},
-                       {}, {}});
+        reader->apply(
+            {patterns::job_verb::kind::ack, current.get()->stream, {acked_to, end - 1}, {}, {}});
         acked_to = end;
     }
 
@@ -118,7 +121,10 @@ struct puller::impl {
     bool apply(patterns::job_verb::kind what, job_id id, duration time = {},
                std::string_view reason = {}) {
         if (id.attachment != reader->channel()) return false;
-        return reader->apply({what, id.stream, {id.sequence, id.sequence}, time,
+        return reader->apply({what,
+                              id.stream,
+                              {id.sequence, id.sequence},
+                              time,
                               std::string(reason.substr(0, wire::text_bytes_max))});
     }
 

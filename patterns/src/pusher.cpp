@@ -21,7 +21,11 @@ struct pusher::impl {
     }
 
     ~impl() {
-        if (parts.hub.forked()) return static_cast<void>(workload.release());
+        if (parts.hub.forked()) {
+            // Left as it is: it belongs to the parent.
+            static_cast<void>(workload.release());
+            return;
+        }
         const runtime::loop::guard holding(parts.hub.loop());
         workload->inlet().stop(send_status::closed);
         parts.pushing.remove(*workload);

@@ -33,7 +33,7 @@ pushing::pushing(runtime::hub& owner) : hub_(owner) {
 
 void pushing::add(workload& which) {
     workloads_.push_back(&which);
-    for (const auto& [key, a] : attachments_) {
+    for (const auto& [at, a] : attachments_) {
         if (a.topic != which.topic()) continue;
         which.attach(a);
         tell_pushers(a);
@@ -43,7 +43,7 @@ void pushing::add(workload& which) {
 
 void pushing::remove(workload& which) {
     std::erase(workloads_, &which);
-    for (const auto& [key, a] : attachments_)
+    for (const auto& [at, a] : attachments_)
         if (a.topic == which.topic()) tell_pushers(a);
 }
 
@@ -97,12 +97,13 @@ errc pushing::attach(runtime::link& from, const wire::attach& request) {
     if (static_cast<std::size_t>(std::distance(first, last)) >=
         hub_.options().subscriptions_per_peer_max)
         return errc::limit_exceeded;
-    const attachment& made =
-        attachments_
-            .emplace(at, attachment{from, request.channel, std::string(request.topic),
-                                    std::string(request.member),
-                                    {request.messages, request.bytes}})
-            .first->second;
+    const attachment& made = attachments_
+                                 .emplace(at, attachment{from,
+                                                         request.channel,
+                                                         std::string(request.topic),
+                                                         std::string(request.member),
+                                                         {request.messages, request.bytes}})
+                                 .first->second;
     for (workload* w : workloads_)
         if (w->topic() == made.topic) w->attach(made);
     tell_pushers(made);
@@ -129,8 +130,8 @@ errc pushing::verb(runtime::link& from, const wire::control_frame& frame,
         told.source = what.source;
         told.epoch = what.epoch;
         const auto begin = stale.begin() + static_cast<std::ptrdiff_t>(i);
-        told.ranges.assign(begin, begin + static_cast<std::ptrdiff_t>(std::min(
-                                              wire::array_items_max, stale.size() - i)));
+        told.ranges.assign(begin, begin + static_cast<std::ptrdiff_t>(
+                                              std::min(wire::array_items_max, stale.size() - i)));
         from.send(told);
     }
     return errc::ok;

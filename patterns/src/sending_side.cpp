@@ -10,8 +10,8 @@ std::string at_topic(std::string_view verb, std::string_view topic) {
 
 }  // namespace
 
-claimed_source::claimed_source(runtime::hub& owner, std::string_view verb, std::string_view wanted_topic,
-                               std::string_view wanted)
+claimed_source::claimed_source(runtime::hub& owner, std::string_view verb,
+                               std::string_view wanted_topic, std::string_view wanted)
     : hub(owner), topic(wanted_topic), name(wanted.empty() ? owner.name() : wanted) {
     hub.check_open(verb);
     if (!valid_topic(topic))
@@ -23,9 +23,9 @@ claimed_source::claimed_source(runtime::hub& owner, std::string_view verb, std::
     {
         const runtime::loop::guard holding(hub.loop());
         if (!hub.claim_source(topic, name))
-            throw error(errc::source_in_use,
-                        at_topic(verb, topic) + "this node already has the source " + name +
-                            " there; give this one another name");
+            throw error(errc::source_in_use, at_topic(verb, topic) +
+                                                 "this node already has the source " + name +
+                                                 " there; give this one another name");
     }
     try {
         epoch = hub.new_epoch(topic, name);
@@ -43,24 +43,27 @@ claimed_source::~claimed_source() {
 }
 
 sequence send(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
-              std::string_view verb, std::string_view topic,
-              std::span<const std::byte> attributes, std::span<const std::byte> body) {
+              std::string_view verb, std::string_view topic, std::span<const std::byte> attributes,
+              std::span<const std::byte> body) {
     for (;;) {
         const std::uint32_t ticket = inlet.room_ticket();
         const send_result result = offer(hub, inlet, sender, attributes, body);
         switch (result.status) {
-            case send_status::accepted: return result.sequence;
-            case send_status::full: inlet.wait_for_room(ticket); continue;
+            case send_status::accepted:
+                return result.sequence;
+            case send_status::full:
+                inlet.wait_for_room(ticket);
+                continue;
             case send_status::closed:
                 hub.check_open(verb);
                 throw error(errc::closed, at_topic(verb, topic) + "it was closed");
             case send_status::fenced:
-                throw error(errc::fenced, at_topic(verb, topic) +
-                                              "a newer run of this source exists; this one must stop");
+                throw error(errc::fenced,
+                            at_topic(verb, topic) +
+                                "a newer run of this source exists; this one must stop");
             case send_status::too_large:
-                throw error(errc::too_large,
-                            at_topic(verb, topic) + std::to_string(body.size()) +
-                                " bytes are above the node's body_bytes_max");
+                throw error(errc::too_large, at_topic(verb, topic) + std::to_string(body.size()) +
+                                                 " bytes are above the node's body_bytes_max");
         }
     }
 }
@@ -76,9 +79,9 @@ std::span<const std::byte> encoded(const cairn::attributes& attributes, std::str
                                    std::string_view topic) {
     const auto bytes = try_encoded(attributes);
     if (!bytes)
-        throw error(errc::too_large,
-                    at_topic(verb, topic) + "the attributes are above their limits (key and content "
-                                            "type 255 bytes, 64 headers, 64 KiB in all)");
+        throw error(errc::too_large, at_topic(verb, topic) +
+                                         "the attributes are above their limits (key and content "
+                                         "type 255 bytes, 64 headers, 64 KiB in all)");
     return *bytes;
 }
 

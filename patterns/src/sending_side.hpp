@@ -22,7 +22,8 @@ namespace cairn::patterns {
 
 /// `now` + `delay` without overflow.
 inline time_point later(time_point now, std::chrono::milliseconds delay) {
-    const auto room = std::chrono::duration_cast<std::chrono::milliseconds>(time_point::max() - now);
+    const auto room =
+        std::chrono::duration_cast<std::chrono::milliseconds>(time_point::max() - now);
     return delay >= room ? time_point::max() : now + delay;
 }
 
@@ -57,8 +58,8 @@ inline send_result offer(runtime::hub& hub, runtime::inlet& inlet, runtime::task
 
 /// Offers one message until it is taken. Throws error (closed, fenced, too_large).
 sequence send(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
-              std::string_view verb, std::string_view topic,
-              std::span<const std::byte> attributes, std::span<const std::byte> body);
+              std::string_view verb, std::string_view topic, std::span<const std::byte> attributes,
+              std::span<const std::byte> body);
 
 /// The encoded attributes in a buffer of the calling thread, valid until the next call. Nothing when they
 /// are above a limit.

@@ -19,20 +19,26 @@ struct subscriber::impl {
         : hub(owner.internals().hub), options(std::move(given)) {
         hub.check_open("subscribe");
         if (!patterns::valid_pattern(pattern))
-            throw error(errc::topic_invalid,
-                        "subscribe to " + std::string(pattern) +
-                            ": a pattern is a topic of 1 to 255 bytes without control characters, or "
-                            "the beginning of topics followed by one `*`");
+            throw error(
+                errc::topic_invalid,
+                "subscribe to " + std::string(pattern) +
+                    ": a pattern is a topic of 1 to 255 bytes without control characters, or "
+                    "the beginning of topics followed by one `*`");
         if (options.credit_bytes == 0)
             throw error(errc::invalid_argument, "subscribe: credit_bytes must be at least 1");
-        for (const resume_from& r : options.from.positions) note(r.topic, r.next.source, r.next.epoch,
-                                                                 r.next.sequence);
+        for (const resume_from& r : options.from.positions)
+            note(r.topic, r.next.source, r.next.epoch, r.next.sequence);
         const runtime::loop::guard holding(hub.loop());
-        reader = std::make_unique<patterns::subscription_reader>(hub, std::string(pattern), options);
+        reader =
+            std::make_unique<patterns::subscription_reader>(hub, std::string(pattern), options);
     }
 
     ~impl() {
-        if (hub.forked()) return static_cast<void>(reader.release());
+        if (hub.forked()) {
+            // Left as it is: it belongs to the parent.
+            static_cast<void>(reader.release());
+            return;
+        }
         close();
         if (thread.joinable()) thread.join();
         const runtime::loop::guard holding(hub.loop());

@@ -59,9 +59,8 @@ void subscription_reader::link_up(runtime::link& peer) {
                               [&](const auto& p) { return p->id == peer.peer(); });
     if (found == peers_.end()) {
         // A peer that is gone, and of which nothing waits any more, makes room for another.
-        found = std::find_if(peers_.begin(), peers_.end(), [](const auto& p) {
-            return !p->link && p->credit.waiting() == 0;
-        });
+        found = std::find_if(peers_.begin(), peers_.end(),
+                             [](const auto& p) { return !p->link && p->credit.waiting() == 0; });
         if (found == peers_.end())
             found = peers_.insert(peers_.end(), std::make_unique<peer_state>());
         (*found)->id = peer.peer();
@@ -226,7 +225,9 @@ void subscription_reader::batch(runtime::link& from,
             batch->skip = v.skip;
             inbox_.put({std::move(batch), nullptr});
             return;
-        case protocol::verdict::kind::duplicate: duplicates_ += h.count; break;
+        case protocol::verdict::kind::duplicate:
+            duplicates_ += h.count;
+            break;
         case protocol::verdict::kind::fenced:
             from.send(wire::fenced{s->topic, s->source, s->tracker.epoch()});
             break;
@@ -234,7 +235,8 @@ void subscription_reader::batch(runtime::link& from,
             hub_.refuse(from, channel_, errc::malformed, "batch with impossible sequences");
             break;
         case protocol::verdict::kind::hole:
-        case protocol::verdict::kind::nothing: break;
+        case protocol::verdict::kind::nothing:
+            break;
     }
     taken(*batch);
     repair(*s, hub_.loop().now());
@@ -243,8 +245,8 @@ void subscription_reader::batch(runtime::link& from,
 void subscription_reader::tell(const stream& s, const protocol::verdict& v) {
     if (v.tail) lose(s, *v.tail);
     if (v.restart)
-        inbox_.put({nullptr, std::make_unique<std::variant<gap, restart>>(restart{
-                                 s.topic, s.source, v.restart->before, v.restart->now})});
+        inbox_.put({nullptr, std::make_unique<std::variant<gap, restart>>(
+                                 restart{s.topic, s.source, v.restart->before, v.restart->now})});
     if (v.gap) lose(s, *v.gap);
 }
 
@@ -259,8 +261,7 @@ void subscription_reader::repair(stream& s, time_point now) {
     if (!s.by || !s.by->link) return;
     if (const auto next = s.tracker.take_repair(now)) {
         ++repairs_;
-        s.by->link->send(
-            wire::repair{channel_, {s.topic, s.source, s.tracker.epoch(), *next}});
+        s.by->link->send(wire::repair{channel_, {s.topic, s.source, s.tracker.epoch(), *next}});
     }
     if (s.tracker.repair_time() == time_point::max()) return;
     if (std::find(holes_.begin(), holes_.end(), &s) == holes_.end()) holes_.push_back(&s);
@@ -308,8 +309,8 @@ handle_stats subscription_reader::stats() const {
     s.repairs = repairs_;
     s.duplicates = duplicates_;
     for (const auto& p : peers_)
-        s.queue_bytes += p->credit.waiting() - std::min(p->credit.waiting(),
-                                                        p->taken.load() - p->accounted);
+        s.queue_bytes +=
+            p->credit.waiting() - std::min(p->credit.waiting(), p->taken.load() - p->accounted);
     s.peers = attached_;
     return s;
 }

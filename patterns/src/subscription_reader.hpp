@@ -22,7 +22,7 @@ namespace cairn::patterns {
 
 /// What waits for the user, in order.
 struct subscriber_item {
-    std::unique_ptr<runtime::received_batch> batch;          // or
+    std::unique_ptr<runtime::received_batch> batch;  // or
     std::unique_ptr<std::variant<gap, restart>> notice;
 };
 
@@ -31,7 +31,8 @@ struct subscriber_item {
 /// Threads: loop, but inbox and counters as they say.
 class subscription_reader final : public runtime::frame_handler, public runtime::task {
 public:
-    subscription_reader(runtime::hub& owner, std::string pattern, const subscriber_options& options);
+    subscription_reader(runtime::hub& owner, std::string pattern,
+                        const subscriber_options& options);
     ~subscription_reader();
 
     runtime::inbox<subscriber_item>& inbox() noexcept { return inbox_; }

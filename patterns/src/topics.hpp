@@ -10,9 +10,8 @@ namespace cairn::patterns {
 /// Topics are printable UTF-8 without `*` and without control characters.
 inline bool valid_topic(std::string_view topic) noexcept {
     return !topic.empty() && topic.size() <= wire::topic_bytes_max &&
-           std::none_of(topic.begin(), topic.end(), [](unsigned char c) {
-               return c < 0x20 || c == 0x7f || c == '*';
-           });
+           std::none_of(topic.begin(), topic.end(),
+                        [](unsigned char c) { return c < 0x20 || c == 0x7f || c == '*'; });
 }
 
 /// A pattern is a topic, or the beginning of topics followed by one `*`; `*` alone is all.

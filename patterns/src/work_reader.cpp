@@ -18,11 +18,16 @@ wire::control_frame frame_of(const job_verb& verb, wire::job_ranges what) {
             std::max<std::int64_t>(0, std::chrono::ceil<std::chrono::milliseconds>(d).count()));
     };
     switch (verb.what) {
-        case job_verb::kind::ack: return wire::ack{std::move(what)};
-        case job_verb::kind::nack: return wire::nack{std::move(what), ms(verb.time)};
-        case job_verb::kind::reject: return wire::reject{std::move(what), verb.reason};
-        case job_verb::kind::extend: return wire::extend{std::move(what), ms(verb.time)};
-        case job_verb::kind::release: return wire::release{std::move(what)};
+        case job_verb::kind::ack:
+            return wire::ack{std::move(what)};
+        case job_verb::kind::nack:
+            return wire::nack{std::move(what), ms(verb.time)};
+        case job_verb::kind::reject:
+            return wire::reject{std::move(what), verb.reason};
+        case job_verb::kind::extend:
+            return wire::extend{std::move(what), ms(verb.time)};
+        case job_verb::kind::release:
+            return wire::release{std::move(what)};
     }
     return wire::heartbeat{};
 }
@@ -67,8 +72,8 @@ void work_reader::link_up(runtime::link& peer) {
     const protocol::work_credit_reader fresh(options_.credit_messages, options_.credit_bytes,
                                              options_.prefetch);
     const std::string& member = options_.member.empty() ? hub_.name() : options_.member;
-    peer.send(wire::attach{channel_, topic_, member, fresh.initial().messages,
-                           fresh.initial().bytes});
+    peer.send(
+        wire::attach{channel_, topic_, member, fresh.initial().messages, fresh.initial().bytes});
 }
 
 void work_reader::link_down(runtime::link& peer) {
@@ -170,8 +175,8 @@ void work_reader::run(time_point now) {
         if (!s.alive) continue;
         s.credit.consumed(f.messages, f.bytes, now);
         if (const auto grant = s.credit.due(false))
-            s.link->send(wire::work_credit{channel_, s.source, s.epoch, grant->messages,
-                                           grant->bytes});
+            s.link->send(
+                wire::work_credit{channel_, s.source, s.epoch, grant->messages, grant->bytes});
     }
 }
 

@@ -195,8 +195,8 @@ std::size_t workload::offset_of(stored& in, sequence which) {
     const bool onward = which > in.known_sequence;
     const std::size_t start = onward ? in.known_offset : 0;
     const sequence from = onward ? in.known_sequence : in.batch.first;
-    return start + wire::prefix_bytes(in.body().subspan(start),
-                                      static_cast<std::uint32_t>(which - from));
+    return start +
+           wire::prefix_bytes(in.body().subspan(start), static_cast<std::uint32_t>(which - from));
 }
 
 // --- Finishing --------------------------------------------------------------------------------
@@ -230,15 +230,17 @@ void workload::follow(const attachment& puller, const wire::control_frame& verb,
             leases_.ack(m->id, range, not_held);
             for_each_part(range, not_held, [this](sequence_range part) { finished(part); });
         } else if (const auto* n = std::get_if<wire::nack>(&verb)) {
-            leases_.nack(m->id, range, std::chrono::milliseconds(std::min<std::uint64_t>(
-                                           n->delay_ms, 86'400'000)),
-                         now, not_held);
+            leases_.nack(
+                m->id, range,
+                std::chrono::milliseconds(std::min<std::uint64_t>(n->delay_ms, 86'400'000)), now,
+                not_held);
         } else if (const auto* r = std::get_if<wire::reject>(&verb)) {
             leases_.reject(m->id, range, r->reason, not_held);
         } else if (const auto* e = std::get_if<wire::extend>(&verb)) {
-            leases_.extend(m->id, range, std::chrono::milliseconds(std::min<std::uint64_t>(
-                                             e->ack_wait_ms, 86'400'000)),
-                           now, not_held);
+            leases_.extend(
+                m->id, range,
+                std::chrono::milliseconds(std::min<std::uint64_t>(e->ack_wait_ms, 86'400'000)), now,
+                not_held);
         } else if (std::holds_alternative<wire::release>(verb)) {
             leases_.release(m->id, range, not_held);
         }

@@ -111,9 +111,9 @@ private:
     std::string_view source() { return text(1, wire::source_bytes_max); }
 
     sequence_range range() {
-        const auto first = number<std::uint64_t>(1);
-        const std::uint64_t more = std::numeric_limits<std::uint64_t>::max() - first;
-        return {{first}, {first + (more == 0 ? 0 : number<std::uint64_t>() % more)}};
+        const std::uint64_t max = std::numeric_limits<std::uint64_t>::max() - 1;
+        const std::uint64_t first = std::min(number<std::uint64_t>(1), max);
+        return {{first}, {first + std::min(number<std::uint64_t>(), max - first)}};
     }
     wire::resume_point resume_point() {
         return {topic(), source(), {number<std::uint64_t>()}, {number<std::uint64_t>()}};

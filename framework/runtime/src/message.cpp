@@ -25,8 +25,12 @@ attributes message::attributes() const {
 }
 
 owned_message message::copy() const {
-    return {std::string(topic()), position(), time(), attributes(),
-            std::vector<std::byte>(body_.begin(), body_.end()), batch_->header.attempt};
+    return {std::string(topic()),
+            position(),
+            time(),
+            attributes(),
+            std::vector<std::byte>(body_.begin(), body_.end()),
+            batch_->header.attempt};
 }
 
 }  // namespace cairn

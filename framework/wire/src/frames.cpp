@@ -11,7 +11,10 @@ namespace cairn::wire {
 
 namespace {
 
-// --- The three users of layout() --------------------------------------------------------------
+// The message after the last one must have a number too.
+constexpr std::uint64_t sequence_max = std::numeric_limits<std::uint64_t>::max() - 1;
+
+// --- The users users of layout() --------------------------------------------------------------
 
 class size_bound {
 public:
@@ -204,7 +207,8 @@ private:
         layout(*this, value);
         skip_rest();
         if constexpr (std::is_same_v<T, sequence_range>)
-            if (value.first.value == 0 || value.empty()) in_.fail(errc::malformed);
+            if (value.first.value == 0 || value.empty() || value.last.value > sequence_max)
+                in_.fail(errc::malformed);
         --depth_;
         items_ = outer;
     }
@@ -233,7 +237,7 @@ void encode_header(const Header& header, std::vector<std::byte>& out) {
 errc check(const batch_header& header) {
     if (header.count == 0 || header.first.value == 0) return errc::malformed;
     if (header.count > batch_messages_max) return errc::limit_exceeded;
-    return header.last() < header.first ? errc::malformed : errc::ok;
+    return header.first.value > sequence_max - (header.count - 1) ? errc::malformed : errc::ok;
 }
 
 errc check(const jobs_header& header) {

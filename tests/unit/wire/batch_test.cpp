@@ -110,8 +110,11 @@ TEST(BatchHeader, BeginsAtOneAtLeastAndEndsBeforeTheNumbersDo) {
     batch_header h = small_batch();
     h.first = {0};
     EXPECT_EQ(decoded(h), errc::malformed);
-    h.first = {max - 1};
+    h.count = 2;
+    h.first = {max - 2};
     EXPECT_EQ(decoded(h), errc::ok);
+    h.first = {max - 1};
+    EXPECT_EQ(decoded(h), errc::malformed);
     h.first = {max};
     EXPECT_EQ(decoded(h), errc::malformed);
 }

@@ -213,13 +213,22 @@ TEST(Frame, HoldsListsUpToTheirLimit) {
     EXPECT_EQ(decode(more).error(), errc::limit_exceeded);
 }
 
-TEST(Frame, RefusesRangesThatAreEmptyOrBeginAtZero) {
+TEST(Frame, RefusesARangeThatIsEmptyOrBeginsAtZero) {
     const auto ack_of = [](int first, int last) {
         return decode(bytes_of({0x95, 33, 1, 0xa1, 's', 7, 0x91, 0x92, first, last})).error();
     };
     EXPECT_EQ(ack_of(1, 1), errc::ok);
     EXPECT_EQ(ack_of(2, 1), errc::malformed);
     EXPECT_EQ(ack_of(0, 1), errc::malformed);
+}
+
+TEST(Frame, RefusesARangeThatReachesTheLastNumber) {
+    ack frame;
+    frame.source = "s";
+    frame.ranges = {{{1}, {std::numeric_limits<std::uint64_t>::max() - 1}}};
+    EXPECT_EQ(decode(encoded(control_frame(frame))).error(), errc::ok);
+    frame.ranges = {{{1}, {std::numeric_limits<std::uint64_t>::max()}}};
+    EXPECT_EQ(decode(encoded(control_frame(frame))).error(), errc::malformed);
 }
 
 TEST(Frame, RefusesAStartThatItDoesNotKnow) {

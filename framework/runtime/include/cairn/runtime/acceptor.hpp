@@ -2,8 +2,8 @@
 
 #include <cairn/runtime/connection_guard.hpp>
 #include <cairn/runtime/endpoint.hpp>
-#include <cairn/runtime/link.hpp>
 #include <cairn/runtime/handshake.hpp>
+#include <cairn/runtime/link.hpp>
 #include <cairn/runtime/listener.hpp>
 #include <cairn/runtime/loop.hpp>
 #include <cairn/runtime/monitor.hpp>

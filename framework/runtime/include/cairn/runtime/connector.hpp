@@ -2,9 +2,9 @@
 
 #include <cairn/protocol/backoff.hpp>
 #include <cairn/runtime/endpoint.hpp>
+#include <cairn/runtime/handshake.hpp>
 #include <cairn/runtime/link.hpp>
 #include <cairn/runtime/loop.hpp>
-#include <cairn/runtime/handshake.hpp>
 #include <cairn/runtime/monitor.hpp>
 #include <cairn/runtime/socket_factory.hpp>
 
