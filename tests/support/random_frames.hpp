@@ -181,7 +181,11 @@ private:
     }
     void fill(wire::attached& f) { f = {number<std::uint32_t>(), number<std::uint32_t>()}; }
     void fill(wire::work_credit& f) {
-        f = {number<std::uint32_t>(), number<std::uint64_t>(), number<std::uint64_t>()};
+        f = {number<std::uint32_t>(),
+             source(),
+             {number<std::uint64_t>()},
+             number<std::uint64_t>(),
+             number<std::uint64_t>()};
     }
     void fill(wire::detach& f) { f.channel = number<std::uint32_t>(); }
 

@@ -236,6 +236,8 @@ void layout(auto& io, F& f) {
 template <is<work_credit> F>
 void layout(auto& io, F& f) {
     io.number(f.channel);
+    io.name(f.source, source_bytes_max);
+    io.number(f.epoch.value);
     io.number(f.messages);
     io.number(f.bytes);
 }

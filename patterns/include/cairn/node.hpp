@@ -14,10 +14,6 @@
 
 namespace cairn {
 
-namespace runtime {
-class hub;
-}
-
 /// One process's end of the network: the endpoints it listens on and connects to, and the thread
 /// that serves them. Publishers, subscribers, pushers and pullers of a node share its connections;
 /// each of them reaches all of the node's peers, whichever side bound, and the node's own handles
@@ -70,10 +66,11 @@ public:
     std::uint64_t close(std::chrono::milliseconds deadline);
 
     /// Not for users: the handles' way in.
-    runtime::hub& hub() noexcept { return *hub_; }
+    struct parts;
+    parts& internals() noexcept { return *parts_; }
 
 private:
-    std::unique_ptr<runtime::hub> hub_;
+    std::unique_ptr<parts> parts_;
 };
 
 }  // namespace cairn
