@@ -74,7 +74,7 @@ run::run(const plan& wanted) : traffic_(wanted.traffic), board_(lanes_for(wanted
     }
 }
 
-// All at once: those still alive would notice each loss, and a hundred that do so in turn take long.
+// All at once: those still alive would notice each loss, and a hundred losses in turn take long.
 run::~run() {
     for (auto& child : children_) child.kill();
 }
