@@ -69,6 +69,7 @@ private:
         protocol::member_id id;
         protocol::lease_credit granted;
         protocol::lease_credit lent;
+        protocol::lease_credit refunded;  // lent by the table, and then not sent
         bool paused = false;
 
         bool has_credit() const noexcept {
@@ -93,6 +94,7 @@ private:
     bool lend_one(time_point now);
     bool somebody_is_idle() const;
     bool somebody_has_credit() const;
+    void grant(const member& to);
     void resume_paused();
     protocol::fitted fit(sequence_range range, std::uint64_t bytes);
     runtime::link::sent send(const protocol::assignment& run, const attachment& to);

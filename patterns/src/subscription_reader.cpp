@@ -209,8 +209,9 @@ void subscription_reader::batch(runtime::link& from,
     peer_state* p = peer_of(from);
     if (!p) return;
     const std::uint64_t charge = charge_of(*batch);
-    batch->taken = &p->taken;
-    if (!p->credit.received(charge))
+    // What was under way when we subscribed anew counts in neither account (PROTOCOL.md 8.2, 10).
+    batch->taken = p->answered ? &p->taken : &uncounted_;
+    if (p->answered && !p->credit.received(charge))
         hub_.refuse(from, channel_, errc::credit_exceeded, "more than was granted");
     const wire::batch_header& h = batch->header;
     stream* s = stream_of(h.topic, h.source, *p);
@@ -273,8 +274,10 @@ void subscription_reader::repair(stream& s, time_point now) {
 void subscription_reader::taken(const runtime::received_batch& batch) noexcept {
     const std::uint64_t charge = charge_of(batch);
     const std::uint64_t before = batch.taken->fetch_add(charge, std::memory_order_relaxed);
+    // Looked at twice a step, so that what is not reported stays below one and a half of them: the
+    // publisher counts on less than two (subscription::idle_bytes_max).
     const std::uint64_t step =
-        std::max<std::uint64_t>(1, std::min<std::uint64_t>(window_ / 4, wire::credit_report_bytes));
+        std::clamp<std::uint64_t>(window_ / 8, 1, protocol::report_bytes / 2);
     if (before / step == (before + charge) / step) return;
     hub_.loop().flag(*this);
     hub_.loop().kick();
@@ -289,7 +292,7 @@ void subscription_reader::run(time_point now) {
     for (const auto& p : peers_) {
         account(*p);
         if (!p->link) continue;
-        if (const auto grant = p->credit.due(false))
+        if (const auto grant = p->credit.due())
             p->link->send(wire::credit{channel_, grant->granted, grant->consumed});
     }
     for (stream* s : std::exchange(holes_, {})) repair(*s, now);

@@ -96,6 +96,7 @@ private:
     std::unordered_map<std::string, stream> streams_;  // entries stay where they are
     std::vector<stream*> holes_;                       // asked for by REPAIR, not yet answered
     std::size_t attached_ = 0;
+    std::atomic<std::uint64_t> uncounted_{0};
     std::uint64_t batches_ = 0;
     std::uint64_t gaps_ = 0;
     std::uint64_t lost_messages_ = 0;

@@ -174,7 +174,7 @@ void work_reader::run(time_point now) {
         stream& s = streams_[f.stream];
         if (!s.alive) continue;
         s.credit.consumed(f.messages, f.bytes, now);
-        if (const auto grant = s.credit.due(false))
+        if (const auto grant = s.credit.due())
             s.link->send(
                 wire::work_credit{channel_, s.source, s.epoch, grant->messages, grant->bytes});
     }

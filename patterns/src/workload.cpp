@@ -116,12 +116,21 @@ bool workload::lend_one(time_point now) {
         m->lent.bytes += run->bytes;
         return true;
     }
-    // Not sent, so not begun. link_writable(), or link_down(), is next for this member.
+    // Not sent, so not begun, and its credit not used: the table has spent it, so it gets it again.
+    // link_writable(), or link_down(), is next for this member.
     std::vector<sequence_range> stale;
     leases_.release(run->member, run->range, stale);
     leases_.pause(run->member);
     m->paused = true;
+    m->refunded.messages += run->range.size();
+    m->refunded.bytes += run->bytes;
+    grant(*m);
     return true;
+}
+
+void workload::grant(const member& to) {
+    leases_.grant(to.id, {to.granted.messages + to.refunded.messages,
+                          to.granted.bytes + to.refunded.bytes});
 }
 
 void workload::resume_paused() {
@@ -291,7 +300,7 @@ bool workload::flush(time_point until) {
 // --- Pullers ----------------------------------------------------------------------------------
 
 void workload::attach(const attachment& puller) {
-    members_.push_back({&puller, leases_.join(puller.granted), puller.granted, {}, false});
+    members_.push_back({&puller, leases_.join(puller.granted), puller.granted, {}, {}, false});
     owner_flag();
 }
 
@@ -309,7 +318,7 @@ void workload::granted(const attachment& puller, protocol::lease_credit total) {
     if (!m) return;
     m->granted.messages = std::max(m->granted.messages, total.messages);
     m->granted.bytes = std::max(m->granted.bytes, total.bytes);
-    leases_.grant(m->id, total);
+    grant(*m);
     owner_flag();
 }
 

@@ -5,13 +5,14 @@
 #include <cairn/wire/records.hpp>
 
 #include <gtest/gtest.h>
+#include <support/document.hpp>
 
 #include <algorithm>
+#include <fstream>
 #include <map>
+#include <regex>
 #include <set>
 #include <string>
-
-#include "document.hpp"
 
 namespace cairn::wire {
 namespace {
@@ -251,6 +252,19 @@ TEST_F(Protocol, ListsTheLimitsOfTheCode) {
         LIMIT(map_items_max),          LIMIT(depth_max)};
 #undef LIMIT
     EXPECT_EQ(listed, in_code);
+}
+
+TEST_F(Protocol, ListsEachLimitThatTheHeaderHas) {
+    std::set<std::string> listed;
+    for (const test::row& r : doc_.table_with("limit").rows) listed.insert(r.at(0));
+    std::ifstream header(CAIRN_LIMITS_HPP);
+    ASSERT_TRUE(header);
+    std::set<std::string> in_header;
+    const std::regex constant("inline constexpr [a-z0-9_:]+ (\\w+) =.*");
+    std::smatch match;
+    for (std::string line; std::getline(header, line);)
+        if (std::regex_match(line, match, constant)) in_header.insert(match[1]);
+    EXPECT_EQ(listed, in_header);
 }
 
 TEST_F(Protocol, KeepsTheChannelWhereItsTableSays) {

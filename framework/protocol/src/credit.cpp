@@ -35,8 +35,12 @@ void credit_reader::consumed(std::uint64_t bytes) noexcept {
     fresh_ += bytes;
 }
 
-std::optional<grant> credit_reader::due(bool queue_empty) noexcept {
-    if (fresh_ == 0 || (fresh_ < window_ / 4 && !queue_empty)) return std::nullopt;
+std::uint64_t credit_reader::step() const noexcept {
+    return std::clamp<std::uint64_t>(window_ / 4, 1, report_bytes);
+}
+
+std::optional<grant> credit_reader::due() noexcept {
+    if (fresh_ < step()) return std::nullopt;
     fresh_ = 0;
     if (waiting_ < window_) {
         granted_ = std::max(granted_, add_saturated(received_, window_ - waiting_));

@@ -101,13 +101,12 @@ void work_credit_reader::consumed(std::uint64_t messages, std::uint64_t bytes,
     consumed_.bytes += bytes;
 }
 
-std::optional<work_grant> work_credit_reader::due(bool queue_empty) noexcept {
+std::optional<work_grant> work_credit_reader::due() noexcept {
     const std::uint64_t messages = consumed_.messages - reported_.messages;
     const std::uint64_t bytes = consumed_.bytes - reported_.bytes;
-    if (messages == 0 && bytes == 0) return std::nullopt;
     const bool much = messages >= std::max<std::uint64_t>(1, pace_.window() / 4) ||
                       bytes >= std::max<std::uint64_t>(1, bytes_window_ / 4);
-    if (!much && !queue_empty) return std::nullopt;
+    if (!much) return std::nullopt;
 
     pace_.adapt();
     reported_ = consumed_;

@@ -52,25 +52,27 @@ TEST(CreditSender, BelievesNoReaderThatItTookMoreThanWasSent) {
 
 TEST(CreditReader, GrantsItsWindowAtFirst) {
     EXPECT_EQ(credit_reader(100).initial(), 100U);
-    EXPECT_EQ(credit_reader(100).due(true), std::nullopt);
+    EXPECT_EQ(credit_reader(100).due(), std::nullopt);
 }
 
 TEST(CreditReader, GrantsAgainWhenAQuarterOfTheWindowWasTaken) {
     credit_reader reader(100);
     EXPECT_TRUE(reader.received(90));
     reader.consumed(24);
-    EXPECT_EQ(reader.due(false), std::nullopt);
+    EXPECT_EQ(reader.due(), std::nullopt);
     reader.consumed(1);
-    EXPECT_EQ(reader.due(false), (grant{.granted = 125, .consumed = 25}));
-    EXPECT_EQ(reader.due(false), std::nullopt);
+    EXPECT_EQ(reader.due(), (grant{.granted = 125, .consumed = 25}));
+    EXPECT_EQ(reader.due(), std::nullopt);
 }
 
-TEST(CreditReader, GrantsAgainWhenNothingIsLeftWaiting) {
-    credit_reader reader(100);
-    EXPECT_TRUE(reader.received(1));
+TEST(CreditReader, ReportsSoonerThanAQuarterOfALargeWindow) {
+    credit_reader reader(8 << 20);
+    EXPECT_TRUE(reader.received(1 << 20));
+    reader.consumed(protocol::report_bytes - 1);
+    EXPECT_EQ(reader.due(), std::nullopt);
     reader.consumed(1);
-    EXPECT_EQ(reader.due(true), (grant{.granted = 101, .consumed = 1}));
-    EXPECT_EQ(reader.due(true), std::nullopt);
+    EXPECT_EQ(reader.due(), (grant{.granted = (8 << 20) + protocol::report_bytes, .consumed = protocol::report_bytes}));
+    EXPECT_EQ(reader.due(), std::nullopt);
 }
 
 TEST(CreditReader, ToleratesOneBatchBeyondAndNoMore) {
@@ -86,36 +88,36 @@ TEST(CreditReader, CountsWhatStillWaitsFromAnEarlierLink) {
     EXPECT_TRUE(reader.received(30));
     EXPECT_FALSE(reader.received(1));
     reader.consumed(70);
-    EXPECT_EQ(reader.due(false), (grant{.granted = 100, .consumed = 0}));
+    EXPECT_EQ(reader.due(), (grant{.granted = 100, .consumed = 0}));
     reader.consumed(31);
-    EXPECT_EQ(reader.due(true), (grant{.granted = 131, .consumed = 31}));
+    EXPECT_EQ(reader.due(), (grant{.granted = 131, .consumed = 31}));
 }
 
 TEST(CreditReader, GrantsNothingWhileAnEarlierLinkFillsItsWindow) {
     credit_reader reader(100, 150);
     EXPECT_EQ(reader.initial(), 0U);
     reader.consumed(60);
-    EXPECT_EQ(reader.due(false), (grant{.granted = 10, .consumed = 0}));
+    EXPECT_EQ(reader.due(), (grant{.granted = 10, .consumed = 0}));
 }
 
 TEST(CreditReader, IgnoresWhatItNeverReceived) {
     credit_reader reader(100);
     reader.consumed(1'000);
-    EXPECT_EQ(reader.due(true), std::nullopt);
+    EXPECT_EQ(reader.due(), std::nullopt);
 }
 
 TEST(CreditReader, MayHaveAWindowWithoutEnd) {
     credit_reader reader(~0ULL);
-    EXPECT_TRUE(reader.received(1'000));
-    reader.consumed(1'000);
-    EXPECT_EQ(reader.due(true), (grant{.granted = ~0ULL, .consumed = 1'000}));
+    EXPECT_TRUE(reader.received(1 << 20));
+    reader.consumed(1 << 20);
+    EXPECT_EQ(reader.due(), (grant{.granted = ~0ULL, .consumed = 1 << 20}));
 }
 
 TEST(CreditReader, MayHaveAWindowOfOneByte) {
     credit_reader reader(1);
     EXPECT_TRUE(reader.received(500));
     reader.consumed(500);
-    EXPECT_EQ(reader.due(false), (grant{.granted = 501, .consumed = 500}));
+    EXPECT_EQ(reader.due(), (grant{.granted = 501, .consumed = 500}));
 }
 
 }  // namespace

@@ -376,7 +376,7 @@ private:
                 r.queue.pop_front();
             }
         }
-        const auto due = r.credit.due(r.queue.empty());
+        const auto due = r.credit.due();
         if (due && l.connected && bug_ != sabotage::reader_grants_nothing) {
             send_up(l, {.what = frame::kind::credit, .credit = *due});
         }

@@ -57,7 +57,7 @@ struct working_puller {
         ASSERT_TRUE(reader.received(count, count, now));
         now += each * static_cast<std::int64_t>(count);
         reader.consumed(count, count, now);
-        if (const auto grant = reader.due(true)) (void)sender.raise(*grant);
+        if (const auto grant = reader.due()) (void)sender.raise(*grant);
         ASSERT_TRUE(sender.may_send()) << "nothing would ever move again";
     }
 };
@@ -107,28 +107,28 @@ TEST(WorkCredit, GrantsAllAlwaysWithoutPrefetch) {
 
 TEST(WorkCredit, NeverTakesAGrantBackWhenWorkTurnsSlow) {
     work_credit_reader reader(100, 1'000, 0ms);
-    EXPECT_TRUE(reader.received(10, 10, at(0s)));
-    reader.consumed(10, 10, at(100s));
-    const auto grant = reader.due(true);
+    EXPECT_TRUE(reader.received(25, 25, at(0s)));
+    reader.consumed(25, 25, at(100s));
+    const auto grant = reader.due();
     ASSERT_TRUE(grant);
-    EXPECT_EQ(*grant, (work_grant{.messages = 110, .bytes = 1'010}));
-    EXPECT_EQ(reader.due(true), std::nullopt);
+    EXPECT_EQ(*grant, (work_grant{.messages = 125, .bytes = 1'025}));
+    EXPECT_EQ(reader.due(), std::nullopt);
 }
 
-TEST(WorkCredit, WaitsForAQuarterOfTheWindowWhileSomethingWaits) {
+TEST(WorkCredit, WaitsForAQuarterOfTheWindow) {
     work_credit_reader reader(100, 1'000, 0ms);
     EXPECT_TRUE(reader.received(100, 100, at(0s)));
     reader.consumed(24, 24, at(0s));
-    EXPECT_EQ(reader.due(false), std::nullopt);
+    EXPECT_EQ(reader.due(), std::nullopt);
     reader.consumed(1, 1, at(0s));
-    EXPECT_TRUE(reader.due(false));
+    EXPECT_TRUE(reader.due());
 }
 
 TEST(WorkCredit, GrantsForBytesToo) {
     work_credit_reader reader(100, 1'000, 0ms);
     EXPECT_TRUE(reader.received(1, 900, at(0s)));
     reader.consumed(1, 250, at(0s));
-    EXPECT_TRUE(reader.due(false));
+    EXPECT_TRUE(reader.due());
 }
 
 TEST(WorkCredit, NoticesMoreMessagesThanWereGranted) {
@@ -146,7 +146,7 @@ TEST(WorkCredit, NoticesARunThatBeganBeyondTheBytes) {
 TEST(WorkCredit, IgnoresWhatItNeverReceived) {
     work_credit_reader reader(10, 100, 100ms);
     reader.consumed(5, 50, at(0s));
-    EXPECT_EQ(reader.due(true), std::nullopt);
+    EXPECT_EQ(reader.due(), std::nullopt);
     EXPECT_EQ(reader.waiting(), work_grant{});
 }
 

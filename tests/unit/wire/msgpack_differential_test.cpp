@@ -2,13 +2,12 @@
 
 #include <gtest/gtest.h>
 #include <msgpack.hpp>
+#include <support/msgpack_compare.hpp>
 #include <support/rounds.hpp>
 
 #include <algorithm>
 #include <random>
 #include <string>
-
-#include "bytes.hpp"
 
 namespace cairn::wire::msgpack {
 namespace {
@@ -87,37 +86,6 @@ private:
     peer::packer<peer::sbuffer> out_;
 };
 
-std::string_view bytes_of(const peer::object& o) {
-    return o.type == peer::type::STR ? std::string_view(o.via.str.ptr, o.via.str.size)
-                                     : std::string_view(o.via.bin.ptr, o.via.bin.size);
-}
-
-/// Reads what msgpack-c made of the document, item for item.
-void expect_same(reader& in, const peer::object& o) {
-    if (o.type == peer::type::BOOLEAN) {
-        EXPECT_EQ(in.boolean(), o.via.boolean);
-    } else if (o.type == peer::type::POSITIVE_INTEGER) {
-        EXPECT_EQ(in.uint(), o.via.u64);
-    } else if (o.type == peer::type::NEGATIVE_INTEGER) {
-        EXPECT_EQ(in.integer(), o.via.i64);
-    } else if (o.type == peer::type::STR) {
-        EXPECT_EQ(in.text(1'000), bytes_of(o));
-    } else if (o.type == peer::type::BIN) {
-        EXPECT_EQ(in.text_or_bin(1'000), bytes_of(o));
-    } else if (o.type == peer::type::ARRAY) {
-        ASSERT_EQ(in.array(), o.via.array.size);
-        for (std::uint32_t i = 0; i < o.via.array.size; ++i) expect_same(in, o.via.array.ptr[i]);
-    } else if (o.type == peer::type::MAP) {
-        ASSERT_EQ(in.map(), o.via.map.size);
-        for (std::uint32_t i = 0; i < o.via.map.size; ++i) {
-            expect_same(in, o.via.map.ptr[i].key);
-            expect_same(in, o.via.map.ptr[i].val);
-        }
-    } else {
-        in.skip();
-    }
-}
-
 /// Writes the same again with our writer; false when it has a type that we never write.
 bool write_again(writer& out, const peer::object& o) {
     switch (o.type) {
@@ -128,9 +96,9 @@ bool write_again(writer& out, const peer::object& o) {
         case peer::type::NEGATIVE_INTEGER:
             return out.integer(o.via.i64), true;
         case peer::type::STR:
-            return out.text(bytes_of(o)), true;
+            return out.text(test::text_of(o)), true;
         case peer::type::BIN:
-            return out.bin(std::as_bytes(std::span(bytes_of(o)))), true;
+            return out.bin(std::as_bytes(std::span(test::text_of(o)))), true;
         case peer::type::ARRAY: {
             out.array(o.via.array.size);
             bool all = true;
@@ -175,7 +143,7 @@ TEST_F(MsgpackBothWays, WeReadWhatMsgpackCWrites) {
         const peer::sbuffer document = make_document();
         const peer::object_handle parsed = peer::unpack(document.data(), document.size());
         reader in(view(document));
-        expect_same(in, parsed.get());
+        ASSERT_TRUE(test::same(in, parsed.get())) << "document " << i;
         ASSERT_EQ(in.error(), errc::ok) << "document " << i;
         ASSERT_TRUE(in.done()) << "document " << i;
     }

@@ -1,13 +1,14 @@
 #pragma once
 
 #include <cairn/ids.hpp>
+#include <cairn/wire/limits.hpp>
 
 #include <cstdint>
 #include <optional>
 
 namespace cairn::protocol {
 
-/// Totals of one subscription on one link, in bytes of bodies; only ever raised.
+/// Totals of one subscription on one link, in bytes that batches cost; only ever raised.
 struct grant {
     std::uint64_t granted = 0;
     std::uint64_t consumed = 0;  ///< what the application took
@@ -37,6 +38,10 @@ private:
     std::uint64_t consumed_ = 0;
 };
 
+/// A reader with a large window reports sooner than after a quarter of it: the sender takes what is
+/// outstanding for a sign of how busy the reader is.
+inline constexpr std::uint64_t report_bytes = wire::credit_report_bytes;
+
 /// The reader's side: keeps at most `window` bytes, and one batch more, on their way and waiting.
 ///
 /// Threads: one at a time.
@@ -54,9 +59,12 @@ public:
     [[nodiscard]] bool received(std::uint64_t bytes) noexcept;
     /// The application took them, or they were dropped. More than was received is ignored.
     void consumed(std::uint64_t bytes) noexcept;
-    /// The CREDIT to send now, if one is worth it: a quarter of the window was consumed since the
-    /// last, or anything was and nothing is left waiting.
-    std::optional<grant> due(bool queue_empty) noexcept;
+    /// The CREDIT to send now, if one is worth it: a quarter of the window, or report_bytes if that
+    /// is less, was consumed since the last. Not when the queue runs empty: one CREDIT a message
+    /// would double the frames of a quiet topic.
+    std::optional<grant> due() noexcept;
+    /// Bytes after which due() answers.
+    std::uint64_t step() const noexcept;
 
     std::uint64_t waiting() const noexcept { return waiting_; }
 

@@ -88,9 +88,9 @@ public:
                                 time_point now) noexcept;
     /// The application is done with them. More than was received is ignored.
     void consumed(std::uint64_t messages, std::uint64_t bytes, time_point now) noexcept;
-    /// The WORK_CREDIT to send now, if one is worth it: as credit_reader::due(), for messages or
-    /// bytes.
-    std::optional<work_grant> due(bool queue_empty) noexcept;
+    /// The WORK_CREDIT to send now, if one is worth it: a quarter of the window of messages, or of
+    /// that of bytes, was consumed since the last.
+    std::optional<work_grant> due() noexcept;
 
     std::uint64_t window_messages() const noexcept { return pace_.window(); }
     /// Received and not consumed.

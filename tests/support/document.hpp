@@ -24,17 +24,18 @@ struct table {
 };
 
 /// The parts of a specification that are compared with the code.
+///
+/// Fails: throws std::runtime_error that says what is missing or does not parse.
 struct document {
     std::vector<hex_block> blocks;
     std::vector<table> tables;
 
-    /// The first table with that header cell in that column; fails the test when there is none.
+    /// The first table with that header cell.
     const table& table_with(std::string_view header_cell) const;
-    /// The first table below that heading.
+    /// The first table below that heading; null when there is none.
     const table* table_below(std::string_view heading) const;
 };
 
-/// Fails the test when the file cannot be read or a block does not parse.
 document read_document(const std::string& path);
 
 /// "65,536" as a number.
