@@ -57,6 +57,7 @@ std::uint64_t pushing::close_all(time_point until) {
     for (workload* w : all) {
         w->inlet().stop(send_status::closed);
         w->flush(until);
+        const runtime::loop::guard holding(hub_.loop());
         left += w->unacked();
     }
     return left;

@@ -157,7 +157,7 @@ bool hub::disconnect(std::string_view text) {
 }
 
 bool hub::wait_for_peers(std::size_t count, std::chrono::milliseconds deadline) {
-    return loop_.wait_until(loop_.now() + deadline, [&] {
+    return loop_.wait_until(later(loop_.now(), deadline), [&] {
         return closed_.load() || primary_links_.size() > count;  // one is our own
     }) && !closed_.load();
 }
