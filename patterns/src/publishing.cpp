@@ -111,7 +111,6 @@ errc publishing::frame(runtime::link& from, const wire::control_frame& frame) {
         hub_.loop().changed();
         return errc::ok;
     }
-    if (const auto* told = std::get_if<wire::fenced>(&frame)) fence(*told);
     return errc::ok;
 }
 
@@ -173,7 +172,7 @@ subscription* publishing::find(runtime::link& from, wire::channel channel) {
     return found == subscriptions_.end() ? nullptr : found->second.get();
 }
 
-void publishing::fence(const wire::fenced& told) {
+void publishing::fenced(const wire::fenced& told) {
     for (publication* p : std::vector(publications_))
         if (p->topic() == told.topic && p->source() == told.source && p->epoch() < told.newer)
             p->fence(told.newer);

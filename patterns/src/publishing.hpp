@@ -198,6 +198,7 @@ public:
 
     void link_down(runtime::link& gone) override;
     void link_writable(runtime::link& free) override;
+    void fenced(const wire::fenced& told) override;
     errc frame(runtime::link& from, const wire::control_frame& frame) override;
     void node_closing() override;
     void add_stats(std::vector<handle_stats>& out) const override;
@@ -208,7 +209,6 @@ private:
     errc subscribe(runtime::link& from, const wire::subscribe& request);
     errc complete(runtime::link& from, std::vector<wire::subscribe>& parts, time_point now);
     subscription* find(runtime::link& from, wire::channel channel);
-    void fence(const wire::fenced& told);
 
     runtime::hub& hub_;
     std::vector<publication*> publications_;

@@ -20,12 +20,7 @@
 /// What publishers and pushers have in common on the user's side.
 namespace cairn::patterns {
 
-/// `now` + `delay` without overflow.
-inline time_point later(time_point now, std::chrono::milliseconds delay) {
-    const auto room =
-        std::chrono::duration_cast<std::chrono::milliseconds>(time_point::max() - now);
-    return delay >= room ? time_point::max() : now + delay;
-}
+using runtime::later;
 
 /// The right to be a source on a topic in this node, and the epoch of its run.
 ///

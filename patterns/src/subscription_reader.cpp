@@ -307,7 +307,7 @@ handle_stats subscription_reader::stats() const {
     s.messages = messages.load(std::memory_order_relaxed);
     s.bytes = bytes.load(std::memory_order_relaxed);
     s.batches = batches_;
-    s.drops = lost_messages_;
+    s.drops = lost_messages_ + dropped.load(std::memory_order_relaxed);
     s.gaps = gaps_;
     s.repairs = repairs_;
     s.duplicates = duplicates_;

@@ -288,13 +288,17 @@ void workload::give_up() {
 
 bool workload::flush(time_point until) {
     runtime::loop& loop = owner_.hub().loop();
-    return loop.wait_until(until, [&] {
+    bool finished = false;
+    loop.wait_until(until, [&] {
         waited_for_ = false;  // no changed() for ourselves
         run(loop.now());
-        const bool done = unacked() == 0 || fenced_ || owner_.hub().closed();
-        waited_for_ = !done;
-        return done;
-    }) && unacked() == 0;
+        finished = unacked() == 0;
+        const bool over = finished || fenced_ || owner_.hub().closed();
+        waited_for_ = !over;
+        if (over) loop.changed();  // somebody else may wait for the same
+        return over;
+    });
+    return finished;
 }
 
 // --- Pullers ----------------------------------------------------------------------------------

@@ -157,7 +157,7 @@ bool hub::disconnect(std::string_view text) {
 }
 
 bool hub::wait_for_peers(std::size_t count, std::chrono::milliseconds deadline) {
-    return loop_.wait_until(loop_.now() + deadline, [&] {
+    return loop_.wait_until(later(loop_.now(), deadline), [&] {
         return closed_.load() || primary_links_.size() > count;  // one is our own
     }) && !closed_.load();
 }
@@ -253,6 +253,12 @@ void hub::control_frame(link& from, wire::kind kind, const zmq::message_t& bytes
             from.note_pong(std::get<wire::pong>(*frame).token);
             for (frame_handler* h : std::vector(handlers_)) h->link_drained(from);
             return loop_.changed();
+        case wire::kind::fenced: {
+            // It names a source and no channel: publishers and pushers know whether it is theirs.
+            for (frame_handler* h : std::vector(handlers_))
+                h->fenced(std::get<wire::fenced>(*frame));
+            return;
+        }
         default:
             break;
     }

@@ -47,6 +47,8 @@ public:
     virtual void link_writable(link&) {}
     /// A PONG came: link::in_transit() is less than it was.
     virtual void link_drained(link&) {}
+    /// A peer knows a newer run of a source than it was sent.
+    virtual void fenced(const wire::fenced&) {}
     /// A control frame. Anything but ok is answered with ERROR and counted as malformed.
     virtual errc frame(link& from, const wire::control_frame& frame) = 0;
     /// A checked batch for a channel of this handler.
