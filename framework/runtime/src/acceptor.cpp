@@ -115,10 +115,9 @@ void acceptor::handle_events(time_point now) {
 
 void acceptor::handle(const monitor_event& event) {
     using kind = event_kind;
-    if (event.kind == kind::accepted) guard_.accepted();
-    // Follows each failed handshake, too.
-    if (event.kind == kind::disconnected) guard_.closed();
-    if (const auto advice = watch_.on(event)) {
+    const auto advice = watch_.on(event);
+    guard_.update(watch_.connections());
+    if (advice) {
         ++hub_.counters_.handshakes_failed;
         hub_.log(log_level::warning, "handshake",
                  "listening on " + event.endpoint + ": " + std::string(advice->text));

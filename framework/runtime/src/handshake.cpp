@@ -2,6 +2,8 @@
 
 #include <zmq.h>
 #include <cerrno>
+#include <functional>
+#include <string>
 
 namespace cairn::runtime {
 
@@ -139,7 +141,7 @@ std::optional<handshake_advice> accept_watch::on(const monitor_event& event) {
     }
     switch (event.kind) {
         case event_kind::accepted:
-            open_.insert(event.value);
+            open_.insert_or_assign(event.value, std::hash<std::string>{}(event.endpoint));
             greeting_.insert(event.value);
             break;
         case event_kind::handshake_ok:
@@ -151,6 +153,13 @@ std::optional<handshake_advice> accept_watch::on(const monitor_event& event) {
             const bool unexplained = greeting_.erase(event.value) > 0 && !just_failed_;
             just_failed_ = false;
             if (unexplained) return not_cairn(side::binding);
+            break;
+        }
+        case event_kind::closed: {
+            // A listener that ends takes its connections along without further events.
+            const std::size_t gone = std::hash<std::string>{}(event.endpoint);
+            std::erase_if(open_, [gone](const auto& entry) { return entry.second == gone; });
+            std::erase_if(greeting_, [this](int fd) { return !open_.contains(fd); });
             break;
         }
         default:

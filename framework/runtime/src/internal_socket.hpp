@@ -19,4 +19,7 @@ socket monitor_socket(std::shared_ptr<context> owner);
 /// Turns IPv6 on for the next bind or connect exactly when `where` needs it. Throws error.
 void allow_ipv6(zmq::socket_ref on, const endpoint& where);
 
+/// Makes the next bind take a descriptor that listens already; -1: make its own. Throws error.
+void use_descriptor(zmq::socket_ref on, int listening);
+
 }  // namespace cairn::runtime

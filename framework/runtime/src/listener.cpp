@@ -3,41 +3,102 @@
 #include <cairn/runtime/zmq_calls.hpp>
 
 #include "internal_socket.hpp"
+#include "unique_fd.hpp"
 
-#include <fcntl.h>
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <cerrno>
 #include <cstring>
-#include <random>
 #include <utility>
 
 namespace cairn::runtime {
 
 namespace {
 
-constexpr std::size_t suffix_bytes = 4;
-static_assert(ipc_path_bytes_max + suffix_bytes < sizeof(sockaddr_un::sun_path));
+static_assert(ipc_path_bytes_max < sizeof(sockaddr_un::sun_path));
 
-// "~" and three characters: the name under which a socket is bound before it is ready.
-std::string temporary_suffix() {
-    static constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuvwxyz";
-    std::random_device source;
-    std::uniform_int_distribution<std::size_t> digit(0, digits.size() - 1);
-    std::string suffix = "~";
-    while (suffix.size() < suffix_bytes) suffix += digits[digit(source)];
-    return suffix;
+[[noreturn]] void fail(const std::string& operation, int fault) {
+    throw error(errc_of(fault), operation + ": " + std::strerror(fault));
+}
+
+sockaddr_un file_address(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    return address;
+}
+
+struct tcp_address {
+    sockaddr_storage storage{};
+    socklen_t size = 0;
+
+    const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+tcp_address ipv6_address(const std::string& host, std::uint16_t port) {
+    tcp_address made;
+    auto* v6 = reinterpret_cast<sockaddr_in6*>(&made.storage);
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    v6->sin6_addr = in6addr_any;
+    if (host != "*") inet_pton(AF_INET6, host.c_str(), &v6->sin6_addr);
+    made.size = sizeof *v6;
+    return made;
+}
+
+tcp_address ipv4_address(const std::string& host, std::uint16_t port) {
+    tcp_address made;
+    auto* v4 = reinterpret_cast<sockaddr_in*>(&made.storage);
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(port);
+    v4->sin_addr.s_addr = htonl(INADDR_ANY);
+    if (host != "*") inet_pton(AF_INET, host.c_str(), &v4->sin_addr);
+    made.size = sizeof *v4;
+    return made;
+}
+
+int open_tcp(int family) { return ::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+
+// `*` takes both families with one socket, or IPv4 where the kernel has no IPv6.
+unique_fd listen_tcp(const endpoint& where, const std::string& operation) {
+    const bool wide = where.host == "*";
+    const bool v6 = where.host.find(':') != std::string::npos;
+    unique_fd made(open_tcp(wide || v6 ? AF_INET6 : AF_INET));
+    const bool only_v4 = !made && wide && errno == EAFNOSUPPORT;
+    if (only_v4) made = unique_fd(open_tcp(AF_INET));
+    if (!made) fail(operation, errno);
+
+    const int yes = 1;
+    const int both = wide ? 0 : 1;
+    setsockopt(made.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    if ((wide || v6) && !only_v4)
+        setsockopt(made.get(), IPPROTO_IPV6, IPV6_V6ONLY, &both, sizeof both);
+    const tcp_address address = (wide && !only_v4) || v6 ? ipv6_address(where.host, where.port)
+                                                         : ipv4_address(where.host, where.port);
+    if (::bind(made.get(), address.get(), address.size) != 0 ||
+        ::listen(made.get(), socket_limits::backlog) != 0)
+        fail(operation, errno);
+    return made;
+}
+
+std::uint16_t port_of(int descriptor) {
+    tcp_address bound;
+    bound.size = sizeof bound.storage;
+    getsockname(descriptor, reinterpret_cast<sockaddr*>(&bound.storage), &bound.size);
+    // The port lies at the same place in both families.
+    return ntohs(reinterpret_cast<const sockaddr_in*>(&bound.storage)->sin_port);
 }
 
 // True when some process answers at a socket file: one that does not know our lock.
 bool answers(const std::string& path) {
     const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (probe < 0) return false;
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    const sockaddr_un address = file_address(path);
     const bool refused =
         ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
         errno != EAGAIN;
@@ -50,7 +111,7 @@ void require_free(const std::string& path, const std::string& operation) {
     struct stat found {};
     if (lstat(path.c_str(), &found) != 0) {
         if (errno == ENOENT) return;
-        throw error(errc_of(errno), operation + ": " + std::strerror(errno));
+        fail(operation, errno);
     }
     if (!S_ISSOCK(found.st_mode))
         throw error(errc::address_in_use,
@@ -58,6 +119,25 @@ void require_free(const std::string& path, const std::string& operation) {
     if (answers(path))
         throw error(errc::address_in_use,
                     operation + ": another program listens there (without " + path + ".lock)");
+}
+
+unique_fd listen_file(const std::string& path, const std::string& operation) {
+    unique_fd made(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const sockaddr_un address = file_address(path);
+    if (!made) fail(operation, errno);
+    unlink(path.c_str());  // what require_free() found is dead, and the lock keeps others away
+    // Linux takes the rights of the file from those of the socket, less the umask, so that no
+    // moment exists in which others could connect; the umask itself is the whole process's.
+    if (fchmod(made.get(), 0600) != 0 ||
+        ::bind(made.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+        fail(operation, errno);
+    // Other kernels ignore the first; until listen() nobody can connect.
+    if (chmod(path.c_str(), 0600) != 0 || ::listen(made.get(), socket_limits::backlog) != 0) {
+        const int fault = errno;
+        unlink(path.c_str());
+        fail(operation, fault);
+    }
+    return made;
 }
 
 std::string last_endpoint(zmq::socket_ref socket) {
@@ -68,12 +148,26 @@ std::string last_endpoint(zmq::socket_ref socket) {
     return {text, size - 1};
 }
 
+std::string paused_name(const std::string& path) { return path + ".paused"; }
+
 }  // namespace
 
 listener::listener(const socket_factory& by, const socket& on, endpoint where)
     : owner_(on.owner()), socket_(on.ref()), where_(std::move(where)) {
+    owner_->fork().check("bind");
     require_secure(where_, by.secure(), by.insecure_allowed());
-    bind();
+    const std::string operation = "bind " + where_.text();
+    if (where_.scheme == scheme::tcp) {
+        serve(listen_tcp(where_, operation));
+        where_.port = port_of(descriptor_);
+    } else if (where_.is_file()) {
+        lock_.emplace(where_.name, operation);
+        require_free(where_.name, operation);
+        serve(listen_file(where_.name, operation));
+    } else {
+        serve(unique_fd(-1));
+        if (where_.is_network()) take_port();
+    }
 }
 
 listener::listener(listener&& other) noexcept
@@ -81,65 +175,61 @@ listener::listener(listener&& other) noexcept
       socket_(other.socket_),
       where_(std::move(other.where_)),
       lock_(std::exchange(other.lock_, std::nullopt)),
-      bound_to_(std::exchange(other.bound_to_, {})) {}
+      bound_to_(std::exchange(other.bound_to_, {})),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      paused_(std::exchange(other.paused_, false)) {}
 
-listener::~listener() { pause(); }
-
-void listener::bind() {
-    if (where_.is_file())
-        bind_file();
-    else
-        bind_network();
-}
-
-void listener::bind_network() {
-    const std::string text = where_.text();
-    allow_ipv6(socket_, where_);
-    if (zmq_bind(socket_.handle(), text.c_str()) != 0) throw_zmq("bind", text, zmq_errno());
-    if (!where_.is_network()) {
-        bound_to_ = text;
-        return;
-    }
-    bound_to_ = last_endpoint(socket_);
-    const std::size_t colon = bound_to_.rfind(':');
-    where_.port = static_cast<std::uint16_t>(std::stoul(bound_to_.substr(colon + 1)));
-}
-
-void listener::bind_file() {
-    const std::string operation = "bind " + where_.text();
-    if (!lock_) lock_.emplace(where_.name, operation);
-    require_free(where_.name, operation);
-    const std::string file = where_.name + temporary_suffix();
-    const std::string text = "ipc://" + file;
-    if (zmq_bind(socket_.handle(), text.c_str()) != 0)
-        throw_zmq("bind", where_.text(), zmq_errno());
-    // The process-wide umask is not ours to change. Nobody knows the temporary name, and under the
-    // real one the socket appears with its final rights.
-    if (chmod(file.c_str(), 0600) != 0 || rename(file.c_str(), where_.name.c_str()) != 0) {
-        const int fault = errno;
-        zmq_unbind(socket_.handle(), text.c_str());
-        throw error(errc_of(fault), operation + ": " + std::strerror(fault));
-    }
-    bound_to_ = text;
-}
-
-void listener::pause() noexcept {
-    if (bound_to_.empty() || owner_ == nullptr || owner_->fork().forked()) return;
-    // Before the unbind: the lock is ours, so the file under the real name is, too. What libzmq
-    // unlinks later is the temporary name, which nobody uses again.
-    if (where_.is_file()) unlink(where_.name.c_str());
+listener::~listener() {
+    if (bound_to_.empty() || owner_->fork().forked()) return;
+    if (where_.is_file()) unlink(paused_ ? paused_name(where_.name).c_str() : where_.name.c_str());
     zmq_unbind(socket_.handle(), bound_to_.c_str());
-    bound_to_.clear();
+}
+
+// Hands a listening descriptor to libzmq, or lets libzmq make one.
+void listener::serve(unique_fd from) {
+    const std::string text = where_.text();
+    const int descriptor = from.get();
+    allow_ipv6(socket_, where_);
+    use_descriptor(socket_, descriptor);
+    const int outcome = zmq_bind(socket_.handle(), text.c_str());
+    const int fault = zmq_errno();
+    use_descriptor(socket_, -1);
+    if (outcome != 0) {
+        if (where_.is_file()) unlink(where_.name.c_str());
+        throw_zmq("bind", text, fault);
+    }
+    descriptor_ = from.release();
+    bound_to_ = where_.is_network() ? last_endpoint(socket_) : text;
+}
+
+void listener::take_port() {
+    where_.port =
+        static_cast<std::uint16_t>(std::stoul(bound_to_.substr(bound_to_.rfind(':') + 1)));
+}
+
+// Not zmq_unbind: that also ends, without an event, all connections that came in by the endpoint
+// (found by experiment, design note 0002).
+void listener::pause() noexcept {
+    if (paused_ || bound_to_.empty() || owner_->fork().forked()) return;
+    if (where_.is_file()) {
+        paused_ = ::rename(where_.name.c_str(), paused_name(where_.name).c_str()) == 0;
+    } else if (where_.scheme == scheme::tcp) {
+        // Drops what comes to the listening socket itself; connections have filters of their own.
+        sock_filter drop_all{BPF_RET | BPF_K, 0, 0, 0};
+        const sock_fprog program{1, &drop_all};
+        paused_ =
+            setsockopt(descriptor_, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
+    }
 }
 
 bool listener::resume() noexcept {
-    if (!bound_to_.empty()) return true;
-    try {
-        bind();
-        return true;
-    } catch (const error&) {
-        return false;
-    }
+    if (!paused_ || owner_->fork().forked()) return true;
+    const int none = 0;
+    if (where_.is_file())
+        paused_ = ::rename(paused_name(where_.name).c_str(), where_.name.c_str()) != 0;
+    else
+        paused_ = setsockopt(descriptor_, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none) != 0;
+    return !paused_;
 }
 
 }  // namespace cairn::runtime

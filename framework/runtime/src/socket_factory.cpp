@@ -242,6 +242,8 @@ void allow_ipv6(zmq::socket_ref on, const endpoint& where) {
     set(on, ZMQ_IPV6, on_off, "IPV6");
 }
 
+void use_descriptor(zmq::socket_ref on, int listening) { set(on, ZMQ_USE_FD, listening, "USE_FD"); }
+
 void connect(const socket& from, const endpoint& where) {
     const std::string text = where.text();
     allow_ipv6(from, where);

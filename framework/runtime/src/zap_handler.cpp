@@ -14,7 +14,8 @@ namespace cairn::runtime {
 namespace {
 
 constexpr std::string_view zap_version = "1.0";
-constexpr std::size_t request_parts = 6;  // version, id, domain, address, routing id, mechanism
+constexpr std::size_t credentials_max = 2;  // PLAIN's, the most of all mechanisms
+constexpr std::size_t request_parts = 6;    // version, id, domain, address, routing id, mechanism
 constexpr std::size_t curve_key_bytes = 32;
 
 /// No signal handler of the program runs on a thread that the program did not start.
@@ -80,7 +81,8 @@ struct zap_handler::request {
     }
 
     bool well_formed() const {
-        return version() == zap_version && count >= request_parts && !oversized &&
+        return version() == zap_version && count >= request_parts &&
+               count <= request_parts + credentials_max && !oversized &&
                (mechanism() != "CURVE" || count == request_parts + 1);
     }
 };
@@ -104,8 +106,10 @@ zap_handler::~zap_handler() { thread_.join(); }
 
 void zap_handler::add(const std::string& domain, admission_policy policy, refusal_sink refused) {
     rights allowed = checked(std::move(policy));
+    auto told = std::make_shared<sink>();
+    told->call = std::move(refused);
     const std::lock_guard lock(mutex_);
-    domains_.insert_or_assign(domain, entry{std::move(allowed), std::move(refused)});
+    domains_.insert_or_assign(domain, entry{std::move(allowed), std::move(told)});
 }
 
 void zap_handler::replace(const std::string& domain, admission_policy policy) {
@@ -116,8 +120,16 @@ void zap_handler::replace(const std::string& domain, admission_policy policy) {
 }
 
 void zap_handler::remove(const std::string& domain) noexcept {
-    const std::lock_guard lock(mutex_);
-    domains_.erase(domain);
+    std::shared_ptr<sink> told;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto found = domains_.find(domain);
+        if (found == domains_.end()) return;
+        told = std::move(found->second.refused);
+        domains_.erase(found);
+    }
+    const std::lock_guard lock(told->mutex);
+    told->call = nullptr;
 }
 
 zap_handler::rights zap_handler::checked(admission_policy policy) {
@@ -169,27 +181,31 @@ bool zap_handler::serve_one() {
 
 zap_handler::verdict zap_handler::judge(const request& asked) {
     if (!asked.well_formed()) return {"500", "malformed request", {}};
-    const std::lock_guard lock(mutex_);
-    const auto found = domains_.find(asked.domain());
-    if (found == domains_.end()) return {"400", "unknown domain", {}};
-    const entry& here = found->second;
-    if (asked.mechanism() == "NULL") {
-        if (here.allowed.without_keys) return {"200", "ok", {}};
-        return refuse(here, asked, {}, "it has no key and this node demands one");
+    std::optional<std::string> key;
+    if (asked.mechanism() == "CURVE") {
+        key = z85(asked.credentials);
+        if (!key) return {"500", "malformed request", {}};
     }
-    if (asked.mechanism() != "CURVE")
-        return refuse(here, asked, {}, "its security mechanism is not CURVE");
-    std::optional<std::string> key = z85(asked.credentials);
-    if (!key) return {"500", "malformed request", {}};
-    if (!here.allowed.any_key && !here.allowed.allowed_keys.contains(*key))
-        return refuse(here, asked, *key, "is not on the allow-list");
-    return {"200", "ok", std::move(*key)};
+    std::shared_ptr<sink> told;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto found = domains_.find(asked.domain());
+        if (found == domains_.end()) return {"400", "unknown domain", {}};
+        const rights& allowed = found->second.allowed;
+        if (key && (allowed.any_key || allowed.allowed_keys.contains(*key)))
+            return {"200", "ok", std::move(*key)};
+        if (asked.mechanism() == "NULL" && allowed.without_keys) return {"200", "ok", {}};
+        told = found->second.refused;
+    }
+    if (key) return refuse(*told, asked, *key, "is not on the allow-list");
+    return refuse(*told, asked, {}, "it has no key and this node demands one");
 }
 
-// Runs under the lock, so that remove() can promise that the sink is not running any more.
-zap_handler::verdict zap_handler::refuse(const entry& from, const request& asked,
-                                         std::string_view key, std::string_view reason) const {
-    if (from.refused) from.refused({asked.address(), key, reason});
+// Under the sink's lock, so that remove() can promise that it is not running any more.
+zap_handler::verdict zap_handler::refuse(sink& told, const request& asked, std::string_view key,
+                                         std::string_view reason) {
+    const std::lock_guard lock(told.mutex);
+    if (told.call) told.call({asked.address(), key, reason});
     return {"400", "not authorised", {}};
 }
 

@@ -25,10 +25,8 @@ public:
     connection_guard(std::size_t peers_max, std::size_t limit = descriptor_limit(),
                      std::size_t already_open = 0) noexcept;
 
-    void accepted() noexcept { ++count_; }  ///< monitor: accepted
-    void closed() noexcept {
-        count_ = count_ > 0 ? count_ - 1 : 0;
-    }  ///< monitor: disconnected, ...
+    /// How many connections there are now: accept_watch::connections().
+    void update(std::size_t connections) noexcept { count_ = connections; }
 
     std::size_t count() const noexcept { return count_; }
     std::size_t stop_at() const noexcept { return stop_at_; }

@@ -34,7 +34,7 @@ using refusal_sink = std::function<void(const refusal&)>;
 struct admission_policy {
     bool without_keys = false;  ///< peers without CURVE; for nodes that have no keys
     bool any_key = false;
-    std::vector<std::string> allowed_keys;  ///< public keys, Z85
+    std::vector<std::string> allowed_keys{};  ///< public keys, Z85
 };
 
 /// The right of admission of one node: a ZAP domain and its policy. Sockets made with its domain

@@ -14,9 +14,8 @@ enum class scheme : std::uint8_t { tcp, ipc, inproc, ws };
 /// the system, only a tap may be a WebSocket.
 enum class purpose : std::uint8_t { bind, connect, tap };
 
-/// Longest file of an ipc endpoint. The system takes 107 bytes; a listener needs four for the name
-/// that it holds before it is ready (see listener.hpp).
-inline constexpr std::size_t ipc_path_bytes_max = 103;
+/// Longest file of an ipc endpoint: what sockaddr_un holds.
+inline constexpr std::size_t ipc_path_bytes_max = 107;
 inline constexpr std::size_t inproc_name_bytes_max = 255;
 
 /// One parsed endpoint in canonical form: two spellings of one endpoint compare equal, and text()

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 
 namespace cairn::runtime {
@@ -78,9 +79,9 @@ public:
 
 private:
     bool has_keys_;
-    bool just_failed_ = false;          // the next `disconnected` belongs to that failure
-    std::unordered_set<int> open_;      // descriptors
-    std::unordered_set<int> greeting_;  // those of them whose handshake surely is not done
+    bool just_failed_ = false;                   // the next `disconnected` belongs to that failure
+    std::unordered_map<int, std::size_t> open_;  // descriptors, hash of the listener's endpoint
+    std::unordered_set<int> greeting_;           // those of them whose handshake surely is not done
 };
 
 }  // namespace cairn::runtime

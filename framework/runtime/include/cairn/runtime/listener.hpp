@@ -10,14 +10,16 @@
 
 namespace cairn::runtime {
 
+class unique_fd;
+
 /// One endpoint on which a socket listens.
 ///
-/// An ipc listener holds the lock beside its file, binds under a temporary name, takes all rights
-/// of group and others off it, and renames it to its place: nobody can connect to it with the
-/// umask's rights, no second listener steals it, and the unlink that libzmq does late, on its own
-/// thread, never hits a successor.
+/// A tcp or ipc listener makes the listening socket itself and lends it to libzmq. So an ipc file
+/// appears with its final rights (0600) whatever the umask, under the lock beside it; libzmq does
+/// not unlink it late, when it belongs to a successor; and a listener can pause.
 ///
-/// Owns:    the binding, the ipc file and its lock. The socket must outlive it.
+/// Owns:    the binding, the ipc file and its lock. The socket must outlive it. Its end also ends
+///          the connections that came in by it, without a monitor event: libzmq does so.
 /// Threads: that of its socket.
 /// Fails:   construction throws error (address_in_use, permission_denied, address_invalid,
 ///          insecure_refused, not_supported).
@@ -33,23 +35,24 @@ public:
     /// As bound, with the port that the system chose; `*` stays.
     const endpoint& where() const noexcept { return where_; }
 
-    /// Stops accepting and keeps the right to the endpoint; connections stay. Idempotent.
+    /// Accepts nobody new, keeps its connections and its right to the endpoint; who tries meanwhile
+    /// gets in after resume(). Idempotent. Without effect on inproc, @NAME and ws.
     void pause() noexcept;
-    /// Accepts again. False when the system does not let us yet (libzmq closes the old listener in
-    /// the background): try again in some milliseconds. Idempotent.
+    /// Accepts again. False when the system refuses: try again later. Idempotent.
     [[nodiscard]] bool resume() noexcept;
-    bool paused() const noexcept { return bound_to_.empty(); }
+    bool paused() const noexcept { return paused_; }
 
 private:
-    void bind();
-    void bind_network();
-    void bind_file();
+    void serve(unique_fd from);
+    void take_port();
 
     std::shared_ptr<context> owner_;
     zmq::socket_ref socket_;
     endpoint where_;
     std::optional<ipc_lock> lock_;
-    std::string bound_to_;  // as libzmq knows it; empty while paused
+    std::string bound_to_;  // as libzmq knows it; empty when moved from
+    int descriptor_ = -1;   // listening; libzmq's since bind
+    bool paused_ = false;
 };
 
 }  // namespace cairn::runtime

@@ -31,8 +31,8 @@ enum class event_kind : std::uint8_t {
 struct monitor_event {
     event_kind kind = event_kind::stopped;
     std::int32_t value = 0;
-    /// connecting side: what was given to connect; binding side: what is bound (the ipc file under
-    /// its temporary name). libzmq does not tell the peer's address here.
+    /// connecting side: what was given to connect; binding side: what is bound. libzmq does not tell
+    /// the peer's address here.
     std::string endpoint;
 };
 

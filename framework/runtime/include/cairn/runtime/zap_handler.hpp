@@ -44,9 +44,14 @@ private:
         bool any_key;
         std::unordered_set<std::string> allowed_keys;
     };
+    /// A sink of its own lock, so that one node's slow log holds up no other node's calls.
+    struct sink {
+        std::mutex mutex;
+        refusal_sink call;
+    };
     struct entry {
         rights allowed;
-        refusal_sink refused;
+        std::shared_ptr<sink> refused;  // shared with the ZAP thread while it calls
     };
     struct request;
     struct verdict;
@@ -55,12 +60,12 @@ private:
     void serve() noexcept;
     bool serve_one();
     verdict judge(const request& asked);
-    verdict refuse(const entry& from, const request& asked, std::string_view key,
-                   std::string_view reason) const;
+    static verdict refuse(sink& told, const request& asked, std::string_view key,
+                          std::string_view reason);
 
     zmq::socket_t socket_;
     std::mutex mutex_;
-    std::unordered_map<std::string, entry> domains_;
+    std::unordered_map<std::string, entry> domains_;  // guarded by mutex_
     std::thread thread_;
 };
 
