@@ -1,5 +1,7 @@
 #include "publishing.hpp"
 
+#include "sending_side.hpp"
+
 #include <cairn/wire/limits.hpp>
 
 #include <algorithm>
@@ -24,7 +26,7 @@ publication::publication(publishing& owner, std::string topic, publisher_options
       epoch_(run),
       inlet_({.batch_bytes = batch_bytes(options_),
               .batch_messages = wire::batch_messages_max,
-              .waiting_bytes = batch_bytes(options_),
+              .waiting_bytes = waiting_bytes(batch_bytes(options_), options_.ring_bytes_max),
               .body_bytes = owner.hub().options().body_bytes_max}),
       ring_(options_.ring_bytes_max, options_.patience) {}
 
