@@ -37,19 +37,19 @@ node& contract::listening(node_options options) {
     auto made = std::make_unique<node>(impatient(std::move(options)));
     std::string endpoint = made->bind(fresh_endpoint());
     members_.push_back({std::move(made), std::move(endpoint)});
-    return *members_.back().node;
+    return *members_.back().owned;
 }
 
 node& contract::connected_to(node& peer, node_options options) {
     members_.push_back({std::make_unique<node>(impatient(std::move(options))), {}});
-    node& made = *members_.back().node;
+    node& made = *members_.back().owned;
     mend(made, peer);
     return made;
 }
 
 const std::string& contract::endpoint_of(const node& which) const {
     const auto found = std::find_if(members_.begin(), members_.end(),
-                                    [&](const member& m) { return m.node.get() == &which; });
+                                    [&](const member& m) { return m.owned.get() == &which; });
     if (found == members_.end()) throw std::logic_error("not a node of this test");
     return found->endpoint;
 }
@@ -71,7 +71,7 @@ void contract::mend(node& from, node& peer) {
 }
 
 void contract::destroy(node& which) {
-    std::erase_if(members_, [&](const member& m) { return m.node.get() == &which; });
+    std::erase_if(members_, [&](const member& m) { return m.owned.get() == &which; });
 }
 
 std::string transport_name(const ::testing::TestParamInfo<transport>& info) {

@@ -52,7 +52,7 @@ protected:
 
 private:
     struct member {
-        std::unique_ptr<node> node;
+        std::unique_ptr<cairn::node> owned;
         std::string endpoint;
     };
     temp_directory directory_;

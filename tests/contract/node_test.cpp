@@ -324,7 +324,9 @@ TEST_P(Node, ListsTheCountersOfItsHandles) {
             EXPECT_EQ(s.bytes, 11U);
             EXPECT_EQ(s.peers, 1U);
         }
-        if (s.role == handle_stats::role::pusher) EXPECT_EQ(s.queue_messages, 1U);
+        if (s.role == handle_stats::role::pusher) {
+            EXPECT_EQ(s.queue_messages, 1U);
+        }
     }
     std::sort(listed.begin(), listed.end());
     EXPECT_EQ(listed, (std::vector<std::string>{"jobs", "jobs", "wea*", "weather"}));

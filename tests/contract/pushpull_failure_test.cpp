@@ -138,54 +138,22 @@ TEST_P(Failure, RefusesAcksForWhatAReconnectTookAway) {
     EXPECT_TRUE(jobs.flush(patience));
 }
 
-TEST_P(Failure, GivesOnWhatIsNotAckedInTime) {
+TEST_P(Failure, GivesOnWhatIsNotAckedInTimeAndRefusesTheLateAck) {
     pusher jobs(here, "jobs", {.ack_wait = 150ms});
-    puller stuck(there, "jobs", explicitly());
+    puller stuck(there, "jobs", {.acks = ack_mode::on_request, .credit_messages = 1});
     jobs.push("1");
     const auto held = stuck.receive_for(patience);
     ASSERT_TRUE(held);
-    const job_id late = held->id();
     puller other(connected_to(here), "jobs", explicitly());
-    ASSERT_TRUE(jobs.wait_for_pullers(2, patience));
 
-    // The lease goes to one of the two, again and again until it is acked.
-    std::optional<job> again;
-    puller* holder = nullptr;
-    ASSERT_TRUE(eventually(
-        [&] {
-            for (puller* p : {&stuck, &other}) {
-                if (again) break;
-                again = p->try_receive();
-                holder = p;
-            }
-            return again.has_value();
-        },
-        patience));
+    const auto again = other.receive_for(patience);
+
+    ASSERT_TRUE(again);
     EXPECT_GE(again->attempt(), 2U);
     EXPECT_GE(jobs.stats().redeliveries, 1U);
-    if (holder == &other) {
-        // This side cannot know, so the pusher refuses and counts.
-        EXPECT_TRUE(stuck.ack(late));
-        EXPECT_TRUE(eventually([&] { return stuck.stats().refused == 1; }, patience));
-    }
-}
-
-TEST_P(Failure, CountsAnAckThatCameTooLate) {
-    pusher jobs(here, "jobs", {.ack_wait = 100ms});
-    puller worker(there, "jobs", {.acks = ack_mode::on_request, .credit_messages = 1});
-    jobs.push("1");
-    const auto held = worker.receive_for(patience);
-    ASSERT_TRUE(held);
-    ASSERT_TRUE(eventually([&] { return jobs.stats().redeliveries == 1; }, 3s) ||
-                eventually([&] { return jobs.pullers() == 1; }, patience));
-
-    // Its only credit is still in use: nobody has the message now.
-    EXPECT_TRUE(eventually(
-        [&] {
-            worker.ack(held->id());
-            return worker.stats().refused == 1;
-        },
-        300ms));
+    // This side cannot know that its lease ended: the pusher refuses, and it is counted.
+    EXPECT_TRUE(stuck.ack(held->id()));
+    EXPECT_TRUE(eventually([&] { return stuck.stats().refused == 1; }, patience));
 }
 
 TEST_P(Failure, LeavesAMessageWithAWorkerThatExtends) {
@@ -262,8 +230,9 @@ TEST_P(Failure, EndsTheHoldingsOfAPusherThatIsGone) {
     jobs.reset();
 
     EXPECT_TRUE(eventually([&] { return worker.attached() == 0; }, patience));
-    EXPECT_FALSE(worker.ack(held->id()) && !eventually([&] { return worker.stats().refused == 1; },
-                                                       patience));
+    // It may still think that it holds the message, and is then told otherwise.
+    EXPECT_TRUE(!worker.ack(held->id()) ||
+                eventually([&] { return worker.stats().refused == 1; }, patience));
 }
 
 // --- Deadlines --------------------------------------------------------------------------------

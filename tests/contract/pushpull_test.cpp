@@ -381,10 +381,9 @@ TEST_P(Puller, RejectsWithAReasonThatThePusherHears) {
     for (int i = 0; i != 2; ++i) {
         const auto j = worker.receive_for(patience);
         ASSERT_TRUE(j);
-        if (j->text() == "1")
-            EXPECT_TRUE(worker.ack(j->id()));
-        else
-            EXPECT_TRUE(worker.reject(j->id(), "not a number"));
+        const bool done = j->text() == "1" ? worker.ack(j->id())
+                                           : worker.reject(j->id(), "not a number");
+        EXPECT_TRUE(done);
     }
 
     EXPECT_TRUE(jobs.flush(patience));
