@@ -41,7 +41,8 @@ class frame_handler {
 public:
     /// A peer was greeted. Of several connections to one node only one is announced at a time.
     virtual void link_up(link&) {}
-    /// That connection is gone or replaced; nothing can be sent to it any more.
+    /// That connection is gone or replaced; nothing can be sent to it any more. Also told of links that
+    /// stood by for another one to the same node and were never announced.
     virtual void link_down(link&) {}
     /// A send that was `blocked` may succeed now.
     virtual void link_writable(link&) {}
@@ -90,6 +91,8 @@ public:
     node_id id() const noexcept { return id_; }
     runtime::loop& loop() noexcept { return loop_; }
     const socket_factory& sockets() const noexcept { return sockets_; }
+    /// Counts for handshakes from now on. Throws error (key_invalid, not_supported).
+    void allow_keys(std::vector<std::string> keys);
     node_stats stats();
     void log(log_level level, std::string_view cause, std::string_view text);
     /// Throws error (closed or forked): "OPERATION: …".
@@ -152,6 +155,7 @@ private:
                               zmq::message_t* frame2);
     void control_frame(link& from, wire::kind kind, const zmq::message_t& frame);
     frame_handler* handler_of(wire::kind kind, const wire::control_frame& frame) const;
+    static bool same_node(const link& a, const link& b);
     void introduce(link& which);
     void bury(link& which, errc why);
     void bury_lost();
