@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -147,6 +148,7 @@ private:
 
     errc attach(runtime::link& from, const wire::attach& request);
     errc verb(runtime::link& from, const wire::control_frame& frame, const wire::job_ranges& what);
+    bool pulls(const runtime::link& peer, std::string_view topic) const;
     void tell_pushers(const attachment& to);
     void end(const attachment& which, protocol::departure how);
 
