@@ -6,6 +6,8 @@
 namespace cairn::patterns {
 
 void job_ledger::hold(std::uint32_t stream, sequence_range range, std::uint64_t bytes) {
+    // Delivered again while it was held: the lease was over. What it cost then is free now.
+    for_each_held(stream, range, [](sequence_range) { return true; });
     held_.insert_or_assign({stream, range.first}, run{range.last, bytes});
     held_messages_ += range.size();
 }
@@ -20,18 +22,25 @@ void job_ledger::forget(std::uint32_t stream) {
 
 std::uint64_t job_ledger::apply(const job_verb& verb) {
     std::uint64_t messages = 0;
-    auto it = held_.upper_bound({verb.stream, verb.range.first});
-    if (it != held_.begin() && std::prev(it)->first.first == verb.stream &&
-        std::prev(it)->second.last >= verb.range.first)
-        --it;
-    while (it != held_.end() && it->first.first == verb.stream &&
-           it->first.second <= verb.range.last) {
-        const sequence_range whole{it->first.second, it->second.last};
-        const sequence_range part{std::max(whole.first, verb.range.first),
-                                  std::min(whole.last, verb.range.last)};
+    for_each_held(verb.stream, verb.range, [&](sequence_range part) {
         messages += part.size();
         note(verb, part);
-        if (verb.what == job_verb::kind::extend) {
+        return verb.what != job_verb::kind::extend;
+    });
+    return messages;
+}
+
+template <typename Ends>
+void job_ledger::for_each_held(std::uint32_t stream, sequence_range range, Ends&& ends) {
+    auto it = held_.upper_bound({stream, range.first});
+    if (it != held_.begin() && std::prev(it)->first.first == stream &&
+        std::prev(it)->second.last >= range.first)
+        --it;
+    while (it != held_.end() && it->first.first == stream && it->first.second <= range.last) {
+        const sequence_range whole{it->first.second, it->second.last};
+        const sequence_range part{std::max(whole.first, range.first),
+                                  std::min(whole.last, range.last)};
+        if (!ends(part)) {
             ++it;
             continue;
         }
@@ -43,18 +52,17 @@ std::uint64_t job_ledger::apply(const job_verb& verb) {
         const std::uint64_t after = whole.last - part.last;
         it = held_.erase(it);
         if (after != 0) {
-            it = held_.insert_or_assign(it, {verb.stream, part.last + 1},
+            it = held_.insert_or_assign(it, {stream, part.last + 1},
                                         run{whole.last, each * after});
             left -= each * after;
         }
         if (before != 0) {
-            held_.insert_or_assign({verb.stream, whole.first}, run{part.first - 1, each * before});
+            held_.insert_or_assign({stream, whole.first}, run{part.first - 1, each * before});
             left -= each * before;
         }
         held_messages_ -= part.size();
-        finish(verb.stream, part.size(), left);
+        finish(stream, part.size(), left);
     }
-    return messages;
 }
 
 void job_ledger::note(const job_verb& verb, sequence_range part) {

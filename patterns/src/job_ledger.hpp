@@ -62,6 +62,9 @@ private:
     };
     using key = std::pair<std::uint32_t, sequence>;  // stream, first
 
+    /// Calls ends(part) for each part of `range` that is held; true: it is held no longer.
+    template <typename Ends>
+    void for_each_held(std::uint32_t stream, sequence_range range, Ends&& ends);
     void note(const job_verb& verb, sequence_range part);
     void finish(std::uint32_t stream, std::uint64_t messages, std::uint64_t bytes);
 

@@ -55,6 +55,8 @@ bool node::wait_for_peers(std::size_t count, std::chrono::milliseconds deadline)
     return parts_->hub.wait_for_peers(count, deadline);
 }
 
+void node::allow_keys(std::vector<std::string> keys) { parts_->hub.allow_keys(std::move(keys)); }
+
 const std::string& node::name() const noexcept { return parts_->hub.name(); }
 
 node_id node::id() const noexcept { return parts_->hub.id(); }

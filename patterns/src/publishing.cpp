@@ -17,6 +17,10 @@ constexpr std::size_t heads_a_frame = 100;
 // Resume points that one subscription may bring along in all its frames.
 constexpr std::size_t resume_points_max = 65'536;
 
+std::pair<std::string_view, std::string_view> name_of(const wire::resume_point& p) {
+    return {p.topic, p.source};
+}
+
 }  // namespace
 
 /// A SUBSCRIBE that came in several frames, with copies of its strings.
@@ -28,6 +32,18 @@ struct publishing::partial {
         sequence next;
     };
     std::vector<point> points;
+
+    /// In order of their names, of two for one stream the last.
+    std::vector<wire::resume_point> sorted() const {
+        std::vector<wire::resume_point> all;
+        all.reserve(points.size());
+        for (auto p = points.rbegin(); p != points.rend(); ++p)
+            all.push_back({p->topic, p->source, p->epoch, p->next});
+        std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+            return name_of(a) < name_of(b);
+        });
+        return all;
+    }
 };
 
 publishing::publishing(runtime::hub& owner) : hub_(owner) {
@@ -45,6 +61,11 @@ void publishing::add(publication& which, time_point now) {
     publications_.push_back(&which);
     for (auto& [at, s] : subscriptions_) {
         if (!s->matches(which.topic())) continue;
+        if (streams_of(at.first) >= hub_.options().topics_per_peer_max) {
+            hub_.refuse(s->link, at.second, errc::limit_exceeded,
+                        "a subscription grew beyond topics_per_peer_max");
+            continue;
+        }
         const wire::head head = which.attach(*s, nullptr, true, now);
         s->link.send(wire::heads{s->channel, {head}});
     }
@@ -122,40 +143,46 @@ errc publishing::subscribe(runtime::link& from, const wire::subscribe& request) 
     if (!subscriptions_.contains(at) && static_cast<std::size_t>(std::distance(first, end)) >=
                                             hub_.options().subscriptions_per_peer_max)
         return errc::limit_exceeded;
-    std::unique_ptr<partial>& parts = partial_[at];
-    if (!parts) parts = std::make_unique<partial>();
-    if (parts->points.size() + request.resume.size() > resume_points_max) {
+    // Of all requests of that peer that are not complete: half a request is memory too.
+    std::size_t points = request.resume.size();
+    std::size_t requests = 1;
+    for (auto it = partial_.lower_bound({from.number(), 0});
+         it != partial_.end() && it->first.first == from.number(); ++it, ++requests)
+        points += it->second->points.size();
+    if (points > resume_points_max || requests > hub_.options().subscriptions_per_peer_max + 1) {
         partial_.erase(at);
         return errc::limit_exceeded;
     }
+    std::unique_ptr<partial>& parts = partial_[at];
+    if (!parts) parts = std::make_unique<partial>();
     for (const wire::resume_point& p : request.resume)
         parts->points.push_back({std::string(p.topic), std::string(p.source), p.epoch, p.next});
-    if (request.more) {
-        // Half a request is memory too; it counts like a whole one.
-        if (partial_.size() > hub_.options().subscriptions_per_peer_max)
-            return errc::limit_exceeded;
-        return errc::ok;
-    }
+    if (request.more) return errc::ok;
     const std::unique_ptr<partial> complete = std::move(parts);
     partial_.erase(at);
 
     const time_point now = hub_.loop().now();
     // A reader that lost its bearings subscribes again under its channel.
     subscriptions_.erase(at);
+    const auto matching = static_cast<std::size_t>(
+        std::count_if(publications_.begin(), publications_.end(),
+                      [&](const publication* p) {
+                          return patterns::matches(request.pattern, p->topic());
+                      }));
+    if (streams_of(from.number()) + matching > hub_.options().topics_per_peer_max)
+        return errc::limit_exceeded;
+    const std::vector<wire::resume_point> known = complete->sorted();
     auto& made = subscriptions_[at];
     made = std::make_unique<subscription>(*this, from, request, now);
     wire::subscribed answer{request.channel, true, {}};
     for (publication* p : std::vector(publications_)) {
         if (!made->matches(p->topic())) continue;
-        const auto known = std::find_if(
-            complete->points.begin(), complete->points.end(),
-            [&](const auto& k) { return k.topic == p->topic() && k.source == p->source(); });
-        if (known == complete->points.end()) {
-            answer.heads.push_back(p->attach(*made, nullptr, false, now));
-        } else {
-            const wire::resume_point point{known->topic, known->source, known->epoch, known->next};
-            answer.heads.push_back(p->attach(*made, &point, false, now));
-        }
+        const std::pair<std::string_view, std::string_view> name{p->topic(), p->source()};
+        const auto point = std::lower_bound(
+            known.begin(), known.end(), name,
+            [](const wire::resume_point& a, const auto& b) { return name_of(a) < b; });
+        const bool found = point != known.end() && name_of(*point) == name;
+        answer.heads.push_back(p->attach(*made, found ? &*point : nullptr, false, now));
         if (answer.heads.size() == heads_a_frame) {
             from.send(answer);
             answer.heads.clear();
@@ -172,7 +199,20 @@ subscription* publishing::find(runtime::link& from, wire::channel channel) {
     return found == subscriptions_.end() ? nullptr : found->second.get();
 }
 
-void publishing::fenced(const wire::fenced& told) {
+std::size_t publishing::streams_of(std::uint64_t link) const {
+    std::size_t streams = 0;
+    for (auto it = subscriptions_.lower_bound({link, 0});
+         it != subscriptions_.end() && it->first.first == link; ++it)
+        streams += it->second->heads.streams();
+    return streams;
+}
+
+void publishing::fenced(runtime::link& from, const wire::fenced& told) {
+    // Only a reader of the topic meets another run of its source.
+    auto reader = subscriptions_.lower_bound({from.number(), 0});
+    const auto end = subscriptions_.lower_bound({from.number() + 1, 0});
+    while (reader != end && !reader->second->matches(told.topic)) ++reader;
+    if (reader == end) return;
     for (publication* p : std::vector(publications_))
         if (p->topic() == told.topic && p->source() == told.source && p->epoch() < told.newer)
             p->fence(told.newer);
@@ -185,12 +225,17 @@ void publishing::link_down(runtime::link& gone) {
     hub_.loop().changed();
 }
 
-void publishing::link_writable(runtime::link& free) {
+void publishing::link_writable(runtime::link& free) { go_on(free, true); }
+
+void publishing::link_drained(runtime::link& drained) { go_on(drained, false); }
+
+void publishing::go_on(const runtime::link& with, bool writable) {
     const time_point now = hub_.loop().now();
-    for (auto it = subscriptions_.lower_bound({free.number(), 0});
-         it != subscriptions_.end() && it->first.first == free.number(); ++it) {
+    for (auto it = subscriptions_.lower_bound({with.number(), 0});
+         it != subscriptions_.end() && it->first.first == with.number(); ++it) {
         subscription& s = *it->second;
-        s.blocked = false;
+        if (writable) s.blocked = false;
+        if (!s.ready()) continue;
         std::vector<publication*> waiting;
         waiting.swap(s.stalled);
         for (publication* p : waiting) p->may_go_on(s, false, now);

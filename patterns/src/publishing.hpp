@@ -139,8 +139,14 @@ public:
     void run(time_point now) override;
 
     bool matches(std::string_view topic) const noexcept;
+    /// What its node may leave unread, whatever credit it grants: batches on their way keep their
+    /// memory although the ring has dropped them.
+    static constexpr std::uint64_t in_transit_max = std::uint64_t{64} << 20;
+
     /// May a batch be sent to it?
-    bool ready() const noexcept { return credit.may_send() && !blocked; }
+    bool ready() const noexcept {
+        return credit.may_send() && !blocked && link.in_transit() < in_transit_max;
+    }
     /// So little is on its way that even a batch of one is worth sending. Above it batches are sent only
     /// when they are full: the rule of Nagle (RFC 896) with the reader's credit reports for acks.
     bool idle() const noexcept { return ready() && credit.outstanding() < idle_bytes_max; }
@@ -198,7 +204,8 @@ public:
 
     void link_down(runtime::link& gone) override;
     void link_writable(runtime::link& free) override;
-    void fenced(const wire::fenced& told) override;
+    void fenced(runtime::link& from, const wire::fenced& told) override;
+    void link_drained(runtime::link& drained) override;
     errc frame(runtime::link& from, const wire::control_frame& frame) override;
     void node_closing() override;
     void add_stats(std::vector<handle_stats>& out) const override;
@@ -207,8 +214,11 @@ private:
     using key = std::pair<std::uint64_t, wire::channel>;  // link's number and channel
 
     errc subscribe(runtime::link& from, const wire::subscribe& request);
-    errc complete(runtime::link& from, std::vector<wire::subscribe>& parts, time_point now);
     subscription* find(runtime::link& from, wire::channel channel);
+    /// Streams that all subscriptions of one link follow.
+    std::size_t streams_of(std::uint64_t link) const;
+    /// Its waiting publications may send.
+    void go_on(const runtime::link& with, bool writable);
 
     runtime::hub& hub_;
     std::vector<publication*> publications_;

@@ -21,6 +21,24 @@ const wire::job_ranges* ranges_of(const wire::control_frame& frame) {
         frame);
 }
 
+// Stale ranges that are told of one verb.
+constexpr std::size_t stale_ranges_max = 4 * wire::array_items_max;
+
+/// In order and without overlaps, so that a verb costs once what it covers.
+std::vector<sequence_range> united(std::vector<sequence_range> ranges) {
+    std::sort(ranges.begin(), ranges.end(),
+              [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::vector<sequence_range> all;
+    for (const sequence_range& r : ranges) {
+        if (r.empty()) continue;
+        if (!all.empty() && r.first <= all.back().last)
+            all.back().last = std::max(all.back().last, r.last);
+        else
+            all.push_back(r);
+    }
+    return all;
+}
+
 }  // namespace
 
 pushing::pushing(runtime::hub& owner) : hub_(owner) {
@@ -70,7 +88,8 @@ errc pushing::frame(runtime::link& from, const wire::control_frame& frame) {
         const auto found = attachments_.find({from.number(), told->channel});
         if (found == attachments_.end()) return errc::ok;
         for (workload* w : workloads_)
-            if (w->source() == told->source && w->epoch() == told->epoch)
+            if (w->topic() == found->second.topic && w->source() == told->source &&
+                w->epoch() == told->epoch)
                 w->granted(found->second, {told->messages, told->bytes});
         return errc::ok;
     }
@@ -84,7 +103,8 @@ errc pushing::frame(runtime::link& from, const wire::control_frame& frame) {
     return errc::ok;
 }
 
-void pushing::fenced(const wire::fenced& told) {
+void pushing::fenced(runtime::link& from, const wire::fenced& told) {
+    if (!pulls(from, told.topic)) return;  // only a puller of the topic meets another run
     for (workload* w : std::vector(workloads_))
         if (w->topic() == told.topic && w->source() == told.source && w->epoch() < told.newer)
             w->fence(told.newer);
@@ -93,7 +113,7 @@ void pushing::fenced(const wire::fenced& told) {
 errc pushing::attach(runtime::link& from, const wire::attach& request) {
     if (!valid_topic(request.topic)) return errc::topic_invalid;
     const key at{from.number(), request.channel};
-    if (attachments_.contains(at)) return errc::malformed;
+    if (attachments_.contains(at)) return errc::invalid_argument;
     const auto first = attachments_.lower_bound({from.number(), 0});
     const auto last = attachments_.lower_bound({from.number() + 1, 0});
     if (static_cast<std::size_t>(std::distance(first, last)) >=
@@ -113,10 +133,19 @@ errc pushing::attach(runtime::link& from, const wire::attach& request) {
     return errc::ok;
 }
 
+// Only a puller of the topic meets another run of its source.
+bool pushing::pulls(const runtime::link& peer, std::string_view topic) const {
+    const auto first = attachments_.lower_bound({peer.number(), 0});
+    const auto end = attachments_.lower_bound({peer.number() + 1, 0});
+    return std::any_of(first, end, [&](const auto& a) { return a.second.topic == topic; });
+}
+
 errc pushing::verb(runtime::link& from, const wire::control_frame& frame,
-                   const wire::job_ranges& what) {
-    const auto found = attachments_.find({from.number(), what.channel});
+                   const wire::job_ranges& given) {
+    const auto found = attachments_.find({from.number(), given.channel});
     if (found == attachments_.end()) return errc::unknown_subscription;
+    wire::job_ranges what = given;
+    what.ranges = united(std::move(what.ranges));
     std::vector<sequence_range> stale;
     const auto known = std::find_if(workloads_.begin(), workloads_.end(), [&](const workload* w) {
         return w->source() == what.source && w->epoch() == what.epoch &&
@@ -126,6 +155,13 @@ errc pushing::verb(runtime::link& from, const wire::control_frame& frame,
         stale = what.ranges;  // the pusher is gone, and its leases with it
     else
         (*known)->follow(found->second, frame, what, hub_.loop().now(), stale);
+    // A verb about everything, with messages done here and there, has very many stale pieces.
+    if (stale.size() > stale_ranges_max) {
+        hub_.log(log_level::warning, "stale",
+                 from.description() + ": a verb had " + std::to_string(stale.size()) +
+                     " stale ranges; the first " + std::to_string(stale_ranges_max) + " are told");
+        stale.resize(stale_ranges_max);
+    }
     for (std::size_t i = 0; i < stale.size(); i += wire::array_items_max) {
         wire::job_refused told;
         told.channel = what.channel;

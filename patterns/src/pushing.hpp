@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -138,7 +139,7 @@ public:
     void link_down(runtime::link& gone) override;
     void link_writable(runtime::link& free) override;
     void link_drained(runtime::link& drained) override { link_writable(drained); }
-    void fenced(const wire::fenced& told) override;
+    void fenced(runtime::link& from, const wire::fenced& told) override;
     errc frame(runtime::link& from, const wire::control_frame& frame) override;
     void node_closing() override;
     void add_stats(std::vector<handle_stats>& out) const override;
@@ -148,6 +149,7 @@ private:
 
     errc attach(runtime::link& from, const wire::attach& request);
     errc verb(runtime::link& from, const wire::control_frame& frame, const wire::job_ranges& what);
+    bool pulls(const runtime::link& peer, std::string_view topic) const;
     void tell_pushers(const attachment& to);
     void end(const attachment& which, protocol::departure how);
 

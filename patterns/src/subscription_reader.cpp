@@ -56,7 +56,7 @@ void subscription_reader::node_closing() {
 
 void subscription_reader::link_up(runtime::link& peer) {
     auto found = std::find_if(peers_.begin(), peers_.end(),
-                              [&](const auto& p) { return p->id == peer.peer(); });
+                              [&](const auto& p) { return !p->link && p->id == peer.peer(); });
     if (found == peers_.end()) {
         // A peer that is gone, and of which nothing waits any more, makes room for another.
         found = std::find_if(peers_.begin(), peers_.end(),
@@ -211,8 +211,15 @@ void subscription_reader::batch(runtime::link& from,
     const std::uint64_t charge = charge_of(*batch);
     // What was under way when we subscribed anew counts in neither account (PROTOCOL.md 8.2, 10).
     batch->taken = p->answered ? &p->taken : &uncounted_;
-    if (p->answered && !p->credit.received(charge))
+    if (!p->answered) {
+        uncounted_received_ += charge;
+        // It was within an earlier window; a peer that goes on and never answers is not kept.
+        if (uncounted_received_ - uncounted_.load(std::memory_order_relaxed) > 2 * window_ + charge)
+            return taken(*batch);
+    } else if (!p->credit.received(charge)) {
         hub_.refuse(from, channel_, errc::credit_exceeded, "more than was granted");
+        return taken(*batch);
+    }
     const wire::batch_header& h = batch->header;
     stream* s = stream_of(h.topic, h.source, *p);
     if (!s) return taken(*batch);

@@ -98,6 +98,7 @@ private:
     std::vector<stream*> holes_;                       // asked for by REPAIR, not yet answered
     std::size_t attached_ = 0;
     std::atomic<std::uint64_t> uncounted_{0};
+    std::uint64_t uncounted_received_ = 0;
     std::uint64_t batches_ = 0;
     std::uint64_t gaps_ = 0;
     std::uint64_t lost_messages_ = 0;

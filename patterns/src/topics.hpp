@@ -21,4 +21,10 @@ inline bool valid_pattern(std::string_view pattern) noexcept {
     return valid_topic(pattern);
 }
 
+/// Requires: valid_pattern(pattern).
+inline bool matches(std::string_view pattern, std::string_view topic) noexcept {
+    return pattern.ends_with('*') ? topic.starts_with(pattern.substr(0, pattern.size() - 1))
+                                  : topic == pattern;
+}
+
 }  // namespace cairn::patterns

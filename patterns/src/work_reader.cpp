@@ -109,12 +109,16 @@ errc work_reader::frame(runtime::link& from, const wire::control_frame& frame) {
     return errc::ok;
 }
 
-std::uint32_t work_reader::stream_of(runtime::link& from, const wire::jobs_header& header) {
+std::optional<std::uint32_t> work_reader::stream_of(runtime::link& from,
+                                                    const wire::jobs_header& header) {
+    std::size_t of_link = 0;
     for (std::uint32_t i = 0; i != streams_.size(); ++i) {
         const stream& s = streams_[i];
         if (s.alive && s.link == &from && s.source == header.source && s.epoch == header.epoch)
             return i;
+        if (s.link == &from) ++of_link;
     }
+    if (of_link >= hub_.options().topics_per_peer_max) return std::nullopt;
     // Numbers are not used again while something of theirs may wait in the inbox: job ids name them.
     streams_.push_back({&from, std::string(header.source), header.epoch,
                         protocol::work_credit_reader(options_.credit_messages,
@@ -131,10 +135,17 @@ void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_b
         from.send(wire::fenced{h.topic, h.source, newer.value_or(h.epoch)});
         return;
     }
-    batch->stream = stream_of(from, h);
-    stream& s = streams_[batch->stream];
-    if (!s.credit.received(h.count, batch->body.size(), hub_.loop().now()))
-        hub_.refuse(from, channel_, errc::credit_exceeded, "more than was granted");
+    const auto number = stream_of(from, h);
+    if (!number)
+        return hub_.refuse(from, channel_, errc::limit_exceeded,
+                           "more sources than topics_per_peer_max");
+    batch->stream = *number;
+    stream& s = streams_[*number];
+    // Not kept: its lease ends, and it comes again when there is room.
+    if (!s.credit.received(h.count, batch->body.size(), hub_.loop().now())) {
+        s.credit.consumed(h.count, batch->body.size(), hub_.loop().now());
+        return hub_.refuse(from, channel_, errc::credit_exceeded, "more than was granted");
+    }
     ++batches_;
     {
         const std::lock_guard lock(mutex_);

@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,7 +65,7 @@ private:
         bool alive = true;
     };
 
-    std::uint32_t stream_of(runtime::link& from, const wire::jobs_header& header);
+    std::optional<std::uint32_t> stream_of(runtime::link& from, const wire::jobs_header& header);
     void tell(const std::vector<job_verb>& verbs);
     void forget_streams_of(const runtime::link& peer);
 

@@ -82,7 +82,11 @@ void acceptor::receive_frame(zmq::message_t& id, time_point now) {
 
 link& acceptor::link_of(const zmq::message_t& id, const zmq::message_t& frame1) {
     std::string key(static_cast<const char*>(id.data()), id.size());
+    const int descriptor = descriptor_of(const_cast<zmq::message_t&>(frame1));
     if (const auto found = links_.find(key); found != links_.end()) {
+        // Another connection that took this routing id is another peer, whatever it says.
+        if (found->second->descriptor_ != descriptor)
+            found->second->fail(errc::peer_unreachable);
         if (!found->second->lost()) return *found->second;
         hub_.bury_lost();
     }
@@ -91,7 +95,7 @@ link& acceptor::link_of(const zmq::message_t& id, const zmq::message_t& frame1) 
         entry = std::make_unique<link>(hub_, link::role::binding, router_, this, std::move(key));
         entry->address_ = peer_address(frame1);
         entry->peer_key_ = user_id(frame1);
-        entry->descriptor_ = descriptor_of(const_cast<zmq::message_t&>(frame1));
+        entry->descriptor_ = descriptor;
     }
     return *entry;
 }

@@ -41,6 +41,7 @@ void connector::open(time_point now) {
     hub_.loop().watch(monitor_->fd(), *this);
     link_ = std::make_unique<link>(hub_, link::role::connecting, dealer_, this, std::string());
     link_->address_ = name_;
+    link_->peer_key_ = hub_.options().security.server_key;  // or the handshake fails
     runtime::connect(dealer_, where);
     // Waits in the link until the connection is there (ZMQ_IMMEDIATE), and is the first to go.
     link_->send(hub_.our_hello());

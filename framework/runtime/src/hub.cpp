@@ -47,6 +47,27 @@ node_options checked(node_options options, const node_id& id) {
     return options;
 }
 
+// Who would fill it with made-up ids only spoils the count of reconnects.
+constexpr std::size_t known_peers_max = 65'536;
+
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+// Names and texts of peers must neither forge lines of a log nor steer a terminal.
+std::string printable(std::string_view text) {
+    std::string shown;
+    shown.reserve(text.size());
+    for (const char c : text) {
+        if (!is_control(c)) {
+            shown += c;
+            continue;
+        }
+        char code[8];
+        std::snprintf(code, sizeof code, "\\x%02x", static_cast<unsigned>(c));
+        shown += code;
+    }
+    return shown;
+}
+
 std::span<const std::byte> bytes_of(const zmq::message_t& frame) {
     return {static_cast<const std::byte*>(frame.data()), frame.size()};
 }
@@ -103,6 +124,10 @@ void hub::close() {
         for (link* l : std::vector(all_links_))
             if (l->greeted() && l->side() != link::role::local)
                 l->send(wire::bye{errc::closed, "the node closes"});
+        // Handles may outlive this: what they keep of the links goes first.
+        for (link* l : std::vector(all_links_))
+            if (l->was_greeted_ && l->side() != link::role::local)
+                for (frame_handler* h : std::vector(handlers_)) h->link_down(*l);
         connectors_.clear();
         acceptor_.reset();
         loop_.changed();
@@ -156,6 +181,15 @@ bool hub::disconnect(std::string_view text) {
     return true;
 }
 
+void hub::allow_keys(std::vector<std::string> keys) {
+    check_open("allow keys");
+    if (!sockets_.secure())
+        throw error(errc::not_supported,
+                    "allow keys: the node has no keys, so every peer may connect; set "
+                    "security.keys");
+    sockets_.replace_allowed_keys(std::move(keys));
+}
+
 bool hub::wait_for_peers(std::size_t count, std::chrono::milliseconds deadline) {
     return loop_.wait_until(later(loop_.now(), deadline), [&] {
         return closed_.load() || primary_links_.size() > count;  // one is our own
@@ -175,17 +209,18 @@ void hub::received(link& from, zmq::message_t& frame1, zmq::message_t* frame2, t
     if (from.lost() || from.state_ == link::state::refused) return;
     from.last_received_ = now;
     const result<wire::kind> kind = wire::peek_kind(bytes_of(frame1));
-    if (!kind)
-        return refuse(from, 0, kind.error(),
-                      kind.error() == errc::unknown_kind ? "this version knows no such kind"
-                                                         : "not a frame of this protocol");
-    if (!from.greeted() && *kind != wire::kind::hello && *kind != wire::kind::bye) {
+    const bool may_greet = kind && (*kind == wire::kind::hello || *kind == wire::kind::bye);
+    if (!from.greeted() && !may_greet) {
         // Whoever forgot us, or was forgotten, starts over when it reads this.
         from.send(wire::bye{errc::not_greeted, "HELLO comes first"});
         from.state_ = link::state::refused;
         ++counters_.frames_malformed;
         return;
     }
+    if (!kind)
+        return refuse(from, 0, kind.error(),
+                      kind.error() == errc::unknown_kind ? "this version knows no such kind"
+                                                         : "not a frame of this protocol");
     if (*kind == wire::kind::batch || *kind == wire::kind::jobs)
         return received_batch_frame(from, *kind, frame1, frame2);
     if (frame2)
@@ -256,7 +291,7 @@ void hub::control_frame(link& from, wire::kind kind, const zmq::message_t& bytes
         case wire::kind::fenced: {
             // It names a source and no channel: publishers and pushers know whether it is theirs.
             for (frame_handler* h : std::vector(handlers_))
-                h->fenced(std::get<wire::fenced>(*frame));
+                h->fenced(from, std::get<wire::fenced>(*frame));
             return;
         }
         default:
@@ -301,16 +336,24 @@ void hub::greet(link& from, const wire::hello& hello) {
     from.peer_ = hello.node;
     from.peer_body_bytes_max_ = hello.body_bytes_max;
     from.state_ = link::state::greeted;
+    from.was_greeted_ = true;
     if (from.side() == link::role::binding) from.send(our_hello());
     for (const auto& [name, c] : connectors_) c->greeted(from);
     ++counters_.links;
     if (!known_peers_.insert(hello.node).second) ++counters_.reconnects;
+    if (known_peers_.size() > known_peers_max) known_peers_.erase(known_peers_.begin());
     log(log_level::info, "greeting", "connected with " + from.description());
     // A second connection to the same node, or to ourselves, stands by for the first.
     const bool second = std::any_of(primary_links_.begin(), primary_links_.end(),
-                                    [&](const link* l) { return l->peer() == from.peer(); });
+                                    [&](const link* l) { return same_node(*l, from); });
     if (!second) introduce(from);
     loop_.changed();
+}
+
+// A node id is only a claim; where there are keys, it is worth as much as the key that came with it.
+bool hub::same_node(const link& a, const link& b) {
+    return a.peer() == b.peer() && (a.peer_key() == b.peer_key() ||
+                                    a.side() == link::role::local || b.side() == link::role::local);
 }
 
 void hub::introduce(link& which) {
@@ -333,20 +376,19 @@ void hub::bury_lost() {
 }
 
 void hub::bury(link& which, errc why) {
-    const bool was_greeted = which.primary_ || which.peer_ != node_id{};
-    if (was_greeted) {
-        if (counters_.links > 0) --counters_.links;
+    std::erase(all_links_, &which);
+    if (which.was_greeted_) {
+        --counters_.links;
         log(log_level::info, "lost",
             "lost " + which.description() + ": " + std::string(describe(why)));
-    }
-    std::erase(all_links_, &which);
-    if (which.primary_) {
-        which.primary_ = false;
+        // Of one that stood by, too: its peer may have asked for something all the same.
         std::erase(primary_links_, &which);
         for (frame_handler* h : std::vector(handlers_)) h->link_down(which);
+    }
+    if (std::exchange(which.primary_, false)) {
         const auto stand_by =
             std::find_if(all_links_.begin(), all_links_.end(),
-                         [&](const link* l) { return l->greeted() && l->peer() == which.peer(); });
+                         [&](const link* l) { return l->greeted() && same_node(*l, which); });
         if (stand_by != all_links_.end()) introduce(**stand_by);
     }
     loop_.changed();
@@ -378,6 +420,7 @@ void hub::refuse(link& from, wire::channel channel, errc code, std::string_view 
         from.description() + " broke the protocol: " + std::string(cairn::name(code)) + ": " +
             std::string(text));
     if (!from.greeted()) {
+        from.send(wire::bye{errc::malformed, text});
         from.state_ = link::state::refused;
         return;
     }
@@ -425,7 +468,9 @@ void hub::local_delivery::run(time_point now) {
 void hub::log(log_level level, std::string_view cause, std::string_view text) {
     if (!options_.log) return;
     const std::lock_guard lock(log_mutex_);
-    if (limiter_.admit(cause, loop_.now())) options_.log(level, text);
+    if (!limiter_.admit(cause, loop_.now())) return;
+    if (std::none_of(text.begin(), text.end(), is_control)) return options_.log(level, text);
+    options_.log(level, printable(text));
 }
 
 node_stats hub::stats() {

@@ -86,11 +86,13 @@ bool link::send(const wire::control_frame& frame) {
         const sent outcome = settle(transmit(message, nullptr));
         if (outcome != sent::blocked) return outcome == sent::yes;
     }
-    if (waiting_.size() == waiting_frames_max) {
+    if (waiting_.size() == waiting_frames_max ||
+        waiting_bytes_ + bytes.size() > waiting_bytes_max) {
         fail(errc::peer_silent);
         return false;
     }
     waiting_.push_back(bytes);
+    waiting_bytes_ += bytes.size();
     return true;
 }
 
@@ -140,6 +142,7 @@ bool link::flush() {
         zmq::message_t message(waiting_.front().data(), waiting_.front().size());
         blocked_ = false;
         if (settle(transmit(message, nullptr)) != sent::yes) return false;
+        waiting_bytes_ -= waiting_.front().size();
         waiting_.pop_front();
     }
     blocked_ = false;

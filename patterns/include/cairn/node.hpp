@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace cairn {
 
@@ -56,6 +57,11 @@ public:
 
     /// Waits until `count` peers are greeted. False when the deadline passed first.
     bool wait_for_peers(std::size_t count, std::chrono::milliseconds deadline);
+
+    /// Replaces the public keys that may connect to this node (security_options::allowed_keys).
+    /// Counts for handshakes from now on; connections that exist stay. Throws error (key_invalid, or
+    /// not_supported when the node has no keys).
+    void allow_keys(std::vector<std::string> keys);
 
     const std::string& name() const noexcept;
     node_id id() const noexcept;

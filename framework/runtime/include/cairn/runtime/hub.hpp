@@ -41,14 +41,15 @@ class frame_handler {
 public:
     /// A peer was greeted. Of several connections to one node only one is announced at a time.
     virtual void link_up(link&) {}
-    /// That connection is gone or replaced; nothing can be sent to it any more.
+    /// That connection is gone or replaced; nothing can be sent to it any more. Also told of links that
+    /// stood by for another one to the same node and were never announced.
     virtual void link_down(link&) {}
     /// A send that was `blocked` may succeed now.
     virtual void link_writable(link&) {}
     /// A PONG came: link::in_transit() is less than it was.
     virtual void link_drained(link&) {}
     /// A peer knows a newer run of a source than it was sent.
-    virtual void fenced(const wire::fenced&) {}
+    virtual void fenced(link&, const wire::fenced&) {}
     /// A control frame. Anything but ok is answered with ERROR and counted as malformed.
     virtual errc frame(link& from, const wire::control_frame& frame) = 0;
     /// A checked batch for a channel of this handler.
@@ -92,6 +93,8 @@ public:
     node_id id() const noexcept { return id_; }
     runtime::loop& loop() noexcept { return loop_; }
     const socket_factory& sockets() const noexcept { return sockets_; }
+    /// Counts for handshakes from now on. Throws error (key_invalid, not_supported).
+    void allow_keys(std::vector<std::string> keys);
     node_stats stats();
     void log(log_level level, std::string_view cause, std::string_view text);
     /// Throws error (closed or forked): "OPERATION: …".
@@ -154,6 +157,7 @@ private:
                               zmq::message_t* frame2);
     void control_frame(link& from, wire::kind kind, const zmq::message_t& frame);
     frame_handler* handler_of(wire::kind kind, const wire::control_frame& frame) const;
+    static bool same_node(const link& a, const link& b);
     void introduce(link& which);
     void bury(link& which, errc why);
     void bury_lost();

@@ -25,7 +25,8 @@ class task;
 /// Owns:    control frames that wait because the pipe is full.
 /// Threads: loop.
 /// Fails:   never; a link that cannot be used any more is `lost`.
-/// Limits:  waiting_frames_max control frames may wait; then the peer counts as lost.
+/// Limits:  waiting_frames_max control frames, waiting_bytes_max in all, may wait; then the peer
+///          counts as lost.
 class link {
 public:
     enum class role : std::uint8_t { binding, connecting, local };
@@ -35,6 +36,7 @@ public:
         lost,
     };
     static constexpr std::size_t waiting_frames_max = 16'384;
+    static constexpr std::size_t waiting_bytes_max = std::size_t{16} << 20;
     /// After so many frames that break the rules the link is given up.
     static constexpr std::uint32_t refusals_max = 100;
 
@@ -102,6 +104,7 @@ private:
     bool blocked_ = false;
     bool suspected_ = false;  // its connection may be the one that broke
     bool primary_ = false;    // of several links to one node, the one that is used
+    bool was_greeted_ = false;
     node_id peer_;
     std::string peer_name_;
     std::string peer_key_;
@@ -109,6 +112,7 @@ private:
     int descriptor_ = -1;  // of the connection, binding side: disconnected events name it
     std::uint64_t peer_body_bytes_max_ = 0;
     std::deque<std::vector<std::byte>> waiting_;
+    std::size_t waiting_bytes_ = 0;
     time_point last_sent_;
     time_point last_received_;
     std::uint64_t batch_bytes_sent_ = 0;

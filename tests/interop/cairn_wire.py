@@ -1,0 +1,86 @@
+"""The part of PROTOCOL.md that a reader in another language needs, on pyzmq and msgpack."""
+
+import os
+import time
+
+import msgpack
+import xxhash
+import zmq
+
+(HELLO, BYE, HEARTBEAT, PING, PONG, ERROR) = range(1, 7)
+(SUBSCRIBE, SUBSCRIBED, HEADS, DIGEST, BATCH, GONE, CREDIT, UNSUBSCRIBE, FENCED, REPAIR,
+ END) = range(10, 21)
+(ATTACH, ATTACHED, JOBS, ACK, NACK, REJECT, EXTEND, RELEASE, WORK_CREDIT, DETACH,
+ JOB_REFUSED) = range(30, 41)
+BATCH_CHARGE = 128
+CREDIT_REPORT = 256 << 10
+
+
+class Link:
+    """One connection to a node (section 3, 8.1, 8.6)."""
+
+    def __init__(self, endpoint, name):
+        self.socket = zmq.Context.instance().socket(zmq.DEALER)
+        self.socket.linger = 1000
+        self.socket.connect(endpoint)
+        self.sent = time.monotonic()
+        self.send(HELLO, 1, 1, os.urandom(16), name, 64 << 20)
+        hello = self.receive(10)
+        assert hello[0] == HELLO and hello[2] <= 1 <= hello[1], hello
+
+    def send(self, *frame):
+        self.socket.send(msgpack.packb(frame, use_bin_type=True))
+        self.sent = time.monotonic()
+
+    def receive(self, seconds):
+        """The next frame that is not the link's own business: a list, for BATCH and JOBS with the body
+        as its last item. None when the time is over."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if time.monotonic() - self.sent > 0.5:
+                self.send(HEARTBEAT)
+            if not self.socket.poll(min(left, 0.25) * 1000):
+                continue
+            parts = self.socket.recv_multipart()
+            unpacker = msgpack.Unpacker(raw=False, max_buffer_size=len(parts[0]))
+            unpacker.feed(parts[0])
+            frame = unpacker.unpack()
+            if frame[0] in (BATCH, JOBS):
+                frame.append(parts[1] if len(parts) == 2 else parts[0][unpacker.tell():])
+            if frame[0] == PING:
+                self.send(PONG, frame[1])
+            elif frame[0] == BYE:
+                raise SystemExit(f"the node says BYE {frame[1]}: {frame[2]}")
+            elif frame[0] == ERROR:
+                raise SystemExit(f"the node says ERROR {frame[2]}: {frame[3]}")
+            elif frame[0] != HEARTBEAT:
+                return frame
+        return None
+
+    def close(self):
+        self.send(BYE, 1, "done")
+        self.socket.close()
+
+
+def messages(frame):
+    """The (sequence, attributes, body) of a BATCH or JOBS (section 7)."""
+    body, first, count = frame[-1], frame[5], frame[6]
+    assert xxhash.xxh3_64_intdigest(body) == frame[9], "checksum"
+    at = 0
+    for sequence in range(first, first + count):
+        word = int.from_bytes(body[at:at + 4], "little")
+        record = body[at + 4:at + 4 + (word & 0x7FFFFFFF)]
+        at += 4 + len(record)
+        attributes = {}
+        if word >> 31:
+            unpacker = msgpack.Unpacker(raw=False, strict_map_key=False)
+            unpacker.feed(record)
+            attributes = unpacker.unpack()
+            record = record[unpacker.tell():]
+        yield sequence, attributes, record
+    assert at == len(body), "records"
+
+
+def stream_digest(topic, source, epoch, last):
+    return xxhash.xxh3_64_intdigest(topic.encode() + b"\0" + source.encode() + b"\0" +
+                                    epoch.to_bytes(8, "little") + last.to_bytes(8, "little"))

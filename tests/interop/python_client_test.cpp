@@ -1,0 +1,122 @@
+#include "support/child_process.hpp"
+
+#include <cairn/cairn.hpp>
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+// Clients in Python that know nothing but PROTOCOL.md, each against a node of ours.
+namespace {
+
+using namespace cairn;
+using namespace std::chrono_literals;
+
+constexpr int messages = 5'000;
+
+std::string text_of(const char* what, int number) {
+    return std::string(what) + " " + std::to_string(number) + " " + std::string(number % 90, '.');
+}
+
+cairn::attributes attributes_of(int number) {
+    cairn::attributes a;
+    a.key = "key";
+    a.headers = {{"n", std::to_string(number)}};
+    return a;
+}
+
+void publish(publisher& to, int from, int last) {
+    for (int i = from; i <= last; ++i) {
+        if (i % 10 == 0)
+            to.publish(text_of("message", i), attributes_of(i));
+        else
+            to.publish(text_of("message", i));
+    }
+}
+
+std::vector<std::string> python(const char* script, std::vector<std::string> arguments) {
+    std::vector<std::string> command{CAIRN_PYTHON, std::string(CAIRN_INTEROP_DIR) + "/" + script};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    return command;
+}
+
+class APythonClient : public testing::Test {
+protected:
+    cairn::node node_{{.name = "interop"}};
+    std::string endpoint_ = node_.bind("tcp://127.0.0.1:0");
+
+    /// `publisher` closed in good order and the script is content.
+    static void ends_well(test::child_process& script) {
+        EXPECT_EQ(script.wait(30s), 0) << script.output();
+    }
+    static bool printed(const test::child_process& script, const std::string& text) {
+        return script.output().find(text) != std::string::npos;
+    }
+};
+
+TEST_F(APythonClient, FollowsAStreamGivesCreditBackAndSeesItsEnd) {
+    publisher p(node_, "numbers.all");
+    test::child_process script(
+        python("subscriber.py", {endpoint_, "numbers.*", std::to_string(messages)}));
+    ASSERT_TRUE(p.wait_for_subscribers(1, 30s)) << script.output();
+    publish(p, 1, messages);
+    EXPECT_TRUE(script.wait_for_output("quiet", 30s)) << script.output();
+    EXPECT_EQ(p.close(30s), 0U);
+    ends_well(script);
+    EXPECT_TRUE(printed(script, "received 5000 gone 0")) << script.output();
+    EXPECT_FALSE(printed(script, "credits 0")) << "the test must need more than one window";
+    EXPECT_EQ(node_.stats().frames_malformed, 0U);
+}
+
+TEST_F(APythonClient, HasALostBatchRepaired) {
+    publisher p(node_, "numbers.all", {.batch_bytes_max = 4'096});
+    test::child_process script(python(
+        "subscriber.py", {endpoint_, "numbers.*", std::to_string(messages), "lose", "1234"}));
+    ASSERT_TRUE(p.wait_for_subscribers(1, 30s)) << script.output();
+    publish(p, 1, messages);
+    EXPECT_TRUE(script.wait_for_output("quiet", 30s)) << script.output();
+    p.close(30s);
+    ends_well(script);
+    EXPECT_TRUE(printed(script, "received 5000 gone 0")) << script.output();
+    EXPECT_GE(p.stats().repairs, 1U);
+}
+
+TEST_F(APythonClient, IsToldAtItsPlaceWhatTheRingHoldsNoLonger) {
+    publisher p(node_, "numbers.all", {.ring_bytes_max = 64 << 10, .batch_bytes_max = 4'096});
+    publish(p, 1, messages);
+    test::child_process script(
+        python("subscriber.py", {endpoint_, "numbers.*", std::to_string(messages), "from-start"}));
+    EXPECT_TRUE(script.wait_for_output("quiet", 30s)) << script.output();
+    p.close(30s);
+    ends_well(script);
+    EXPECT_FALSE(printed(script, "gone 0")) << script.output();
+}
+
+TEST_F(APythonClient, WorksOnEachJobAndHasTheUnfinishedOnesAgain) {
+    std::vector<std::string> reasons;
+    pusher p(node_, "jobs", {.on_rejected = [&](const rejected_message& r) {
+                 reasons.emplace_back(r.reason);
+             }});
+    test::child_process script(python("puller.py", {endpoint_, "jobs", "2000"}));
+    for (int i = 1; i <= 2'000; ++i) p.push(text_of("job", i));
+    EXPECT_TRUE(p.flush(30s)) << script.output();
+    ends_well(script);
+    EXPECT_TRUE(printed(script, "acked 1980 rejected 20")) << script.output();
+    EXPECT_EQ(reasons, std::vector<std::string>(20, "a hundredth"));
+    EXPECT_EQ(p.stats().rejected, 20U);
+    EXPECT_EQ(node_.stats().frames_malformed, 0U);
+}
+
+TEST_F(APythonClient, LeavesItsJobsToAnotherWhenItDies) {
+    pusher p(node_, "jobs");
+    test::child_process dying(python("puller.py", {endpoint_, "jobs", "2000", "die"}));
+    for (int i = 1; i <= 2'000; ++i) p.push(text_of("job", i));
+    EXPECT_EQ(dying.wait(30s), 0) << dying.output();
+    test::child_process heir(python("puller.py", {endpoint_, "jobs", "2000"}));
+    EXPECT_TRUE(p.flush(30s)) << heir.output();
+    ends_well(heir);
+    EXPECT_GT(p.stats().redeliveries, 0U);
+}
+
+}  // namespace
