@@ -120,7 +120,8 @@ TEST(AStuckReader, IsToldFromAReadyOneByAFullPipeAndCostsBoundedMemory) {
     EXPECT_LT(sent, 10'000) << "nothing ever said that the reader is stuck";
     int received = 0;
     for (; received < sent; ++received) ASSERT_TRUE(receive_within(b.dealer)) << received;
-    EXPECT_EQ(send_to(a, id, "goes on"), io::done);
+    // libzmq reports the room that was made in the background.
+    EXPECT_TRUE(eventually([&] { return send_to(a, id, "goes on") == io::done; }));
     EXPECT_TRUE(receive_within(b.dealer)) << "lost";
 }
 
