@@ -153,6 +153,15 @@ std::pair<protocol::reader, publication::cursor*> publication::find(const subscr
     return {protocol::reader{}, nullptr};
 }
 
+bool publication::cursor::knows() const noexcept {
+    return to && to->link.pong_token() >= told_token;
+}
+
+std::size_t publication::readers() const noexcept {
+    return static_cast<std::size_t>(
+        std::count_if(cursors_.begin(), cursors_.end(), [](const cursor& c) { return c.knows(); }));
+}
+
 wire::head publication::attach(subscription& to, const wire::resume_point* resume, bool is_new,
                                time_point now) {
     // `live` includes what is published already but still in the inlet: it was not sent to anybody.
@@ -171,7 +180,7 @@ wire::head publication::attach(subscription& to, const wire::resume_point* resum
     const auto index = static_cast<std::size_t>(which);
     if (index >= cursors_.size()) cursors_.resize(index + 1);
     const protocol::scheduled_stream schedule = to.heads.add();
-    cursors_[index] = {&to, schedule, false};
+    cursors_[index] = {&to, schedule, false, to.link.ping_token() + 1};
     const auto slot = static_cast<std::size_t>(schedule);
     if (slot >= to.by_schedule.size()) to.by_schedule.resize(slot + 1);
     to.by_schedule[slot] = this;

@@ -68,6 +68,7 @@ void publishing::add(publication& which, time_point now) {
         }
         const wire::head head = which.attach(*s, nullptr, true, now);
         s->link.send(wire::heads{s->channel, {head}});
+        s->link.ping();
     }
     hub_.loop().changed();
 }
@@ -191,6 +192,7 @@ errc publishing::subscribe(runtime::link& from, const wire::subscribe& request) 
     }
     answer.more = false;
     from.send(answer);
+    from.ping();
     hub_.loop().changed();
     return errc::ok;
 }

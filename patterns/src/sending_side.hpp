@@ -47,6 +47,7 @@ struct claimed_source {
 /// Offers one message without waiting.
 inline send_result offer(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
                          std::span<const std::byte> attributes, std::span<const std::byte> body) {
+    if (hub.forked()) return {send_status::closed, {}};
     bool wake = false;
     const send_result result = inlet.add(attributes, body, wake);
     if (wake) {

@@ -63,7 +63,7 @@ struct subscriber::impl {
             }
             items.clear();
             at = 0;
-            if (reader->inbox().closed()) return std::nullopt;
+            if (reader->inbox().closed() || hub.forked()) return std::nullopt;
             if (reader->inbox().take(items)) continue;
             if (deadline && hub.loop().now() >= *deadline) return std::nullopt;
             hub.loop().wait(reader->inbox(), deadline, reader->inbox().filled());
