@@ -75,7 +75,8 @@ public:
     /// Takes what gathered, and sends what readers may be sent.
     void run(time_point now) override;
 
-    /// Attaches a subscription; `resume` may be nullptr. Returns the head that it is to be told.
+    /// Attaches a subscription; `resume` may be nullptr. Returns the head that it is to be told; a PING
+    /// must follow it.
     wire::head attach(subscription& to, const wire::resume_point* resume, bool is_new,
                       time_point now);
     void detach(const subscription& from);
@@ -86,7 +87,8 @@ public:
     void may_go_on(subscription& reader, bool progress, time_point now);
     void fence(cairn::epoch newer);
 
-    std::size_t readers() const noexcept { return ring_.readers(); }
+    /// Readers that know that they are attached.
+    std::size_t readers() const noexcept;
     /// Messages that some attached reader was not sent.
     std::uint64_t unsent() const;
     /// Publisher::close(); takes the loop's lock itself.
@@ -98,7 +100,12 @@ private:
     struct cursor {
         subscription* to = nullptr;  // nullptr: the slot is unused
         protocol::scheduled_stream schedule{};
-        bool stalled = false;  // and so in the subscription's list
+        bool stalled = false;          // and so in the subscription's list
+        std::uint64_t told_token = 0;  // of the PING behind the head that told the reader of us
+
+        // A reader that does not know of us yet would, should its link break now, begin again live, and
+        // miss what was published meanwhile.
+        bool knows() const noexcept;
     };
 
     bool all_sent() const;
@@ -124,7 +131,7 @@ private:
     std::uint64_t repairs_ = 0;
     std::uint64_t dropped_ = 0;
     bool fenced_ = false;
-    bool closing_ = false;  // close() waits for progress
+    bool closing_ = false;                  // close() waits for progress
     std::atomic<bool> handed_over_{false};  // close() left nothing
 };
 
