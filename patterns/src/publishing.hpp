@@ -11,6 +11,7 @@
 #include <cairn/runtime/loop.hpp>
 #include <cairn/wire/frames.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -101,7 +102,7 @@ private:
     };
 
     bool all_sent() const;
-    std::uint64_t unconfirmed(const cursor& of) const;
+    std::uint64_t unconfirmed(const cursor& of, std::uint64_t lag) const;
     bool somebody_is_idle() const;
     bool take_one(bool open_too, time_point now);
     void keep(runtime::sealed_batch batch);
@@ -124,6 +125,7 @@ private:
     std::uint64_t dropped_ = 0;
     bool fenced_ = false;
     bool closing_ = false;  // close() waits for progress
+    std::atomic<bool> handed_over_{false};  // close() left nothing
 };
 
 /// One subscription of one peer: a channel on a link.

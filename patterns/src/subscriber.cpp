@@ -199,13 +199,13 @@ bool subscriber::wait_attached(std::size_t publishers, std::chrono::milliseconds
 }
 
 std::vector<resume_from> subscriber::positions() const {
+    // The batch in hand is noted when it is finished; of it the messages given out so far count.
+    if (const auto* batch = impl_->current.get()) {
+        const wire::batch_header& h = batch->header;
+        impl_->note(h.topic, h.source, h.epoch, impl_->current.next());
+    }
     std::vector<resume_from> all;
     for (const auto& [key, p] : impl_->positions) all.push_back(p);
-    // The batch in hand is noted when it is finished; of it the messages given out so far count.
-    if (const auto* batch = impl_->current.get())
-        for (resume_from& r : all)
-            if (r.topic == batch->header.topic && r.next.source == batch->header.source)
-                r.next = {r.next.source, batch->header.epoch, impl_->current.next()};
     return all;
 }
 

@@ -58,16 +58,16 @@ void contract::cut(node& from, node& peer) {
     const std::uint64_t ours = from.stats().links;
     const std::uint64_t theirs = peer.stats().links;
     EXPECT_TRUE(from.disconnect(endpoint_of(peer)));
-    EXPECT_TRUE(eventually(
-        [&] { return from.stats().links < ours && peer.stats().links < theirs; }, patience));
+    EXPECT_TRUE(eventually([&] { return from.stats().links < ours && peer.stats().links < theirs; },
+                           patience));
 }
 
 void contract::mend(node& from, node& peer) {
     const std::uint64_t ours = from.stats().links;
     const std::uint64_t theirs = peer.stats().links;
     from.connect(endpoint_of(peer));
-    EXPECT_TRUE(eventually(
-        [&] { return from.stats().links > ours && peer.stats().links > theirs; }, patience));
+    EXPECT_TRUE(eventually([&] { return from.stats().links > ours && peer.stats().links > theirs; },
+                           patience));
 }
 
 void contract::destroy(node& which) {

@@ -60,12 +60,12 @@ private:
 };
 
 /// Runs a suite over every transport.
-#define CAIRN_OVER_EACH_TRANSPORT(suite)                                             \
-    INSTANTIATE_TEST_SUITE_P(Over, suite,                                            \
-                             ::testing::Values(::cairn::test::transport::inproc,     \
-                                               ::cairn::test::transport::ipc,        \
-                                               ::cairn::test::transport::tcp),       \
-                             ::cairn::test::transport_name)
+#define CAIRN_OVER_EACH_TRANSPORT(suite)                                                   \
+    INSTANTIATE_TEST_SUITE_P(                                                              \
+        Over, suite,                                                                       \
+        ::testing::Values(::cairn::test::transport::inproc, ::cairn::test::transport::ipc, \
+                          ::cairn::test::transport::tcp),                                  \
+        ::cairn::test::transport_name)
 
 std::string transport_name(const ::testing::TestParamInfo<transport>& info);
 

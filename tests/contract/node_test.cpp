@@ -22,8 +22,8 @@ TEST_P(Node, ReachesAPeerThatBindsLater) {
     publisher sender(late, "weather");
     ASSERT_FALSE(sender.wait_for_subscribers(1, silence));
 
-    ASSERT_TRUE(eventually([&] { return thrown_by([&] { late.bind(endpoint); }) == errc::ok; },
-                           patience));
+    ASSERT_TRUE(
+        eventually([&] { return thrown_by([&] { late.bind(endpoint); }) == errc::ok; }, patience));
 
     ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
     sender.publish("1");
@@ -31,8 +31,8 @@ TEST_P(Node, ReachesAPeerThatBindsLater) {
 }
 
 TEST_P(Node, FindsItsPeerAgainAfterTheListenerRestarted) {
-    node reading({.heartbeat = 100ms, .silence_max = 1'000ms, .reconnect_min = 10ms,
-                  .reconnect_max = 50ms});
+    node reading(
+        {.heartbeat = 100ms, .silence_max = 1'000ms, .reconnect_min = 10ms, .reconnect_max = 50ms});
     subscriber reader(reading, "weather");
     auto serving = std::make_unique<node>(node_options{.name = "station"});
     const std::string endpoint = serving->bind(fresh_endpoint());
@@ -153,7 +153,8 @@ TEST_P(Node, NoticesAPeerThatGoes) {
 
 TEST_P(Node, SaysWhatItDidNotConnectToOrListenOn) {
     node& serving = listening();
-    const std::string unused = GetParam() == transport::tcp ? "tcp://127.0.0.1:1" : fresh_endpoint();
+    const std::string unused =
+        GetParam() == transport::tcp ? "tcp://127.0.0.1:1" : fresh_endpoint();
     EXPECT_FALSE(serving.disconnect(unused));
     EXPECT_FALSE(serving.unbind(unused));
     EXPECT_TRUE(serving.unbind(endpoint_of(serving)));
@@ -182,7 +183,7 @@ TEST_P(Node, ClosesItsPublisherAfterWhatWasPublishedArrived) {
     EXPECT_EQ(thrown_by([&] { sender.publish("late"); }), errc::closed);
     EXPECT_EQ(sender.try_publish("late").status, send_status::closed);
     EXPECT_EQ(sender.close(0ms), 0U);
-    destroy(here);
+    here.close(0ms);
     EXPECT_EQ(texts(reader, 10'000), numbers(1, 10'000));
 }
 

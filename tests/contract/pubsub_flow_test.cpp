@@ -58,9 +58,8 @@ TEST_P(Flow, SendsNoMoreThanAReaderGranted) {
     publish_bodies(sender, 500);
 
     // One batch may go above, so that a batch larger than the credit can be sent at all.
-    EXPECT_TRUE(throughout(silence, [&] {
-        return reader_of(sender, "weather").unread_bytes <= 50'000 + 8'000;
-    }));
+    EXPECT_TRUE(throughout(
+        silence, [&] { return reader_of(sender, "weather").unread_bytes <= 50'000 + 8'000; }));
     EXPECT_GT(reader_of(sender, "weather").lag_messages, 400U);
 }
 
@@ -90,7 +89,7 @@ TEST_P(Flow, LetsABodyLargerThanTheCreditPass) {
 }
 
 TEST_P(Flow, ShowsTheLagOfEachReader) {
-    publisher sender(here, "weather");
+    publisher sender(here, "weather", {.batch_bytes_max = 1});
     subscriber quick(there, "weather");
     subscriber stuck(there, "wea*", {.credit_bytes = 1});
     ASSERT_TRUE(sender.wait_for_subscribers(2, patience));
@@ -131,7 +130,8 @@ TEST_P(Flow, HoldsTheOthersBackForAStuckReaderOnlyOnce) {
     subscriber quick(there, "weather");
     subscriber stuck(there, "wea*", {.credit_bytes = 10'000});
     ASSERT_TRUE(sender.wait_for_subscribers(2, patience));
-    std::thread reading([&] { EXPECT_EQ(received_and_lost(quick, 3'000), std::pair(3'000UL, 0UL)); });
+    std::thread reading(
+        [&] { EXPECT_EQ(received_and_lost(quick, 3'000), std::pair(3'000UL, 0UL)); });
 
     const auto start = clock::now();
     publish_bodies(sender, 1'000);

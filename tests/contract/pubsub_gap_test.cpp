@@ -10,9 +10,7 @@ protected:
     History() : here(listening()), there(connected_to(here)) {}
 
     /// A publisher whose ring holds only the last few of some numbers.
-    static publisher_options forgetful() {
-        return {.ring_bytes_max = 4'000, .batch_bytes_max = 1};
-    }
+    static publisher_options forgetful() { return {.ring_bytes_max = 4'000, .batch_bytes_max = 1}; }
     /// The next event, which must be a gap.
     static gap gap_of(subscriber& from) {
         const auto e = from.next_event(patience);
@@ -134,7 +132,9 @@ TEST_P(History, CallsBackForAGapInItsPlace) {
     std::vector<std::string> story;
     subscriber_options options;
     options.from = from::after({{"weather", {sender.source(), sender.epoch(), {1}}}});
-    options.on_gap = [&](const gap& g) { story.push_back("gap to " + std::to_string(g.range.last.value)); };
+    options.on_gap = [&](const gap& g) {
+        story.push_back("gap to " + std::to_string(g.range.last.value));
+    };
     subscriber reader(there, "weather", options);
 
     const auto m = reader.receive_for(patience);
@@ -165,7 +165,7 @@ TEST_P(History, GoesOnAtTheNextPositionAfterAReconnect) {
 TEST_P(History, SurvivesManyReconnects) {
     publisher sender(here, "weather");
     subscriber reader(there, "weather");
-    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    ASSERT_TRUE(reader.wait_attached(1, patience));
     sender.publish("1");
     for (std::uint64_t round = 0; round != 10; ++round) {
         cut(there, here);

@@ -118,8 +118,8 @@ TEST_P(Run, FencesAnOlderTwinOfAPublisher) {
     EXPECT_EQ(texts(reader, 1), std::vector<std::string>{"of the younger"});
 
     // Whatever it sends now is answered by the reader that knows better.
-    EXPECT_TRUE(eventually([&] { return older.try_publish("x").status == send_status::fenced; },
-                           patience));
+    EXPECT_TRUE(
+        eventually([&] { return older.try_publish("x").status == send_status::fenced; }, patience));
 
     EXPECT_EQ(thrown_by([&] { older.publish("too late"); }), errc::fenced);
     EXPECT_EQ(newer, younger.epoch().value);

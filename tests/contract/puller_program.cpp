@@ -13,7 +13,7 @@ int main(int argc, char** argv) {
     if (argc != 4) return 2;
     const unsigned long wanted = std::strtoul(argv[3], nullptr, 10);
     cairn::node node({.name = "victim", .connect = {argv[1]}});
-    cairn::puller worker(node, argv[2], {.acks = cairn::ack_mode::on_request});
+    cairn::puller worker(node, argv[2], {.acks = cairn::ack_mode::on_request, .prefetch = {}});
     unsigned long held = 0;
     while (worker.receive())
         if (++held <= wanted) std::cout << "holds " << held << std::endl;

@@ -15,7 +15,8 @@ CAIRN_OVER_EACH_TRANSPORT(Puller);
 
 namespace {
 
-puller_options explicitly() { return {.acks = ack_mode::on_request}; }
+// Holds many messages before it acks one.
+puller_options explicitly() { return {.acks = ack_mode::on_request, .prefetch = 0ms}; }
 
 }  // namespace
 
@@ -205,7 +206,8 @@ TEST_P(Pusher, LendsNoMoreMessagesThanGranted) {
     node& here = listening();
     node& there = connected_to(here);
     pusher jobs(here, "jobs");
-    puller stuck(there, "jobs", {.acks = ack_mode::on_request, .credit_messages = 10});
+    puller stuck(there, "jobs",
+                 {.acks = ack_mode::on_request, .credit_messages = 10, .prefetch = 0ms});
     ASSERT_TRUE(jobs.wait_for_pullers(1, patience));
 
     push_numbers(jobs, 1, 100);
@@ -218,7 +220,8 @@ TEST_P(Pusher, LendsNoMoreBytesThanGranted) {
     node& here = listening();
     node& there = connected_to(here);
     pusher jobs(here, "jobs");
-    puller stuck(there, "jobs", {.acks = ack_mode::on_request, .credit_bytes = 10'000});
+    puller stuck(there, "jobs",
+                 {.acks = ack_mode::on_request, .credit_bytes = 10'000, .prefetch = 0ms});
     ASSERT_TRUE(jobs.wait_for_pullers(1, patience));
     const std::string body(1'000, 'x');
 
@@ -381,8 +384,8 @@ TEST_P(Puller, RejectsWithAReasonThatThePusherHears) {
     for (int i = 0; i != 2; ++i) {
         const auto j = worker.receive_for(patience);
         ASSERT_TRUE(j);
-        const bool done = j->text() == "1" ? worker.ack(j->id())
-                                           : worker.reject(j->id(), "not a number");
+        const bool done =
+            j->text() == "1" ? worker.ack(j->id()) : worker.reject(j->id(), "not a number");
         EXPECT_TRUE(done);
     }
 

@@ -218,8 +218,8 @@ TEST_P(Receiving, CountsWhatCloseDropped) {
     publish_numbers(sender, 1, 100);
     ASSERT_TRUE(eventually([&] { return sender.stats().queue_messages == 0; }, patience));
     ASSERT_TRUE(reader.receive_for(patience));
-    ASSERT_TRUE(eventually([&] { return reader.stats().batches == sender.stats().batches; },
-                           patience));
+    ASSERT_TRUE(
+        eventually([&] { return reader.stats().batches == sender.stats().batches; }, patience));
 
     reader.close();
 

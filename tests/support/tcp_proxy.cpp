@@ -83,9 +83,7 @@ void tcp_proxy::relay() {
     wake();
 }
 
-void tcp_proxy::wake() const {
-    [[maybe_unused]] const int ignored = ::eventfd_write(bell_, 1);
-}
+void tcp_proxy::wake() const { [[maybe_unused]] const int ignored = ::eventfd_write(bell_, 1); }
 
 void tcp_proxy::run() {
     while (!stopping_) {
@@ -146,8 +144,8 @@ bool tcp_proxy::serve(half& one, short from_events, short to_events) {
         to_events = POLLOUT;
     }
     if (to_events == 0 || one.waiting.empty()) return true;
-    const ssize_t sent = ::send(one.to, one.waiting.data(), one.waiting.size(),
-                                MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t sent =
+        ::send(one.to, one.waiting.data(), one.waiting.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) return errno == EAGAIN;
     one.waiting.erase(one.waiting.begin(), one.waiting.begin() + sent);
     return true;

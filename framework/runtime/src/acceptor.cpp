@@ -36,7 +36,11 @@ acceptor::~acceptor() {
 }
 
 endpoint acceptor::bind(const endpoint& where) {
-    return listeners_.emplace_back(hub_.sockets(), router_, where).where();
+    endpoint bound = listeners_.emplace_back(hub_.sockets(), router_, where).where();
+    // Peers of this process that connected before are attached by the bind itself, without an edge
+    // on the descriptor, and their HELLO is here already.
+    hub_.loop().flag(*this);
+    return bound;
 }
 
 bool acceptor::unbind(const endpoint& where) {
