@@ -75,8 +75,8 @@ public:
     /// Takes what gathered, and sends what readers may be sent.
     void run(time_point now) override;
 
-    /// Attaches a subscription; `resume` may be nullptr. Returns the head that it is to be told; a PING
-    /// must follow it.
+    /// Attaches a subscription; `resume` may be nullptr. Returns the head that it is to be told; a
+    /// PING must follow it.
     wire::head attach(subscription& to, const wire::resume_point* resume, bool is_new,
                       time_point now);
     void detach(const subscription& from);
@@ -103,8 +103,8 @@ private:
         bool stalled = false;          // and so in the subscription's list
         std::uint64_t told_token = 0;  // of the PING behind the head that told the reader of us
 
-        // A reader that does not know of us yet would, should its link break now, begin again live, and
-        // miss what was published meanwhile.
+        // A reader that does not know of us yet would, should its link break now, begin again live,
+        // and miss what was published meanwhile.
         bool knows() const noexcept;
     };
 
@@ -156,8 +156,9 @@ public:
     bool ready() const noexcept {
         return credit.may_send() && !blocked && link.in_transit() < in_transit_max;
     }
-    /// So little is on its way that even a batch of one is worth sending. Above it batches are sent only
-    /// when they are full: the rule of Nagle (RFC 896) with the reader's credit reports for acks.
+    /// So little is on its way that even a batch of one is worth sending. Above it batches are sent
+    /// only when they are full: the rule of Nagle (RFC 896) with the reader's credit reports for
+    /// acks.
     bool idle() const noexcept { return ready() && credit.outstanding() < idle_bytes_max; }
     publishing& owner;
     runtime::link& link;
@@ -192,7 +193,8 @@ struct tap {
     runtime::listener listener;  // refers to the socket: after it, so that it ends first
 };
 
-/// The sending side of publish/subscribe of one node: its publishers, and what its peers subscribed.
+/// The sending side of publish/subscribe of one node: its publishers, and what its peers
+/// subscribed.
 ///
 /// Owns:    subscriptions. Publications belong to their publishers.
 /// Threads: loop.

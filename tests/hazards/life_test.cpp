@@ -16,7 +16,8 @@
 #include <thread>
 #include <vector>
 
-// Peers that stop, processes that fork and are interrupted, and nodes that end in the middle of it all.
+// Peers that stop, processes that fork and are interrupted, and nodes that end in the middle of it
+// all.
 namespace {
 
 using namespace cairn;

@@ -13,8 +13,9 @@
 
 namespace cairn::test {
 
-/// A peer that speaks ZeroMQ as a DEALER and says what a test wants it to say: frames of the protocol in
-/// any order, or bytes that are none. While it listens it answers PING, as every peer must.
+/// A peer that speaks ZeroMQ as a DEALER and says what a test wants it to say: frames of the
+/// protocol in any order, or bytes that are none. While it listens it answers PING, as every peer
+/// must.
 ///
 /// Owns:    its socket, without any of the product's options.
 /// Threads: one at a time.

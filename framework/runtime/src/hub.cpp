@@ -230,8 +230,8 @@ void hub::received(link& from, zmq::message_t& frame1, zmq::message_t* frame2, t
 
 void hub::received_batch_frame(link& from, wire::kind kind, zmq::message_t& frame1,
                                zmq::message_t* frame2) {
-    // Small frames are views of a buffer that libzmq shares among many; kept as they are, each could
-    // hold 8 KiB.
+    // Small frames are views of a buffer that libzmq shares among many; kept as they are, each
+    // could hold 8 KiB.
     constexpr std::size_t copied_bytes_max = 4'096;
     auto batch = std::make_unique<received_batch>();
     if (frame1.size() <= copied_bytes_max)
@@ -255,11 +255,11 @@ void hub::received_batch_frame(link& from, wire::kind kind, zmq::message_t& fram
     batch->body = frame2 ? bytes_of(batch->frame2) : whole.subspan(header_bytes);
     const wire::channel channel = batch->header.channel;
     if (frame2 && header_bytes != whole.size())
-        return refuse(from, channel, errc::malformed, "two bodies in one batch");
+        return refuse(from, 0, errc::malformed, "two bodies in one batch");
     if (wire::checksum(batch->body) != batch->header.checksum)
-        return refuse(from, channel, errc::checksum_mismatch, "batch body");
+        return refuse(from, 0, errc::checksum_mismatch, "batch body");
     if (const errc wrong = wire::check_records(batch->body, batch->header.count); wrong != errc::ok)
-        return refuse(from, channel, wrong, "records of a batch");
+        return refuse(from, 0, wrong, "records of a batch");
     const auto found = channels_.find(channel);
     // An unsubscribed reader's last batches are still on their way for a while.
     if (found != channels_.end()) found->second->batch(from, std::move(batch));
@@ -350,7 +350,8 @@ void hub::greet(link& from, const wire::hello& hello) {
     loop_.changed();
 }
 
-// A node id is only a claim; where there are keys, it is worth as much as the key that came with it.
+// A node id is only a claim; where there are keys, it is worth as much as the key that came with
+// it.
 bool hub::same_node(const link& a, const link& b) {
     return a.peer() == b.peer() && (a.peer_key() == b.peer_key() || a.side() == link::role::local ||
                                     b.side() == link::role::local);

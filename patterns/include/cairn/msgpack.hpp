@@ -157,8 +157,8 @@ sequence push(pusher& to, const T& value, attributes given) {
                           [&](std::span<const std::byte> body) { return to.push(body, typed); });
 }
 
-/// The value in a message or job. Throws error (malformed), which says what is wrong with it. A view
-/// in T, such as a std::string_view, is a view of the message.
+/// The value in a message or job. Throws error (malformed), which says what is wrong with it. A
+/// view in T, such as a std::string_view, is a view of the message.
 template <typename T>
 T unpack(const message& from) {
     return detail::unpack<T>(from.body(), from.topic(), from.sequence());

@@ -41,8 +41,8 @@ class frame_handler {
 public:
     /// A peer was greeted. Of several connections to one node only one is announced at a time.
     virtual void link_up(link&) {}
-    /// That connection is gone or replaced; nothing can be sent to it any more. Also told of links that
-    /// stood by for another one to the same node and were never announced.
+    /// That connection is gone or replaced; nothing can be sent to it any more. Also told of links
+    /// that stood by for another one to the same node and were never announced.
     virtual void link_down(link&) {}
     /// A send that was `blocked` may succeed now.
     virtual void link_writable(link&) {}
