@@ -3,6 +3,7 @@
 #include "sending_side.hpp"
 
 #include <cairn/wire/limits.hpp>
+#include <cairn/wire/records.hpp>
 
 #include <algorithm>
 #include <cmath>
