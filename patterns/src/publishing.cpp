@@ -39,9 +39,8 @@ struct publishing::partial {
         all.reserve(points.size());
         for (auto p = points.rbegin(); p != points.rend(); ++p)
             all.push_back({p->topic, p->source, p->epoch, p->next});
-        std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
-            return name_of(a) < name_of(b);
-        });
+        std::stable_sort(all.begin(), all.end(),
+                         [](const auto& a, const auto& b) { return name_of(a) < name_of(b); });
         return all;
     }
 };
@@ -164,11 +163,9 @@ errc publishing::subscribe(runtime::link& from, const wire::subscribe& request) 
     const time_point now = hub_.loop().now();
     // A reader that lost its bearings subscribes again under its channel.
     subscriptions_.erase(at);
-    const auto matching = static_cast<std::size_t>(
-        std::count_if(publications_.begin(), publications_.end(),
-                      [&](const publication* p) {
-                          return patterns::matches(request.pattern, p->topic());
-                      }));
+    const auto matching = static_cast<std::size_t>(std::count_if(
+        publications_.begin(), publications_.end(),
+        [&](const publication* p) { return patterns::matches(request.pattern, p->topic()); }));
     if (streams_of(from.number()) + matching > hub_.options().topics_per_peer_max)
         return errc::limit_exceeded;
     const std::vector<wire::resume_point> known = complete->sorted();

@@ -99,11 +99,17 @@ private:
         subscription* to = nullptr;  // nullptr: the slot is unused
         protocol::scheduled_stream schedule{};
         bool stalled = false;  // and so in the subscription's list
+        // For close():
+        bool ended = false;      // END is sent
+        std::uint64_t ping = 0;  // under way; 0: none
+        sequence asked{};        // what its answer confirms
+        sequence confirmed{};
     };
 
-    bool all_sent() const;
+    std::uint64_t ask_for_confirmation();
     std::uint64_t unconfirmed(const cursor& of, std::uint64_t lag) const;
     bool somebody_is_idle() const;
+    void tell_end(cursor& of);
     bool take_one(bool open_too, time_point now);
     void keep(runtime::sealed_batch batch);
     void pump(time_point now);
@@ -124,7 +130,7 @@ private:
     std::uint64_t repairs_ = 0;
     std::uint64_t dropped_ = 0;
     bool fenced_ = false;
-    bool closing_ = false;  // close() waits for progress
+    bool closing_ = false;                  // close() waits for progress
     std::atomic<bool> handed_over_{false};  // close() left nothing
 };
 
