@@ -11,24 +11,17 @@
 
 namespace cairn::patterns {
 
-namespace {
-
-std::size_t batch_bytes(const publisher_options& options) {
-    // The ring must hold a few batches, or a reader could never be a batch behind.
-    return std::max<std::size_t>(1, std::min(options.batch_bytes_max, options.ring_bytes_max / 4));
-}
-
-}  // namespace
-
 publication::publication(publishing& owner, std::string topic, publisher_options options,
                          cairn::epoch run)
     : owner_(owner),
       topic_(std::move(topic)),
       options_(std::move(options)),
       epoch_(run),
-      inlet_({.batch_bytes = batch_bytes(options_),
+      inlet_({.batch_bytes = batch_bytes(options_.batch_bytes_max, options_.ring_bytes_max),
               .batch_messages = wire::batch_messages_max,
-              .waiting_bytes = waiting_bytes(batch_bytes(options_), options_.ring_bytes_max),
+              .waiting_bytes =
+                  waiting_bytes(batch_bytes(options_.batch_bytes_max, options_.ring_bytes_max),
+                                options_.ring_bytes_max),
               .body_bytes = owner.hub().options().body_bytes_max}),
       ring_(options_.ring_bytes_max, options_.patience) {}
 
@@ -157,6 +150,15 @@ std::pair<protocol::reader, publication::cursor*> publication::find(const subscr
     return {protocol::reader{}, nullptr};
 }
 
+bool publication::cursor::knows() const noexcept {
+    return to && to->link.pong_token() >= told_token;
+}
+
+std::size_t publication::readers() const noexcept {
+    return static_cast<std::size_t>(
+        std::count_if(cursors_.begin(), cursors_.end(), [](const cursor& c) { return c.knows(); }));
+}
+
 wire::head publication::attach(subscription& to, const wire::resume_point* resume, bool is_new,
                                time_point now) {
     // `live` includes what is published already but still in the inlet: it was not sent to anybody.
@@ -178,6 +180,7 @@ wire::head publication::attach(subscription& to, const wire::resume_point* resum
     cursors_[index] = {};
     cursors_[index].to = &to;
     cursors_[index].schedule = schedule;
+    cursors_[index].told_token = to.link.ping_token() + 1;
     const auto slot = static_cast<std::size_t>(schedule);
     if (slot >= to.by_schedule.size()) to.by_schedule.resize(slot + 1);
     to.by_schedule[slot] = this;

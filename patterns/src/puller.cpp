@@ -90,7 +90,7 @@ struct puller::impl {
 
     std::optional<job> next(std::optional<time_point> deadline) {
         for (;;) {
-            if (reader->inbox().closed()) return std::nullopt;
+            if (reader->inbox().closed() || hub.forked()) return std::nullopt;
             if (!current.done()) return job_here();
             finish_batch();
             if (at != batches.size()) {

@@ -64,6 +64,7 @@ struct subscriber::impl {
             }
             items.clear();
             at = 0;
+            if (hub.forked()) return std::nullopt;
             if (reader->inbox().take(items)) continue;
             if (deadline && hub.loop().now() >= *deadline) return std::nullopt;
             hub.loop().wait(reader->inbox(), deadline, reader->inbox().filled());

@@ -89,8 +89,7 @@ link& acceptor::link_of(const zmq::message_t& id, const zmq::message_t& frame1) 
     const int descriptor = descriptor_of(const_cast<zmq::message_t&>(frame1));
     if (const auto found = links_.find(key); found != links_.end()) {
         // Another connection that took this routing id is another peer, whatever it says.
-        if (found->second->descriptor_ != descriptor)
-            found->second->fail(errc::peer_unreachable);
+        if (found->second->descriptor_ != descriptor) found->second->fail(errc::peer_unreachable);
         if (!found->second->lost()) return *found->second;
         hub_.bury_lost();
     }

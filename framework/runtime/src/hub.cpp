@@ -352,8 +352,8 @@ void hub::greet(link& from, const wire::hello& hello) {
 
 // A node id is only a claim; where there are keys, it is worth as much as the key that came with it.
 bool hub::same_node(const link& a, const link& b) {
-    return a.peer() == b.peer() && (a.peer_key() == b.peer_key() ||
-                                    a.side() == link::role::local || b.side() == link::role::local);
+    return a.peer() == b.peer() && (a.peer_key() == b.peer_key() || a.side() == link::role::local ||
+                                    b.side() == link::role::local);
 }
 
 void hub::introduce(link& which) {

@@ -77,6 +77,8 @@ public:
 
     /// A PING whose PONG is noted in pong_token(). Returns its token.
     std::uint64_t ping();
+    /// Of the last PING; the next one has one more.
+    std::uint64_t ping_token() const noexcept { return ping_token_; }
     std::uint64_t pong_token() const noexcept { return pong_token_; }
 
 private:

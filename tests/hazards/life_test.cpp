@@ -1,0 +1,215 @@
+#include "stranger.hpp"
+#include "support/child_process.hpp"
+#include "support/eventually.hpp"
+
+#include <cairn/cairn.hpp>
+
+#include <gtest/gtest.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+// Peers that stop, processes that fork and are interrupted, and nodes that end in the middle of it all.
+namespace {
+
+using namespace cairn;
+using namespace cairn::test;
+using namespace std::chrono_literals;
+
+constexpr bool sanitized =
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+    true;
+#else
+    false;
+#endif
+
+std::size_t resident_bytes() {
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages >> pages;
+    return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+node_options lively() {
+    node_options o;
+    o.heartbeat = 100ms;
+    o.silence_max = 500ms;
+    return o;
+}
+
+class AStoppedSubscriber : public testing::Test {
+protected:
+    cairn::node node_{lively()};
+    std::string endpoint_ = node_.bind("tcp://127.0.0.1:0");
+    publisher publisher_{node_, "t", {.ring_bytes_max = 4 << 20}};
+    child_process reader_{{CAIRN_HAZARDS_READER, endpoint_, "t"}};
+
+    void SetUp() override {
+        ASSERT_TRUE(publisher_.wait_for_subscribers(1, 30s)) << reader_.output();
+    }
+    void stop() { ASSERT_TRUE(reader_.signal(SIGSTOP)); }
+    void go_on() { ASSERT_TRUE(reader_.signal(SIGCONT)); }
+    /// The reader's account of everything that was published.
+    std::string account() {
+        publisher_.publish("end");
+        EXPECT_EQ(reader_.wait(30s), 0) << reader_.output();
+        return reader_.output();
+    }
+};
+
+TEST_F(AStoppedSubscriber, IsLostAfterTheSilenceAndComesBackWithoutLoss) {
+    for (int i = 0; i != 100; ++i) publisher_.publish("before");
+    stop();
+    for (int i = 0; i != 100; ++i) publisher_.publish("while it is stopped");
+    EXPECT_TRUE(eventually([&] { return publisher_.subscribers() == 0; }, 5s));
+    for (int i = 0; i != 100; ++i) publisher_.publish("while it is lost");
+    go_on();
+    ASSERT_TRUE(publisher_.wait_for_subscribers(1, 30s)) << reader_.output();
+    EXPECT_NE(account().find("received 301 gone 0"), std::string::npos) << reader_.output();
+}
+
+TEST_F(AStoppedSubscriber, CostsItsPublisherNoMoreThanRingAndCredit) {
+    const std::string body(16 << 10, 'x');
+    for (int i = 0; i != 64; ++i) publisher_.publish(body);
+    stop();
+    const std::size_t before = resident_bytes();
+    for (int i = 0; i != 20'000; ++i) publisher_.publish(body);
+    // 312 MiB went by: 4 MiB of ring, 8 MiB of credit, libzmq's own buffers.
+    if (!sanitized) {
+        EXPECT_LE(resident_bytes(), before + (std::size_t{32} << 20));
+    }
+    go_on();
+    ASSERT_TRUE(publisher_.wait_for_subscribers(1, 30s)) << reader_.output();
+    const std::string told = account();
+    std::uint64_t received = 0;
+    std::uint64_t gone = 0;
+    ASSERT_EQ(std::sscanf(told.c_str(), "received %lu gone %lu", &received, &gone), 2) << told;
+    EXPECT_EQ(received + gone, 20'065U);
+    EXPECT_GT(gone, 0U);
+}
+
+TEST(AForkedChildOfANode, IsToldAndHarmsNobody) {
+    node n;
+    publisher p(n, "t");
+    subscriber s(n, "t");
+    pusher work(n, "w");
+    ASSERT_TRUE(p.wait_for_subscribers(1, 10s));
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::alarm(10);
+        int told = 0;
+        const auto throws = [&](auto&& call) {
+            try {
+                call();
+            } catch (const error& e) {
+                if (e.code() == errc::forked) ++told;
+            }
+        };
+        throws([&] { p.publish("x"); });
+        throws([&] { work.push("x"); });
+        throws([&] { n.bind("tcp://127.0.0.1:0"); });
+        throws([&] { n.connect("tcp://127.0.0.1:9"); });
+        throws([&] { publisher another(n, "u"); });
+        throws([&] { subscriber another(n, "u"); });
+        throws([&] { pusher another(n, "u"); });
+        throws([&] { puller another(n, "u"); });
+        ::_exit(told);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status)) << "it hung";
+    EXPECT_EQ(WEXITSTATUS(status), 8);
+    p.publish("the parent goes on");
+    EXPECT_TRUE(s.receive_for(10s).has_value());
+}
+
+// Z23
+TEST(AStormOfSignals, LosesNoMessageOfANode) {
+    struct sigaction handler {};
+    struct sigaction before {};
+    handler.sa_handler = [](int) {};
+    sigaction(SIGALRM, &handler, &before);  // without SA_RESTART
+    const itimerval often{{0, 1'000}, {0, 1'000}};
+    setitimer(ITIMER_REAL, &often, nullptr);
+    {
+        node a;
+        publisher p(a, "t");
+        pusher work(a, "w");
+        node b({.connect = {a.bind("tcp://127.0.0.1:0")}});
+        subscriber s(b, "t");
+        puller worker(b, "w");
+        EXPECT_TRUE(p.wait_for_subscribers(1, 10s));
+        for (int i = 0; i != 2'000; ++i) {
+            p.publish(std::to_string(i));
+            work.push(std::to_string(i));
+            const auto m = s.receive_for(10s);
+            ASSERT_TRUE(m && m->text() == std::to_string(i)) << i;
+            const auto j = worker.receive_for(10s);
+            ASSERT_TRUE(j && j->text() == std::to_string(i)) << i;
+        }
+    }
+    const itimerval never{};
+    setitimer(ITIMER_REAL, &never, nullptr);
+    sigaction(SIGALRM, &before, nullptr);
+}
+
+// Z22
+TEST(ANodeThatEnds, UnderLoadWithDeadAndStalledPeersIsGoneInTime) {
+    for (int round = 0; round != 200; ++round) {
+        auto n = std::make_unique<node>();
+        const std::string where = n->bind("tcp://127.0.0.1:0");
+        auto p = std::make_unique<publisher>(*n, "t", publisher_options{.patience = 0ms});
+        auto w = std::make_unique<pusher>(*n, "w");
+        stranger stalled(where);
+        auto dead = std::make_unique<stranger>(where);
+        ASSERT_TRUE(stalled.greet());
+        ASSERT_TRUE(dead->greet());
+        for (stranger* peer : {&stalled, dead.get()}) {
+            peer->say(wire::subscribe{1, "t", wire::start::live, ~0ULL, false, {}});
+            peer->say(wire::attach{2, "w", "x", ~0ULL, ~0ULL});
+        }
+        ASSERT_TRUE(p->wait_for_subscribers(2, 10s));
+        std::jthread load([&](const std::stop_token& stop) {
+            const std::string body(10'000, 'x');
+            while (!stop.stop_requested() && p->try_publish(body).status != send_status::closed)
+                static_cast<void>(w->try_push(body));
+        });
+        if (round % 2 == 0) dead.reset();
+        const auto began = std::chrono::steady_clock::now();
+        n->close(50ms);
+        load.request_stop();
+        load.join();
+        p.reset();
+        w.reset();
+        n.reset();
+        EXPECT_LE(std::chrono::steady_clock::now() - began, 3s) << round;
+    }
+}
+
+TEST(ANodeThatIsClosed, MayBeOutlivedByItsHandles) {
+    for (int i = 0; i != 20; ++i) {
+        node a;
+        node b({.connect = {a.bind("tcp://127.0.0.1:0")}});
+        publisher p(a, "t");
+        pusher w(a, "w");
+        subscriber s(b, "t");
+        puller r(b, "w");
+        ASSERT_TRUE(p.wait_for_subscribers(1, 10s));
+        ASSERT_TRUE(w.wait_for_pullers(1, 10s));
+        p.publish("x");
+        w.push("y");
+        a.close(0ms);
+        b.close(0ms);
+        EXPECT_EQ(p.try_publish("z").status, send_status::closed);
+        EXPECT_EQ(p.subscribers(), 0U);
+        static_cast<void>(a.stats());
+    }
+}
+
+}  // namespace

@@ -1,0 +1,230 @@
+#include "support/eventually.hpp"
+#include "support/temp_directory.hpp"
+
+#include <cairn/cairn.hpp>
+#include <cairn/security.hpp>
+
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+// Every way in which two nodes can fail to meet: told in words on both sides within a second, and mended
+// without a restart once its cause is gone.
+namespace {
+
+using namespace cairn;
+using namespace cairn::test;
+using namespace std::chrono_literals;
+
+/// A node that remembers what it logged.
+class talker {
+public:
+    explicit talker(node_options options = {}) : node(with_log(std::move(options))) {}
+
+    bool said(std::string_view words) const {
+        const std::lock_guard lock(mutex_);
+        for (const std::string& line : lines_)
+            if (line.find(words) != std::string::npos) return true;
+        return false;
+    }
+    /// Said within the second that is promised (or ten, as slow as sanitizers make everything).
+    bool says(std::string_view words) const {
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+        return eventually([&] { return said(words); }, 10s);
+#else
+        return eventually([&] { return said(words); }, 1s);
+#endif
+    }
+    std::string all() const {
+        const std::lock_guard lock(mutex_);
+        std::string text;
+        for (const std::string& line : lines_) text += line + "\n";
+        return text;
+    }
+
+private:
+    node_options with_log(node_options options) {
+        options.reconnect_max = 200ms;
+        options.log = [this](log_level, std::string_view line) {
+            const std::lock_guard lock(mutex_);
+            lines_.emplace_back(line);
+        };
+        return options;
+    }
+    mutable std::mutex mutex_;
+    std::vector<std::string> lines_;
+
+public:
+    cairn::node node;
+};
+
+/// A port that was free a moment ago, so that several nodes can use it one after another.
+std::string free_endpoint() { return node().bind("tcp://127.0.0.1:0"); }
+
+class Meeting : public testing::Test {
+protected:
+    node_options binding(std::vector<std::string> allowed) const {
+        node_options o;
+        o.name = "binding";
+        o.security = {.keys = server_, .allowed_keys = std::move(allowed)};
+        return o;
+    }
+    node_options connecting() const {
+        node_options o;
+        o.name = "connecting";
+        o.security = {.keys = client_, .server_key = server_.public_key};
+        return o;
+    }
+    static node_options keyless() { return {}; }
+
+    key_pair server_ = generate_keys();
+    key_pair client_ = generate_keys();
+    const std::string where_ = free_endpoint();
+};
+
+TEST_F(Meeting, OfAKeylessNodeWithOneThatHasKeysIsMendedWhenThePeerDropsThem) {
+    auto strict = std::make_unique<talker>(binding({client_.public_key}));
+    strict->node.bind(where_);
+    talker plain(keyless());
+    plain.node.connect(where_);
+    EXPECT_TRUE(plain.says("the peer demands keys and we have none")) << plain.all();
+    EXPECT_TRUE(strict->says("a peer without keys tried to connect")) << strict->all();
+    EXPECT_GE(plain.node.stats().handshakes_failed, 1U);
+    EXPECT_GE(strict->node.stats().handshakes_failed, 1U);
+    strict.reset();
+    talker lenient(keyless());
+    lenient.node.bind(where_);
+    EXPECT_TRUE(plain.node.wait_for_peers(1, 10s)) << plain.all();
+}
+
+TEST_F(Meeting, OfANodeWithKeysWithAKeylessOneIsMendedWhenThePeerGetsThem) {
+    auto plain = std::make_unique<talker>(keyless());
+    plain->node.bind(where_);
+    talker keyed(connecting());
+    keyed.node.connect(where_);
+    EXPECT_TRUE(keyed.says("we use keys and the peer does not")) << keyed.all();
+    EXPECT_TRUE(plain->says("a peer with keys tried to connect and we have none")) << plain->all();
+    plain.reset();
+    talker strict(binding({client_.public_key}));
+    strict.node.bind(where_);
+    EXPECT_TRUE(keyed.node.wait_for_peers(1, 10s)) << keyed.all();
+}
+
+TEST_F(Meeting, WithAWrongServerKeyIsMendedWhenTheRightServerComes) {
+    node_options other = binding({client_.public_key});
+    other.security.keys = generate_keys();
+    auto wrong = std::make_unique<talker>(other);
+    wrong->node.bind(where_);
+    talker keyed(connecting());
+    keyed.node.connect(where_);
+    EXPECT_TRUE(keyed.says("security.server_key is not its public key")) << keyed.all();
+    EXPECT_TRUE(wrong->says("a peer expects another key than ours")) << wrong->all();
+    wrong.reset();
+    talker right(binding({client_.public_key}));
+    right.node.bind(where_);
+    EXPECT_TRUE(keyed.node.wait_for_peers(1, 10s)) << keyed.all();
+}
+
+TEST_F(Meeting, OfAKeyThatIsNotAllowedIsMendedWhenItIs) {
+    talker strict(binding({}));
+    strict.node.bind(where_);
+    talker keyed(connecting());
+    keyed.node.connect(where_);
+    EXPECT_TRUE(keyed.says("allow-list does not hold our key")) << keyed.all();
+    EXPECT_TRUE(strict.says(client_.public_key + " is not on the allow-list")) << strict.all();
+    EXPECT_GE(strict.node.stats().handshakes_failed, 1U);
+    strict.node.allow_keys({client_.public_key});
+    EXPECT_TRUE(keyed.node.wait_for_peers(1, 10s)) << keyed.all();
+}
+
+TEST_F(Meeting, WithSomethingThatIsNoNodeIsMendedWhenOneComes) {
+    const auto port = static_cast<std::uint16_t>(std::stoi(where_.substr(where_.rfind(':') + 1)));
+    const int listening = ::socket(AF_INET, SOCK_STREAM, 0);
+    const int yes = 1;
+    ::setsockopt(listening, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ASSERT_EQ(::bind(listening, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    ASSERT_EQ(::listen(listening, 16), 0);
+    talker lonely(keyless());
+    lonely.node.connect(where_);
+    EXPECT_TRUE(lonely.says("nobody there speaks this protocol")) << lonely.all();
+    EXPECT_GE(lonely.node.stats().handshakes_failed, 1U);
+    ::close(listening);
+    talker right(keyless());
+    ASSERT_TRUE(eventually([&] {
+        try {
+            return right.node.bind(where_), true;
+        } catch (const error&) {
+            return false;
+        }
+    }));
+    EXPECT_TRUE(lonely.node.wait_for_peers(1, 10s)) << lonely.all();
+}
+
+TEST_F(Meeting, WithNobodyIsMendedWhenSomebodyListens) {
+    talker early(keyless());
+    early.node.connect(where_);
+    EXPECT_TRUE(early.says("nobody listens at " + where_)) << early.all();
+    talker late(keyless());
+    late.node.bind(where_);
+    EXPECT_TRUE(early.node.wait_for_peers(1, 10s)) << early.all();
+}
+
+TEST_F(Meeting, WithKeysFromFilesWorks) {
+    const temp_directory directory;
+    save_keys(server_, directory.path() / "server");
+    save_keys(client_, directory.path() / "client");
+    const std::string client_key = load_keys(directory.path() / "client").public_key;
+    talker strict({.security = {.keys = load_keys(directory.path() / "server_secret"),
+                                .allowed_keys = {client_key}}});
+    strict.node.bind(where_);
+    talker keyed({.security = {.keys = load_keys(directory.path() / "client_secret"),
+                               .server_key = load_keys(directory.path() / "server").public_key}});
+    publisher p(strict.node, "t");
+    subscriber s(keyed.node, "t");
+    keyed.node.connect(where_);
+    ASSERT_TRUE(p.wait_for_subscribers(1, 10s)) << keyed.all();
+    p.publish("secret");
+    EXPECT_EQ(s.receive_for(10s).value().text(), "secret");
+}
+
+TEST_F(Meeting, OfKeysThatAreTakenOffTheListGoesOnAndTheNextIsRefused) {
+    talker strict(binding({client_.public_key}));
+    strict.node.bind(where_);
+    talker first(connecting());
+    first.node.connect(where_);
+    ASSERT_TRUE(first.node.wait_for_peers(1, 10s));
+    strict.node.allow_keys({});
+    talker second(connecting());
+    second.node.connect(where_);
+    EXPECT_TRUE(second.says("allow-list does not hold our key")) << second.all();
+    EXPECT_EQ(first.node.stats().links, 1U);
+}
+
+TEST(AllowingKeys, NeedsKeysOfOnesOwnAndKeysThatAreKeys) {
+    node plain;
+    try {
+        plain.allow_keys({});
+        ADD_FAILURE() << "a node without keys lets everybody in";
+    } catch (const error& e) {
+        EXPECT_EQ(e.code(), errc::not_supported);
+    }
+    node keyed({.security = {.keys = generate_keys()}});
+    try {
+        keyed.allow_keys({"not a key"});
+        ADD_FAILURE() << "that is no key";
+    } catch (const error& e) {
+        EXPECT_EQ(e.code(), errc::key_invalid);
+    }
+}
+
+}  // namespace

@@ -1,0 +1,118 @@
+#include "stranger.hpp"
+
+#include <algorithm>
+#include <random>
+#include <span>
+
+namespace cairn::test {
+
+namespace {
+
+zmq::context_t& context() {
+    static zmq::context_t one(1);
+    return one;
+}
+
+}  // namespace
+
+stranger::stranger(const std::string& endpoint, std::string_view routing_id)
+    : socket_(context(), zmq::socket_type::dealer) {
+    socket_.set(zmq::sockopt::linger, 0);
+    socket_.set(zmq::sockopt::sndtimeo, 10'000);
+    if (!routing_id.empty()) socket_.set(zmq::sockopt::routing_id, std::string(routing_id));
+    socket_.connect(endpoint);
+}
+
+bool stranger::say(const std::vector<std::string>& frames) {
+    for (std::size_t i = 0; i != frames.size(); ++i) {
+        const bool more = i + 1 != frames.size();
+        if (!socket_.send(zmq::buffer(frames[i]),
+                          more ? zmq::send_flags::sndmore : zmq::send_flags::none))
+            return false;
+    }
+    return true;
+}
+
+bool stranger::say(const wire::control_frame& frame) {
+    bytes out;
+    wire::encode(frame, out);
+    return say({std::string(reinterpret_cast<const char*>(out.data()), out.size())});
+}
+
+bool stranger::greet(node_id node) {
+    say(wire::hello{1, 1, node, "stranger", 64 << 20});
+    return hear(wire::kind::hello).has_value();
+}
+
+bool stranger::receive(std::chrono::steady_clock::time_point end) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        end - std::chrono::steady_clock::now());
+    socket_.set(zmq::sockopt::rcvtimeo, static_cast<int>(std::max<std::int64_t>(0, left.count())));
+    last_.clear();
+    do {
+        last_.emplace_back();
+        if (!socket_.recv(last_.back())) return false;
+    } while (last_.back().more());
+    if (heard() == wire::kind::ping) {
+        const auto asked = wire::decode(
+            {static_cast<const std::byte*>(last_.front().data()), last_.front().size()});
+        if (asked) say(wire::pong{std::get<wire::ping>(*asked).token});
+    }
+    return true;
+}
+
+std::optional<wire::kind> stranger::heard() const {
+    const auto kind = wire::peek_kind(
+        {static_cast<const std::byte*>(last_.front().data()), last_.front().size()});
+    return kind ? std::optional(*kind) : std::nullopt;
+}
+
+std::optional<wire::control_frame> stranger::hear(wire::kind kind,
+                                                  std::chrono::milliseconds deadline) {
+    const auto end = std::chrono::steady_clock::now() + deadline;
+    while (receive(end)) {
+        if (heard() != kind) continue;
+        const auto frame = wire::decode(
+            {static_cast<const std::byte*>(last_.front().data()), last_.front().size()});
+        return frame ? std::optional(*frame) : std::nullopt;
+    }
+    return std::nullopt;
+}
+
+std::optional<wire::jobs_header> stranger::hear_batch(wire::kind kind,
+                                                      std::chrono::milliseconds deadline) {
+    const auto end = std::chrono::steady_clock::now() + deadline;
+    while (receive(end)) {
+        if (heard() != kind) continue;
+        const std::span whole(static_cast<const std::byte*>(last_.front().data()),
+                              last_.front().size());
+        if (kind == wire::kind::jobs) return wire::decode_jobs(whole).value().header;
+        wire::jobs_header header;
+        static_cast<wire::batch_header&>(header) = wire::decode_batch(whole).value().header;
+        return header;
+    }
+    return std::nullopt;
+}
+
+errc stranger::refusal(wire::kind kind) {
+    const auto frame = hear(kind);
+    if (!frame) return errc::ok;
+    if (const auto* e = std::get_if<wire::error_reply>(&*frame)) return e->code;
+    return std::get<wire::bye>(*frame).reason;
+}
+
+bool stranger::answered() {
+    say(wire::ping{++token_});
+    while (const auto pong = hear<wire::pong>(wire::kind::pong))
+        if (pong->token == token_) return true;
+    return false;
+}
+
+node_id stranger::made_up_node() {
+    static std::mt19937 random{std::random_device{}()};
+    node_id id;
+    for (std::byte& b : id.bytes) b = static_cast<std::byte>(random());
+    return id;
+}
+
+}  // namespace cairn::test
