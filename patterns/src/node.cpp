@@ -5,6 +5,7 @@
 #include <cairn/runtime/endpoint.hpp>
 #include <cairn/runtime/listener.hpp>
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,8 +45,8 @@ std::string node::open_tap(std::string_view text) {
     const runtime::endpoint where = runtime::parse_endpoint(text, runtime::purpose::tap);
     runtime::require_secure(where, hub.sockets().secure(), hub.sockets().insecure_allowed());
     const auto resolved = runtime::resolve(where, runtime::purpose::tap);
-    auto opened = patterns::tap::open(hub.sockets(), resolved.front());
-    const std::string bound = runtime::connectable(opened.listener.where()).text();
+    auto opened = std::make_unique<patterns::tap>(hub.sockets(), resolved.front());
+    const std::string bound = runtime::connectable(opened->listener.where()).text();
     const runtime::loop::guard holding(hub.loop());
     parts_->publishing.open_tap(std::move(opened));
     return bound;

@@ -178,7 +178,10 @@ wire::head publication::attach(subscription& to, const wire::resume_point* resum
     const auto index = static_cast<std::size_t>(which);
     if (index >= cursors_.size()) cursors_.resize(index + 1);
     const protocol::scheduled_stream schedule = to.heads.add();
-    cursors_[index] = {&to, schedule, false, to.link.ping_token() + 1};
+    cursors_[index] = {};
+    cursors_[index].to = &to;
+    cursors_[index].schedule = schedule;
+    cursors_[index].told_token = to.link.ping_token() + 1;
     const auto slot = static_cast<std::size_t>(schedule);
     if (slot >= to.by_schedule.size()) to.by_schedule.resize(slot + 1);
     to.by_schedule[slot] = this;
@@ -232,10 +235,6 @@ std::uint64_t publication::unsent() const {
     return most + inlet_.waiting_messages();
 }
 
-bool publication::all_sent() const {
-    return fenced_ || (inlet_.waiting_messages() == 0 && !ring_.any_pending());
-}
-
 // Sent, and perhaps not received: the last messages, as far as the reader has not reported them as
 // taken. Their number follows from their share of the credit that all messages cost so far.
 std::uint64_t publication::unconfirmed(const cursor& of, std::uint64_t lag) const {
@@ -254,52 +253,53 @@ std::uint64_t publication::close(time_point until) {
     runtime::loop& loop = owner_.hub().loop();
     if (handed_over_) return 0;
     inlet_.stop(send_status::closed);
-    loop.wait_until(until, [this, &loop] {
+    std::uint64_t left = 0;
+    loop.wait_until(until, [&] {
         closing_ = false;  // no changed() for ourselves
         run(loop.now());
         closing_ = true;
-        return all_sent();
-    });
-    // Links deliver in order: who answers this PING has received all that was sent before.
-    struct asked {
-        runtime::link* link;
-        std::uint64_t number;
-        std::uint64_t token;
-    };
-    std::vector<asked> pings;
-    {
-        const runtime::loop::guard holding(loop);
-        tell_end();
-        for (const cursor& c : cursors_)
-            if (c.to) pings.push_back({&c.to->link, c.to->link.number(), c.to->link.ping()});
-    }
-    std::uint64_t left = 0;
-    loop.wait_until(until, [&] {
-        left = all_sent() ? 0 : unsent();
-        bool all = true;
-        for (std::size_t i = 0; i != cursors_.size(); ++i) {
-            const cursor& c = cursors_[i];
-            if (!c.to) continue;
-            const auto ping = std::find_if(pings.begin(), pings.end(), [&](const asked& a) {
-                return a.number == c.to->link.number();
-            });
-            if (ping == pings.end() || c.to->link.pong_token() >= ping->token) continue;
-            const std::uint64_t lag =
-                ring_.lag(static_cast<protocol::reader>(i)) + inlet_.waiting_messages();
-            left = std::max(left, lag + unconfirmed(c, lag));
-            all = false;
-        }
-        return all;
+        left = ask_for_confirmation();
+        return left == 0;
     });
     if (left == 0) handed_over_ = true;
+    const runtime::loop::guard holding(loop);
+    tell_end();
+    return left;
+}
+
+// Links deliver in order: who answers a PING has received all that was sent before. Returns how many
+// messages the reader that is farthest behind has not confirmed.
+std::uint64_t publication::ask_for_confirmation() {
+    const std::uint64_t accepted = inlet_.accepted_messages();
+    const std::uint64_t waiting = inlet_.waiting_messages();
+    std::uint64_t left = 0;
+    for (std::size_t i = 0; i != cursors_.size() && !fenced_; ++i) {
+        cursor& c = cursors_[i];
+        if (!c.to) continue;
+        const auto which = static_cast<protocol::reader>(i);
+        if (c.ping != 0 && c.to->link.pong_token() >= c.ping) {
+            c.confirmed = c.asked;
+            c.ping = 0;
+        }
+        const std::uint64_t lag = ring_.lag(which) + waiting;
+        const std::uint64_t unread = accepted - c.confirmed.value;
+        if (unread != 0) left = std::max(left, std::min(unread, lag + unconfirmed(c, lag)));
+        if (c.ping != 0 || accepted - lag <= c.confirmed.value) continue;
+        if (lag == 0) tell_end(c);
+        c.asked = {accepted - lag};
+        c.ping = c.to->link.ping();
+    }
     return left;
 }
 
 void publication::tell_end() {
-    for (const cursor& c : cursors_)
-        if (c.to)
-            c.to->link.send(
-                wire::end{c.to->channel, topic_, options_.source, epoch_, ring_.last()});
+    for (cursor& c : cursors_)
+        if (c.to) tell_end(c);
+}
+
+void publication::tell_end(cursor& of) {
+    if (std::exchange(of.ended, true)) return;
+    of.to->link.send(wire::end{of.to->channel, topic_, options_.source, epoch_, ring_.last()});
 }
 
 handle_stats publication::stats() const {

@@ -30,7 +30,7 @@ struct publisher::impl {
         const runtime::loop::guard holding(parts.hub.loop());
         publication->inlet().stop(send_status::closed);
         publication->run(parts.hub.loop().now());
-        if (!ended) publication->tell_end();
+        publication->tell_end();
         parts.publishing.remove(*publication);
         publication.reset();
     }
@@ -52,7 +52,6 @@ struct publisher::impl {
     node::parts& parts;
     patterns::claimed_source source;
     std::unique_ptr<patterns::publication> publication;
-    bool ended = false;
 };
 
 publisher::publisher(node& owner, std::string_view topic, publisher_options options)
@@ -115,10 +114,7 @@ handle_stats publisher::stats() const {
 }
 
 std::uint64_t publisher::close(std::chrono::milliseconds deadline) {
-    runtime::loop& loop = impl_->parts.hub.loop();
-    const std::uint64_t left = impl_->publication->close(patterns::later(loop.now(), deadline));
-    impl_->ended = true;
-    return left;
+    return impl_->publication->close(patterns::later(impl_->parts.hub.loop().now(), deadline));
 }
 
 }  // namespace cairn

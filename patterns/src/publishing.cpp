@@ -92,12 +92,12 @@ void publishing::mirror(const publication& which, std::span<const std::byte> bod
     wire::record_reader records(body);
     while (!records.done()) {
         const wire::record r = records.next();
-        for (const tap& t : taps_) {
+        for (const auto& t : taps_) {
             zmq::message_t topic(which.topic().data(), which.topic().size());
             zmq::message_t message(r.body.data(), r.body.size());
             // PUB never refuses: it drops for who is too slow, as a tap may.
-            if (runtime::send(t.socket, topic, true) == runtime::io::done)
-                static_cast<void>(runtime::send(t.socket, message, false));
+            if (runtime::send(t->socket, topic, true) == runtime::io::done)
+                static_cast<void>(runtime::send(t->socket, message, false));
         }
     }
 }

@@ -14,7 +14,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -102,15 +101,21 @@ private:
         protocol::scheduled_stream schedule{};
         bool stalled = false;          // and so in the subscription's list
         std::uint64_t told_token = 0;  // of the PING behind the head that told the reader of us
+        // For close():
+        bool ended = false;      // END is sent
+        std::uint64_t ping = 0;  // under way; 0: none
+        sequence asked{};        // what its answer confirms
+        sequence confirmed{};
 
         // A reader that does not know of us yet would, should its link break now, begin again live,
         // and miss what was published meanwhile.
         bool knows() const noexcept;
     };
 
-    bool all_sent() const;
+    std::uint64_t ask_for_confirmation();
     std::uint64_t unconfirmed(const cursor& of, std::uint64_t lag) const;
     bool somebody_is_idle() const;
+    void tell_end(cursor& of);
     bool take_one(bool open_too, time_point now);
     void keep(runtime::sealed_batch batch);
     void pump(time_point now);
@@ -183,14 +188,15 @@ private:
 
 /// A PUB socket that mirrors what the node publishes.
 struct tap {
-    static tap open(const runtime::socket_factory& sockets, const runtime::endpoint& where) {
-        runtime::socket made = sockets.tap();
-        runtime::listener bound(sockets, made, where);
-        return {std::move(made), std::move(bound)};
-    }
+    tap(const runtime::socket_factory& sockets, const runtime::endpoint& where)
+        : socket(sockets.tap()), listener(sockets, socket, where) {}
+    // Before the listener, whose end would drop what is still to be sent.
+    ~tap() { socket.close(); }
+    tap(const tap&) = delete;
+    tap& operator=(const tap&) = delete;
 
     runtime::socket socket;
-    runtime::listener listener;  // refers to the socket: after it, so that it ends first
+    runtime::listener listener;  // refers to the socket object
 };
 
 /// The sending side of publish/subscribe of one node: its publishers, and what its peers
@@ -207,7 +213,7 @@ public:
 
     void add(publication& which, time_point now);
     void remove(publication& which);
-    void open_tap(tap opened) { taps_.push_back(std::move(opened)); }
+    void open_tap(std::unique_ptr<tap> opened) { taps_.push_back(std::move(opened)); }
     bool has_taps() const noexcept { return !taps_.empty(); }
     /// Closes all publishers as publisher::close() does; takes the loop's lock itself.
     std::uint64_t close_all(time_point until);
@@ -237,7 +243,7 @@ private:
     // SUBSCRIBE frames with more to come; their strings are copied here.
     struct partial;
     std::map<key, std::unique_ptr<partial>> partial_;
-    std::list<tap> taps_;
+    std::vector<std::unique_ptr<tap>> taps_;
 };
 
 }  // namespace cairn::patterns

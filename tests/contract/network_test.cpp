@@ -32,7 +32,7 @@ protected:
 TEST_F(Network, LosesNothingOfAStreamWhenConnectionsAreReset) {
     publisher sender(here, "weather", {.patience = publisher_options::forever});
     subscriber reader(there, "weather", {.credit_bytes = 100'000});
-    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    ASSERT_TRUE(reader.wait_attached(1, patience));
     std::thread publishing([&] { publish_numbers(sender, 1, 200'000); });
     for (std::uint64_t n = 1; n <= 200'000; ++n) {
         if (n % 40'000 == 0) network.cut();
@@ -70,7 +70,7 @@ TEST_F(Network, LosesNoJobWhenConnectionsAreReset) {
 TEST_F(Network, IsFoundDeadWhenItSwallowsEverything) {
     publisher sender(here, "weather");
     subscriber reader(there, "weather");
-    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    ASSERT_TRUE(reader.wait_attached(1, patience));
 
     network.swallow();
 
@@ -81,7 +81,7 @@ TEST_F(Network, IsFoundDeadWhenItSwallowsEverything) {
 TEST_F(Network, GoesOnWhereItWasWhenTheSilenceEnds) {
     publisher sender(here, "weather");
     subscriber reader(there, "weather");
-    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    ASSERT_TRUE(reader.wait_attached(1, patience));
     publish_numbers(sender, 1, 10);
     network.swallow();
     publish_numbers(sender, 11, 20);
