@@ -15,6 +15,7 @@
 #include <map>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -230,6 +231,8 @@ void run_publish_cost(const scenario& self, const options& wanted, const row_sin
     held.measure = [](const sample& run) { return run.p50_us; };
     held.smaller_is_better = true;
     const auto result = hold(held, steady_clock::now() + seconds_of(one.seconds));
+    if (!one.only_baseline && result.cairn.latencies == 0)
+        throw std::runtime_error("publish-cost: no burst was received while it was measured");
     row line = row_for(self, ours, held.rounds);
     const auto per_call = [](double burst_us) { return burst_us / double{calls_in_burst}; };
     add_ratios(line, result);

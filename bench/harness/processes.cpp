@@ -67,10 +67,8 @@ child_process::child_process(child_process&& other) noexcept
       unread_(std::move(other.unread_)) {}
 
 child_process::~child_process() {
-    if (pid_ > 0) {
-        ::kill(pid_, SIGKILL);
-        while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) continue;
-    }
+    kill();
+    while (pid_ > 0 && ::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) continue;
     if (report_ >= 0) ::close(report_);
 }
 
@@ -129,6 +127,10 @@ void child_process::throw_ended() {
                              (WIFSIGNALED(status)
                                   ? "by signal " + std::to_string(WTERMSIG(status))
                                   : "with exit code " + std::to_string(WEXITSTATUS(status))));
+}
+
+void child_process::kill() noexcept {
+    if (pid_ > 0) ::kill(pid_, SIGKILL);
 }
 
 void child_process::stop() {

@@ -32,8 +32,9 @@ public:
     /// Throws when the process has ended or reported an error.
     void check_alive();
 
-    void stop();    ///< SIGSTOP
-    void resume();  ///< SIGCONT
+    void kill() noexcept;  ///< SIGKILL; the destructor still waits for it
+    void stop();           ///< SIGSTOP
+    void resume();         ///< SIGCONT
 
     std::chrono::nanoseconds cpu_time() const;
     std::size_t resident_bytes() const;

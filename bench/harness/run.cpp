@@ -74,6 +74,11 @@ run::run(const plan& wanted) : traffic_(wanted.traffic), board_(lanes_for(wanted
     }
 }
 
+// All at once: those still alive would notice each loss, and a hundred losses in turn take long.
+run::~run() {
+    for (auto& child : children_) child.kill();
+}
+
 void run::wait_until_flowing(std::uint64_t messages) {
     const auto deadline = std::chrono::steady_clock::now() + start_patience;
     for (std::size_t i = 0; i < traffic_.peers; ++i) {

@@ -39,6 +39,9 @@ struct sample {
 class run {
 public:
     explicit run(const plan& wanted);
+    ~run();
+    run(const run&) = delete;
+    run& operator=(const run&) = delete;
 
     /// Waits until every connecting role has received at least `messages`.
     void wait_until_flowing(std::uint64_t messages = 1);

@@ -5,10 +5,11 @@
 
 namespace cairn::patterns {
 
-void job_ledger::hold(std::uint32_t stream, sequence_range range, std::uint64_t bytes) {
+void job_ledger::hold(std::uint32_t stream, sequence_range range, std::uint64_t bytes,
+                      std::uint64_t delivery) {
     // Delivered again while it was held: the lease was over. What it cost then is free now.
-    for_each_held(stream, range, [](sequence_range) { return true; });
-    held_.insert_or_assign({stream, range.first}, run{range.last, bytes});
+    for_each_held(stream, range, 0, [](sequence_range) { return true; });
+    held_.insert_or_assign({stream, range.first}, run{range.last, bytes, delivery});
     held_messages_ += range.size();
 }
 
@@ -22,7 +23,7 @@ void job_ledger::forget(std::uint32_t stream) {
 
 std::uint64_t job_ledger::apply(const job_verb& verb) {
     std::uint64_t messages = 0;
-    for_each_held(verb.stream, verb.range, [&](sequence_range part) {
+    for_each_held(verb.stream, verb.range, verb.delivery, [&](sequence_range part) {
         messages += part.size();
         note(verb, part);
         return verb.what != job_verb::kind::extend;
@@ -31,7 +32,8 @@ std::uint64_t job_ledger::apply(const job_verb& verb) {
 }
 
 template <typename Ends>
-void job_ledger::for_each_held(std::uint32_t stream, sequence_range range, Ends&& ends) {
+void job_ledger::for_each_held(std::uint32_t stream, sequence_range range, std::uint64_t delivery,
+                               Ends&& ends) {
     auto it = held_.upper_bound({stream, range.first});
     if (it != held_.begin() && std::prev(it)->first.first == stream &&
         std::prev(it)->second.last >= range.first)
@@ -40,7 +42,7 @@ void job_ledger::for_each_held(std::uint32_t stream, sequence_range range, Ends&
         const sequence_range whole{it->first.second, it->second.last};
         const sequence_range part{std::max(whole.first, range.first),
                                   std::min(whole.last, range.last)};
-        if (!ends(part)) {
+        if ((delivery != 0 && it->second.delivery != delivery) || !ends(part)) {
             ++it;
             continue;
         }
@@ -48,16 +50,18 @@ void job_ledger::for_each_held(std::uint32_t stream, sequence_range range, Ends&
         // byte of credit is ever lost to rounding.
         const std::uint64_t each = it->second.bytes / whole.size();
         std::uint64_t left = it->second.bytes;
+        const std::uint64_t number = it->second.delivery;
         const std::uint64_t before = part.first - whole.first;
         const std::uint64_t after = whole.last - part.last;
         it = held_.erase(it);
         if (after != 0) {
             it = held_.insert_or_assign(it, {stream, part.last + 1},
-                                        run{whole.last, each * after});
+                                        run{whole.last, each * after, number});
             left -= each * after;
         }
         if (before != 0) {
-            held_.insert_or_assign({stream, whole.first}, run{part.first - 1, each * before});
+            held_.insert_or_assign({stream, whole.first},
+                                   run{part.first - 1, each * before, number});
             left -= each * before;
         }
         held_messages_ -= part.size();

@@ -20,6 +20,9 @@ struct job_verb {
     sequence_range range;
     duration time{};     ///< nack: delay; extend: from now
     std::string reason;  ///< reject
+    /// Only what this delivery brought: the same message may have been given back meanwhile, and be
+    /// held again. 0: whichever brought it.
+    std::uint64_t delivery = 0;
 };
 
 /// What the messages of one stream that were finished since the last report cost of its credit.
@@ -38,8 +41,9 @@ struct finished_work {
 /// Limits:  a run a batch held, and one more a hole in it.
 class job_ledger {
 public:
-    /// A batch came.
-    void hold(std::uint32_t stream, sequence_range range, std::uint64_t bytes);
+    /// A batch came. `delivery` is its number, above zero.
+    void hold(std::uint32_t stream, sequence_range range, std::uint64_t bytes,
+              std::uint64_t delivery);
     /// The stream's pusher is gone: nothing of it is held any more, and nothing is told.
     void forget(std::uint32_t stream);
 
@@ -59,12 +63,15 @@ private:
     struct run {
         sequence last;
         std::uint64_t bytes;  // its share of the batch's
+        std::uint64_t delivery;
     };
     using key = std::pair<std::uint32_t, sequence>;  // stream, first
 
-    /// Calls ends(part) for each part of `range` that is held; true: it is held no longer.
+    /// Calls ends(part) for each part of `range` that is held, by any delivery or by the one given;
+    /// true: it is held no longer.
     template <typename Ends>
-    void for_each_held(std::uint32_t stream, sequence_range range, Ends&& ends);
+    void for_each_held(std::uint32_t stream, sequence_range range, std::uint64_t delivery,
+                       Ends&& ends);
     void note(const job_verb& verb, sequence_range part);
     void finish(std::uint32_t stream, std::uint64_t messages, std::uint64_t bytes);
 

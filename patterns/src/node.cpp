@@ -66,7 +66,7 @@ node_stats node::stats() const { return parts_->hub.stats(); }
 std::uint64_t node::close(std::chrono::milliseconds deadline) {
     runtime::hub& hub = parts_->hub;
     if (hub.closed() || hub.forked()) return 0;
-    const time_point until = hub.loop().now() + deadline;
+    const time_point until = runtime::later(hub.loop().now(), deadline);
     const std::uint64_t left =
         parts_->publishing.close_all(until) + parts_->pushing.close_all(until);
     hub.close();

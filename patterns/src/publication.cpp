@@ -1,8 +1,11 @@
 #include "publishing.hpp"
 
+#include "sending_side.hpp"
+
 #include <cairn/wire/limits.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace cairn::patterns {
@@ -24,7 +27,7 @@ publication::publication(publishing& owner, std::string topic, publisher_options
       epoch_(run),
       inlet_({.batch_bytes = batch_bytes(options_),
               .batch_messages = wire::batch_messages_max,
-              .waiting_bytes = batch_bytes(options_),
+              .waiting_bytes = waiting_bytes(batch_bytes(options_), options_.ring_bytes_max),
               .body_bytes = owner.hub().options().body_bytes_max}),
       ring_(options_.ring_bytes_max, options_.patience) {}
 
@@ -238,19 +241,23 @@ bool publication::all_sent() const {
     return fenced_ || (inlet_.waiting_messages() == 0 && !ring_.any_pending());
 }
 
-// Sent, and perhaps not received: as many of the last messages as are in what the reader has not
-// reported as taken.
-std::uint64_t publication::unconfirmed(const cursor& of) const {
-    const std::uint64_t bytes = inlet_.accepted_bytes() + inlet_.accepted_messages() * 4;
-    if (bytes == 0) return 0;
-    const double part =
-        static_cast<double>(of.to->credit.outstanding()) / static_cast<double>(bytes);
-    const auto messages = static_cast<double>(inlet_.accepted_messages());
-    return std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::min(1.0, part) * messages));
+// Sent, and perhaps not received: the last messages, as far as the reader has not reported them as
+// taken. Their number follows from their share of the credit that all messages cost so far.
+std::uint64_t publication::unconfirmed(const cursor& of, std::uint64_t lag) const {
+    const std::uint64_t accepted = inlet_.accepted_messages();
+    if (accepted <= lag) return 0;
+    const auto sent = static_cast<double>(accepted - lag);
+    const auto charged =
+        static_cast<double>(inlet_.accepted_bytes() + accepted * wire::record_word_bytes +
+                            batches_ * wire::batch_charge_bytes);
+    const double part = static_cast<double>(of.to->credit.outstanding()) / charged;
+    const double messages = std::ceil(part * static_cast<double>(accepted));
+    return static_cast<std::uint64_t>(std::clamp(messages, 1.0, sent));
 }
 
 std::uint64_t publication::close(time_point until) {
     runtime::loop& loop = owner_.hub().loop();
+    if (handed_over_) return 0;
     inlet_.stop(send_status::closed);
     loop.wait_until(until, [this, &loop] {
         closing_ = false;  // no changed() for ourselves
@@ -275,17 +282,21 @@ std::uint64_t publication::close(time_point until) {
     loop.wait_until(until, [&] {
         left = all_sent() ? 0 : unsent();
         bool all = true;
-        for (const cursor& c : cursors_) {
+        for (std::size_t i = 0; i != cursors_.size(); ++i) {
+            const cursor& c = cursors_[i];
             if (!c.to) continue;
             const auto ping = std::find_if(pings.begin(), pings.end(), [&](const asked& a) {
                 return a.number == c.to->link.number();
             });
             if (ping == pings.end() || c.to->link.pong_token() >= ping->token) continue;
-            left = std::max(left, unsent() + unconfirmed(c));
+            const std::uint64_t lag =
+                ring_.lag(static_cast<protocol::reader>(i)) + inlet_.waiting_messages();
+            left = std::max(left, lag + unconfirmed(c, lag));
             all = false;
         }
         return all;
     });
+    if (left == 0) handed_over_ = true;
     return left;
 }
 

@@ -39,9 +39,8 @@ struct publishing::partial {
         all.reserve(points.size());
         for (auto p = points.rbegin(); p != points.rend(); ++p)
             all.push_back({p->topic, p->source, p->epoch, p->next});
-        std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
-            return name_of(a) < name_of(b);
-        });
+        std::stable_sort(all.begin(), all.end(),
+                         [](const auto& a, const auto& b) { return name_of(a) < name_of(b); });
         return all;
     }
 };
@@ -133,7 +132,6 @@ errc publishing::frame(runtime::link& from, const wire::control_frame& frame) {
         hub_.loop().changed();
         return errc::ok;
     }
-    if (const auto* told = std::get_if<wire::fenced>(&frame)) fence(from, *told);
     return errc::ok;
 }
 
@@ -166,11 +164,9 @@ errc publishing::subscribe(runtime::link& from, const wire::subscribe& request) 
     const time_point now = hub_.loop().now();
     // A reader that lost its bearings subscribes again under its channel.
     subscriptions_.erase(at);
-    const auto matching = static_cast<std::size_t>(
-        std::count_if(publications_.begin(), publications_.end(),
-                      [&](const publication* p) {
-                          return patterns::matches(request.pattern, p->topic());
-                      }));
+    const auto matching = static_cast<std::size_t>(std::count_if(
+        publications_.begin(), publications_.end(),
+        [&](const publication* p) { return patterns::matches(request.pattern, p->topic()); }));
     if (streams_of(from.number()) + matching > hub_.options().topics_per_peer_max)
         return errc::limit_exceeded;
     const std::vector<wire::resume_point> known = complete->sorted();
@@ -210,7 +206,7 @@ std::size_t publishing::streams_of(std::uint64_t link) const {
     return streams;
 }
 
-void publishing::fence(const runtime::link& from, const wire::fenced& told) {
+void publishing::fenced(runtime::link& from, const wire::fenced& told) {
     // Only a reader of the topic meets another run of its source.
     auto reader = subscriptions_.lower_bound({from.number(), 0});
     const auto end = subscriptions_.lower_bound({from.number() + 1, 0});

@@ -11,6 +11,7 @@
 #include <cairn/runtime/loop.hpp>
 #include <cairn/wire/frames.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -74,8 +75,8 @@ public:
     /// Takes what gathered, and sends what readers may be sent.
     void run(time_point now) override;
 
-    /// Attaches a subscription; `resume` may be nullptr. Returns the head that it is to be told; a PING
-    /// must follow it.
+    /// Attaches a subscription; `resume` may be nullptr. Returns the head that it is to be told; a
+    /// PING must follow it.
     wire::head attach(subscription& to, const wire::resume_point* resume, bool is_new,
                       time_point now);
     void detach(const subscription& from);
@@ -99,16 +100,16 @@ private:
     struct cursor {
         subscription* to = nullptr;  // nullptr: the slot is unused
         protocol::scheduled_stream schedule{};
-        bool stalled = false;  // and so in the subscription's list
+        bool stalled = false;          // and so in the subscription's list
         std::uint64_t told_token = 0;  // of the PING behind the head that told the reader of us
 
-        // A reader that does not know of us yet would, should its link break now, begin again live, and
-        // miss what was published meanwhile.
+        // A reader that does not know of us yet would, should its link break now, begin again live,
+        // and miss what was published meanwhile.
         bool knows() const noexcept;
     };
 
     bool all_sent() const;
-    std::uint64_t unconfirmed(const cursor& of) const;
+    std::uint64_t unconfirmed(const cursor& of, std::uint64_t lag) const;
     bool somebody_is_idle() const;
     bool take_one(bool open_too, time_point now);
     void keep(runtime::sealed_batch batch);
@@ -130,7 +131,8 @@ private:
     std::uint64_t repairs_ = 0;
     std::uint64_t dropped_ = 0;
     bool fenced_ = false;
-    bool closing_ = false;  // close() waits for progress
+    bool closing_ = false;                  // close() waits for progress
+    std::atomic<bool> handed_over_{false};  // close() left nothing
 };
 
 /// One subscription of one peer: a channel on a link.
@@ -154,8 +156,9 @@ public:
     bool ready() const noexcept {
         return credit.may_send() && !blocked && link.in_transit() < in_transit_max;
     }
-    /// So little is on its way that even a batch of one is worth sending. Above it batches are sent only
-    /// when they are full: the rule of Nagle (RFC 896) with the reader's credit reports for acks.
+    /// So little is on its way that even a batch of one is worth sending. Above it batches are sent
+    /// only when they are full: the rule of Nagle (RFC 896) with the reader's credit reports for
+    /// acks.
     bool idle() const noexcept { return ready() && credit.outstanding() < idle_bytes_max; }
     publishing& owner;
     runtime::link& link;
@@ -190,7 +193,8 @@ struct tap {
     runtime::listener listener;  // refers to the socket: after it, so that it ends first
 };
 
-/// The sending side of publish/subscribe of one node: its publishers, and what its peers subscribed.
+/// The sending side of publish/subscribe of one node: its publishers, and what its peers
+/// subscribed.
 ///
 /// Owns:    subscriptions. Publications belong to their publishers.
 /// Threads: loop.
@@ -211,6 +215,7 @@ public:
 
     void link_down(runtime::link& gone) override;
     void link_writable(runtime::link& free) override;
+    void fenced(runtime::link& from, const wire::fenced& told) override;
     void link_drained(runtime::link& drained) override;
     errc frame(runtime::link& from, const wire::control_frame& frame) override;
     void node_closing() override;
@@ -225,7 +230,6 @@ private:
     std::size_t streams_of(std::uint64_t link) const;
     /// Its waiting publications may send.
     void go_on(const runtime::link& with, bool writable);
-    void fence(const runtime::link& from, const wire::fenced& told);
 
     runtime::hub& hub_;
     std::vector<publication*> publications_;

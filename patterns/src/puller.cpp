@@ -8,7 +8,9 @@
 #include <cairn/error.hpp>
 #include <cairn/runtime/received_batch.hpp>
 
+#include <atomic>
 #include <exception>
+#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -57,7 +59,31 @@ struct puller::impl {
 
     void close() {
         const runtime::loop::guard holding(hub.loop());
+        if (acks_itself()) ack_to_hand();
         reader->close();
+    }
+
+    // What was taken before the message in hand is done, whoever closes.
+    void ack_to_hand() {
+        const std::lock_guard lock(hand_mutex);
+        const sequence in_hand{hand.load(std::memory_order_relaxed)};
+        if (in_hand > hand_first)
+            reader->apply({patterns::job_verb::kind::ack,
+                           hand_stream,
+                           {hand_first, in_hand - 1},
+                           {},
+                           {},
+                           hand_delivery});
+    }
+
+    void take_in_hand(batch_ptr batch) {
+        current.open(std::move(batch));
+        acked_to = current.next();
+        const std::lock_guard lock(hand_mutex);
+        hand_stream = current.get()->stream;
+        hand_delivery = current.get()->delivery;
+        hand_first = current.next();
+        hand.store(0, std::memory_order_relaxed);
     }
 
     bool acks_itself() const noexcept { return options.acks == ack_mode::on_next; }
@@ -68,8 +94,7 @@ struct puller::impl {
             if (!current.done()) return job_here();
             finish_batch();
             if (at != batches.size()) {
-                current.open(std::move(batches[at++]));
-                acked_to = current.next();
+                take_in_hand(std::move(batches[at++]));
                 continue;
             }
             batches.clear();
@@ -83,6 +108,7 @@ struct puller::impl {
     job job_here() {
         report_progress();
         const auto [sequence, record] = current.take();
+        hand.store(sequence.value, std::memory_order_relaxed);
         ++batch_messages;
         batch_bytes += record.attributes.size() + record.body.size();
         return {message(*current.get(), sequence, record.attributes, record.body),
@@ -102,8 +128,12 @@ struct puller::impl {
 
     void ack_to(sequence end) {
         if (end <= acked_to) return;
-        reader->apply(
-            {patterns::job_verb::kind::ack, current.get()->stream, {acked_to, end - 1}, {}, {}});
+        reader->apply({patterns::job_verb::kind::ack,
+                       current.get()->stream,
+                       {acked_to, end - 1},
+                       {},
+                       {},
+                       current.get()->delivery});
         acked_to = end;
     }
 
@@ -125,7 +155,8 @@ struct puller::impl {
                               id.stream,
                               {id.sequence, id.sequence},
                               time,
-                              std::string(reason.substr(0, wire::text_bytes_max))});
+                              std::string(reason.substr(0, wire::text_bytes_max)),
+                              0});
     }
 
     void serve(const std::function<void(const job&)>& handler) {
@@ -147,6 +178,12 @@ struct puller::impl {
     std::size_t at = 0;
     patterns::open_batch current;
     sequence acked_to;  // with ack_mode::on_next: all of the open batch before it are acked
+    // What ack_to_hand() needs to know of `current`; the first three are guarded by the mutex.
+    std::mutex hand_mutex;
+    std::uint32_t hand_stream = 0;
+    std::uint64_t hand_delivery = 0;
+    sequence hand_first;
+    std::atomic<std::uint64_t> hand{0};  // sequence of the message in hand; 0: none of this batch
     time_point last_report{};
     std::uint64_t batch_messages = 0;
     std::uint64_t batch_bytes = 0;

@@ -75,6 +75,7 @@ std::uint64_t pushing::close_all(time_point until) {
     for (workload* w : all) {
         w->inlet().stop(send_status::closed);
         w->flush(until);
+        const runtime::loop::guard holding(hub_.loop());
         left += w->unacked();
     }
     return left;
@@ -99,12 +100,14 @@ errc pushing::frame(runtime::link& from, const wire::control_frame& frame) {
         attachments_.erase(found);
         hub_.loop().changed();
     }
-    if (const auto* told = std::get_if<wire::fenced>(&frame); told && pulls(from, told->topic))
-        for (workload* w : std::vector(workloads_))
-            if (w->topic() == told->topic && w->source() == told->source &&
-                w->epoch() < told->newer)
-                w->fence(told->newer);
     return errc::ok;
+}
+
+void pushing::fenced(runtime::link& from, const wire::fenced& told) {
+    if (!pulls(from, told.topic)) return;  // only a puller of the topic meets another run
+    for (workload* w : std::vector(workloads_))
+        if (w->topic() == told.topic && w->source() == told.source && w->epoch() < told.newer)
+            w->fence(told.newer);
 }
 
 errc pushing::attach(runtime::link& from, const wire::attach& request) {

@@ -139,6 +139,7 @@ public:
     void link_down(runtime::link& gone) override;
     void link_writable(runtime::link& free) override;
     void link_drained(runtime::link& drained) override { link_writable(drained); }
+    void fenced(runtime::link& from, const wire::fenced& told) override;
     errc frame(runtime::link& from, const wire::control_frame& frame) override;
     void node_closing() override;
     void add_stats(std::vector<handle_stats>& out) const override;

@@ -10,7 +10,9 @@
 #include <cairn/sending.hpp>
 #include <cairn/wire/attributes.hpp>
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,12 +22,7 @@
 /// What publishers and pushers have in common on the user's side.
 namespace cairn::patterns {
 
-/// `now` + `delay` without overflow.
-inline time_point later(time_point now, std::chrono::milliseconds delay) {
-    const auto room =
-        std::chrono::duration_cast<std::chrono::milliseconds>(time_point::max() - now);
-    return delay >= room ? time_point::max() : now + delay;
-}
+using runtime::later;
 
 /// The right to be a source on a topic in this node, and the epoch of its run.
 ///
@@ -43,6 +40,13 @@ struct claimed_source {
     const std::string name;
     cairn::epoch epoch;
 };
+
+/// Bytes that may wait for the loop in closed batches: one more batch of the usual size, so that the
+/// user's thread fills one while the loop sends the other; with small batches as many of them.
+inline std::size_t waiting_bytes(std::size_t batch_bytes, std::size_t memory_bytes_max) {
+    constexpr std::size_t some = std::size_t{64} << 10;
+    return std::max(batch_bytes, std::min(some, memory_bytes_max / 4));
+}
 
 /// Offers one message without waiting.
 inline send_result offer(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,

@@ -53,6 +53,7 @@ struct subscriber::impl {
     /// Moves to the next message or notice. Nothing: the deadline passed, or closed.
     std::optional<event> next(std::optional<time_point> deadline) {
         for (;;) {
+            if (reader->inbox().closed()) return drop_waiting();
             if (!current.done()) return message_here();
             finish_batch();
             if (at != items.size()) {
@@ -63,7 +64,7 @@ struct subscriber::impl {
             }
             items.clear();
             at = 0;
-            if (reader->inbox().closed() || hub.forked()) return std::nullopt;
+            if (hub.forked()) return std::nullopt;
             if (reader->inbox().take(items)) continue;
             if (deadline && hub.loop().now() >= *deadline) return std::nullopt;
             hub.loop().wait(reader->inbox(), deadline, reader->inbox().filled());
@@ -73,7 +74,7 @@ struct subscriber::impl {
     /// The same, with notices called back.
     std::optional<message> next_message(std::optional<time_point> deadline) {
         // The way of nearly every call: the next record of the batch in hand.
-        if (!current.done()) return message_here();
+        if (!current.done() && !reader->inbox().closed()) return message_here();
         while (auto e = next(deadline)) {
             if (auto* m = std::get_if<message>(&*e)) return *m;
             if (auto* g = std::get_if<gap>(&*e)) {
@@ -99,13 +100,33 @@ struct subscriber::impl {
     }
 
     void finish_batch() {
-        if (!current.get()) return;
-        const std::unique_ptr<runtime::received_batch> batch = current.close();
-        const wire::batch_header& h = batch->header;
-        note(h.topic, h.source, h.epoch, h.last() + 1);
+        if (const auto batch = close_batch()) reader->taken(*batch);
+    }
+
+    // Its position is that of the next message, should it not be at its end.
+    std::unique_ptr<runtime::received_batch> close_batch() {
+        if (!current.get()) return nullptr;
+        const wire::batch_header& h = current.get()->header;
+        note(h.topic, h.source, h.epoch, current.next());
         reader->messages.fetch_add(std::exchange(batch_messages, 0), std::memory_order_relaxed);
         reader->bytes.fetch_add(std::exchange(batch_bytes, 0), std::memory_order_relaxed);
-        reader->taken(*batch);
+        return current.close();
+    }
+
+    /// After close().
+    std::nullopt_t drop_waiting() {
+        std::uint64_t dropped = 0;
+        const sequence given_to = current.next();
+        if (const auto batch = close_batch()) dropped += batch->header.last() + 1 - given_to;
+        do {
+            for (; at != items.size(); ++at)
+                if (const auto& batch = items[at].batch)
+                    dropped += batch->header.count - batch->skip;
+            items.clear();
+            at = 0;
+        } while (reader->inbox().take(items));
+        reader->dropped.fetch_add(dropped, std::memory_order_relaxed);
+        return std::nullopt;
     }
 
     event announce(const std::variant<gap, restart>& notice) {
@@ -179,13 +200,13 @@ bool subscriber::wait_attached(std::size_t publishers, std::chrono::milliseconds
 }
 
 std::vector<resume_from> subscriber::positions() const {
+    // The batch in hand is noted when it is finished; of it the messages given out so far count.
+    if (const auto* batch = impl_->current.get()) {
+        const wire::batch_header& h = batch->header;
+        impl_->note(h.topic, h.source, h.epoch, impl_->current.next());
+    }
     std::vector<resume_from> all;
     for (const auto& [key, p] : impl_->positions) all.push_back(p);
-    // The batch in hand is noted when it is finished; of it the messages given out so far count.
-    if (const auto* batch = impl_->current.get())
-        for (resume_from& r : all)
-            if (r.topic == batch->header.topic && r.next.source == batch->header.source)
-                r.next = {r.next.source, batch->header.epoch, impl_->current.next()};
     return all;
 }
 

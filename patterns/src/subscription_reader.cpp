@@ -100,8 +100,8 @@ void subscription_reader::subscribe(peer_state& at) {
             --attached_;
         }
         if (!s.tracker.known()) continue;
-        // Streams that come from another peer stay there; their position is told all the same, since
-        // this peer may be where their source will appear next.
+        // Streams that come from another peer stay there; their position is told all the same,
+        // since this peer may be where their source will appear next.
         if (!s.by) s.tracker.resubscribed();
         request.resume.push_back({s.topic, s.source, s.tracker.epoch(), s.tracker.next()});
         if (request.resume.size() == resume_points_a_frame) {
@@ -314,7 +314,7 @@ handle_stats subscription_reader::stats() const {
     s.messages = messages.load(std::memory_order_relaxed);
     s.bytes = bytes.load(std::memory_order_relaxed);
     s.batches = batches_;
-    s.drops = lost_messages_;
+    s.drops = lost_messages_ + dropped.load(std::memory_order_relaxed);
     s.gaps = gaps_;
     s.repairs = repairs_;
     s.duplicates = duplicates_;

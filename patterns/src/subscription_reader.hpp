@@ -56,6 +56,7 @@ public:
     // Counted on the user's thread.
     std::atomic<std::uint64_t> messages{0};
     std::atomic<std::uint64_t> bytes{0};
+    std::atomic<std::uint64_t> dropped{0};  // messages that waited when it was closed
 
 private:
     /// One peer; stays while batches from it wait, so that its credit outlives a reconnect.

@@ -146,10 +146,10 @@ void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_b
         s.credit.consumed(h.count, batch->body.size(), hub_.loop().now());
         return hub_.refuse(from, channel_, errc::credit_exceeded, "more than was granted");
     }
-    ++batches_;
+    batch->delivery = ++batches_;
     {
         const std::lock_guard lock(mutex_);
-        ledger_.hold(batch->stream, {h.first, h.last()}, batch->body.size());
+        ledger_.hold(batch->stream, {h.first, h.last()}, batch->body.size(), batch->delivery);
     }
     inbox_.put(std::move(batch));
 }

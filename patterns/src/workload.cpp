@@ -1,5 +1,7 @@
 #include "pushing.hpp"
 
+#include "sending_side.hpp"
+
 #include <cairn/wire/attributes.hpp>
 #include <cairn/wire/limits.hpp>
 #include <cairn/wire/records.hpp>
@@ -47,7 +49,7 @@ workload::workload(pushing& owner, std::string topic, pusher_options options, ca
       epoch_(run),
       inlet_({.batch_bytes = batch_bytes(options_),
               .batch_messages = wire::batch_messages_max,
-              .waiting_bytes = batch_bytes(options_),
+              .waiting_bytes = waiting_bytes(batch_bytes(options_), options_.backlog_bytes_max),
               .body_bytes = owner.hub().options().body_bytes_max}),
       leases_(lease_options_of(options_)) {}
 
@@ -129,8 +131,8 @@ bool workload::lend_one(time_point now) {
 }
 
 void workload::grant(const member& to) {
-    leases_.grant(to.id, {to.granted.messages + to.refunded.messages,
-                          to.granted.bytes + to.refunded.bytes});
+    leases_.grant(
+        to.id, {to.granted.messages + to.refunded.messages, to.granted.bytes + to.refunded.bytes});
 }
 
 void workload::resume_paused() {
@@ -288,13 +290,17 @@ void workload::give_up() {
 
 bool workload::flush(time_point until) {
     runtime::loop& loop = owner_.hub().loop();
-    return loop.wait_until(until, [&] {
+    bool finished = false;
+    loop.wait_until(until, [&] {
         waited_for_ = false;  // no changed() for ourselves
         run(loop.now());
-        const bool done = unacked() == 0 || fenced_ || owner_.hub().closed();
-        waited_for_ = !done;
-        return done;
-    }) && unacked() == 0;
+        finished = unacked() == 0;
+        const bool over = finished || fenced_ || owner_.hub().closed();
+        waited_for_ = !over;
+        if (over) loop.changed();  // somebody else may wait for the same
+        return over;
+    });
+    return finished;
 }
 
 // --- Pullers ----------------------------------------------------------------------------------

@@ -52,8 +52,7 @@ TEST(AHost, ThatDoesNotResolveIsRefusedAtOnce) {
 // Z27, Z28
 TEST(AListenerBeyondLoopback, IsRefusedWithoutKeysWithTheCommandsThatMendIt) {
     node n;
-    const std::string text =
-        text_of(errc::insecure_refused, [&] { n.bind("tcp://*:0"); });
+    const std::string text = text_of(errc::insecure_refused, [&] { n.bind("tcp://*:0"); });
     has(text, "tcp://*");
     has(text, "security.keys");
     has(text, "insecure");
@@ -69,9 +68,10 @@ TEST(AListenerBeyondLoopback, IsAllowedToWhoSaysInsecure) {
 // Z26
 TEST(AScheme, ThatIsNotOfTheAllowListIsRefused) {
     node n;
-    for (const char* where : {"pgm://eth0;239.0.0.1:5555", "epgm://eth0;239.0.0.1:5555",
-                              "norm://127.0.0.1:5555", "tipc://{1,2,3}", "vmci://1:2",
-                              "udp://127.0.0.1:5555", "gssapi://127.0.0.1:1", "ws://127.0.0.1:5555"})
+    for (const char* where :
+         {"pgm://eth0;239.0.0.1:5555", "epgm://eth0;239.0.0.1:5555", "norm://127.0.0.1:5555",
+          "tipc://{1,2,3}", "vmci://1:2", "udp://127.0.0.1:5555", "gssapi://127.0.0.1:1",
+          "ws://127.0.0.1:5555"})
         has(text_of(errc::address_invalid, [&] { n.connect(where); }), "://");
 }
 

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-// Peers that ask for too much, too often, or for what is not theirs: each is bounded, and honest peers do
-// not notice.
+// Peers that ask for too much, too often, or for what is not theirs: each is bounded, and honest
+// peers do not notice.
 namespace {
 
 using namespace cairn;

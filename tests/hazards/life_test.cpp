@@ -1,6 +1,6 @@
+#include "stranger.hpp"
 #include "support/child_process.hpp"
 #include "support/eventually.hpp"
-#include "stranger.hpp"
 
 #include <cairn/cairn.hpp>
 
@@ -16,7 +16,8 @@
 #include <thread>
 #include <vector>
 
-// Peers that stop, processes that fork and are interrupted, and nodes that end in the middle of it all.
+// Peers that stop, processes that fork and are interrupted, and nodes that end in the middle of it
+// all.
 namespace {
 
 using namespace cairn;

@@ -96,7 +96,11 @@ TEST_F(BadInput, OfAnUnknownKindIsAnsweredUnknownKind) {
 
 TEST_F(BadInput, CutAnywhereIsAnsweredMalformed) {
     const std::string whole =
-        encoded(wire::subscribe{1, "quakes.*", wire::start::live, 1 << 20, false,
+        encoded(wire::subscribe{1,
+                                "quakes.*",
+                                wire::start::live,
+                                1 << 20,
+                                false,
                                 {{"quakes.us", "usgs", epoch{7}, sequence{42}}}});
     stranger peer(endpoint_);
     ASSERT_TRUE(peer.greet());
@@ -161,9 +165,9 @@ TEST_F(BadInput, ForNoChannelIsDroppedOrAnsweredUnknownSubscription) {
 }
 
 TEST_F(BadInput, BeforeHelloIsAnsweredNotGreeted) {
-    const std::vector<std::string> frames = {
-        encoded(wire::ping{1}), encoded(wire::subscribe{1, "*", {}, 1, false, {}}), "garbage",
-        "\x91\x7f"s};
+    const std::vector<std::string> frames = {encoded(wire::ping{1}),
+                                             encoded(wire::subscribe{1, "*", {}, 1, false, {}}),
+                                             "garbage", "\x91\x7f"s};
     for (const std::string& frame : frames) {
         stranger peer(endpoint_);
         peer.say({frame});
@@ -249,8 +253,8 @@ TEST_F(BadInput, FromTheBindingSideIsRefusedAsWell) {
     const auto say = [&](const std::vector<std::string>& frames) {
         router.send(zmq::buffer(id.to_string()), zmq::send_flags::sndmore);
         for (std::size_t i = 0; i != frames.size(); ++i)
-            router.send(zmq::buffer(frames[i]), i + 1 != frames.size() ? zmq::send_flags::sndmore
-                                                                       : zmq::send_flags::none);
+            router.send(zmq::buffer(frames[i]),
+                        i + 1 != frames.size() ? zmq::send_flags::sndmore : zmq::send_flags::none);
     };
     say({encoded(wire::hello{1, 1, stranger::made_up_node(), "router", 1 << 20})});
     ASSERT_TRUE(node_.wait_for_peers(2, 10s));

@@ -4,7 +4,8 @@
 #include <cstdio>
 #include <variant>
 
-// usage: reader ENDPOINT TOPIC. Receives until the message "end" and prints what came and what is gone.
+// usage: reader ENDPOINT TOPIC. Receives until the message "end" and prints what came and what is
+// gone.
 int main(int, char** arguments) {
     using namespace std::chrono_literals;
     cairn::node_options options;

@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-// Every way in which two nodes can fail to meet: told in words on both sides within a second, and mended
-// without a restart once its cause is gone.
+// Every way in which two nodes can fail to meet: told in words on both sides within a second, and
+// mended without a restart once its cause is gone.
 namespace {
 
 using namespace cairn;

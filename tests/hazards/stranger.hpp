@@ -13,8 +13,9 @@
 
 namespace cairn::test {
 
-/// A peer that speaks ZeroMQ as a DEALER and says what a test wants it to say: frames of the protocol in
-/// any order, or bytes that are none. While it listens it answers PING, as every peer must.
+/// A peer that speaks ZeroMQ as a DEALER and says what a test wants it to say: frames of the
+/// protocol in any order, or bytes that are none. While it listens it answers PING, as every peer
+/// must.
 ///
 /// Owns:    its socket, without any of the product's options.
 /// Threads: one at a time.
@@ -43,18 +44,17 @@ public:
 
     /// The next frame of that kind, others are passed over; nothing when the deadline passes first.
     /// Views in it are valid until the next call.
-    std::optional<wire::control_frame> hear(wire::kind kind, std::chrono::milliseconds deadline =
-                                                                 std::chrono::seconds(10));
+    std::optional<wire::control_frame> hear(
+        wire::kind kind, std::chrono::milliseconds deadline = std::chrono::seconds(10));
     template <typename Frame>
-    std::optional<Frame> hear(wire::kind kind, std::chrono::milliseconds deadline =
-                                                   std::chrono::seconds(10)) {
+    std::optional<Frame> hear(wire::kind kind,
+                              std::chrono::milliseconds deadline = std::chrono::seconds(10)) {
         const auto frame = hear(kind, deadline);
         return frame ? std::optional(std::get<Frame>(*frame)) : std::nullopt;
     }
     /// As hear(), for BATCH and JOBS: the header.
-    std::optional<wire::jobs_header> hear_batch(wire::kind kind,
-                                                std::chrono::milliseconds deadline =
-                                                    std::chrono::seconds(10));
+    std::optional<wire::jobs_header> hear_batch(
+        wire::kind kind, std::chrono::milliseconds deadline = std::chrono::seconds(10));
     /// The code of the next ERROR or BYE; errc::ok when the deadline passes first.
     errc refusal(wire::kind kind);
     /// Whether the node answers a PING: it has taken everything said before, and goes on.

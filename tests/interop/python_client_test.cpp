@@ -95,9 +95,8 @@ TEST_F(APythonClient, IsToldAtItsPlaceWhatTheRingHoldsNoLonger) {
 
 TEST_F(APythonClient, WorksOnEachJobAndHasTheUnfinishedOnesAgain) {
     std::vector<std::string> reasons;
-    pusher p(node_, "jobs", {.on_rejected = [&](const rejected_message& r) {
-                 reasons.emplace_back(r.reason);
-             }});
+    pusher p(node_, "jobs",
+             {.on_rejected = [&](const rejected_message& r) { reasons.emplace_back(r.reason); }});
     test::child_process script(python("puller.py", {endpoint_, "jobs", "2000"}));
     for (int i = 1; i <= 2'000; ++i) p.push(text_of("job", i));
     EXPECT_TRUE(p.flush(30s)) << script.output();

@@ -248,7 +248,8 @@ TEST_F(Protocol, ListsTheLimitsOfTheCode) {
         LIMIT(batch_messages_max),     LIMIT(batch_bytes_max),
         LIMIT(batch_bytes_default),    LIMIT(control_bytes_max),
         LIMIT(header_bytes_max),       LIMIT(frame_bytes_max),
-        LIMIT(inline_body_bytes_max),  LIMIT(array_items_max),
+        LIMIT(inline_body_bytes_max),  LIMIT(batch_charge_bytes),
+        LIMIT(credit_report_bytes),    LIMIT(array_items_max),
         LIMIT(map_items_max),          LIMIT(depth_max)};
 #undef LIMIT
     EXPECT_EQ(listed, in_code);

@@ -36,7 +36,11 @@ acceptor::~acceptor() {
 }
 
 endpoint acceptor::bind(const endpoint& where) {
-    return listeners_.emplace_back(hub_.sockets(), router_, where).where();
+    endpoint bound = listeners_.emplace_back(hub_.sockets(), router_, where).where();
+    // Peers of this process that connected before are attached by the bind itself, without an edge
+    // on the descriptor, and their HELLO is here already.
+    hub_.loop().flag(*this);
+    return bound;
 }
 
 bool acceptor::unbind(const endpoint& where) {
@@ -85,8 +89,7 @@ link& acceptor::link_of(const zmq::message_t& id, const zmq::message_t& frame1) 
     const int descriptor = descriptor_of(const_cast<zmq::message_t&>(frame1));
     if (const auto found = links_.find(key); found != links_.end()) {
         // Another connection that took this routing id is another peer, whatever it says.
-        if (found->second->descriptor_ != descriptor)
-            found->second->fail(errc::peer_unreachable);
+        if (found->second->descriptor_ != descriptor) found->second->fail(errc::peer_unreachable);
         if (!found->second->lost()) return *found->second;
         hub_.bury_lost();
     }

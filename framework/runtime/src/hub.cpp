@@ -191,7 +191,7 @@ void hub::allow_keys(std::vector<std::string> keys) {
 }
 
 bool hub::wait_for_peers(std::size_t count, std::chrono::milliseconds deadline) {
-    return loop_.wait_until(loop_.now() + deadline, [&] {
+    return loop_.wait_until(later(loop_.now(), deadline), [&] {
         return closed_.load() || primary_links_.size() > count;  // one is our own
     }) && !closed_.load();
 }
@@ -230,8 +230,8 @@ void hub::received(link& from, zmq::message_t& frame1, zmq::message_t* frame2, t
 
 void hub::received_batch_frame(link& from, wire::kind kind, zmq::message_t& frame1,
                                zmq::message_t* frame2) {
-    // Small frames are views of a buffer that libzmq shares among many; kept as they are, each could
-    // hold 8 KiB.
+    // Small frames are views of a buffer that libzmq shares among many; kept as they are, each
+    // could hold 8 KiB.
     constexpr std::size_t copied_bytes_max = 4'096;
     auto batch = std::make_unique<received_batch>();
     if (frame1.size() <= copied_bytes_max)
@@ -288,11 +288,12 @@ void hub::control_frame(link& from, wire::kind kind, const zmq::message_t& bytes
             from.note_pong(std::get<wire::pong>(*frame).token);
             for (frame_handler* h : std::vector(handlers_)) h->link_drained(from);
             return loop_.changed();
-        case wire::kind::fenced:
-            // About publishers and pushers alike: it names no channel.
+        case wire::kind::fenced: {
+            // It names a source and no channel: publishers and pushers know whether it is theirs.
             for (frame_handler* h : std::vector(handlers_))
-                static_cast<void>(h->frame(from, *frame));
+                h->fenced(from, std::get<wire::fenced>(*frame));
             return;
+        }
         default:
             break;
     }
@@ -349,10 +350,11 @@ void hub::greet(link& from, const wire::hello& hello) {
     loop_.changed();
 }
 
-// A node id is only a claim; where there are keys, it is worth as much as the key that came with it.
+// A node id is only a claim; where there are keys, it is worth as much as the key that came with
+// it.
 bool hub::same_node(const link& a, const link& b) {
-    return a.peer() == b.peer() && (a.peer_key() == b.peer_key() ||
-                                    a.side() == link::role::local || b.side() == link::role::local);
+    return a.peer() == b.peer() && (a.peer_key() == b.peer_key() || a.side() == link::role::local ||
+                                    b.side() == link::role::local);
 }
 
 void hub::introduce(link& which) {

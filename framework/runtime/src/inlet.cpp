@@ -39,7 +39,7 @@ send_result inlet::add(std::span<const std::byte> attributes, std::span<const st
     ++next_;
     // Nothing more fits a batch of one: close it now, so that it counts as full.
     if (open_bytes_ >= limits_.batch_bytes) seal();
-    if (wake_on_any_ || (wake_on_seal_ && !sealed_.empty())) {
+    if (wake_on_any_ || (wake_on_seal_ && !sealed_empty())) {
         wake = true;
         wake_on_any_ = wake_on_seal_ = false;
     }
@@ -74,19 +74,32 @@ void inlet::seal() {
     open_count_ = 0;
 }
 
+sealed_batch inlet::pop_sealed() {
+    sealed_batch first = std::move(sealed_[sealed_begin_++]);
+    if (sealed_empty()) {
+        sealed_.clear();
+        sealed_begin_ = 0;
+    } else if (sealed_begin_ * 2 > sealed_.size() && sealed_begin_ >= 64) {
+        // Half of it is behind us: moving the rest costs less than what was taken.
+        sealed_.erase(sealed_.begin(),
+                      sealed_.begin() + static_cast<std::ptrdiff_t>(sealed_begin_));
+        sealed_begin_ = 0;
+    }
+    return first;
+}
+
 std::optional<sealed_batch> inlet::take(bool open_too) {
     std::optional<sealed_batch> taken;
     bool wake_waiters = false;
     {
         const std::lock_guard lock(lock_);
-        if (sealed_.empty() && open_too && open_count_ != 0) seal();
-        if (sealed_.empty()) {
+        if (sealed_empty() && open_too && open_count_ != 0) seal();
+        if (sealed_empty()) {
             wake_on_any_ = open_too;
             wake_on_seal_ = true;
             return taken;
         }
-        taken = std::move(sealed_.front());
-        sealed_.erase(sealed_.begin());
+        taken = pop_sealed();
         sealed_bytes_ -= taken->bytes;
         sealed_messages_ -= taken->count;
         wake_waiters = std::exchange(somebody_waits_, false);
@@ -100,7 +113,7 @@ std::optional<sealed_batch> inlet::take(bool open_too) {
 
 std::size_t inlet::next_bytes(bool open_too) {
     const std::lock_guard lock(lock_);
-    if (!sealed_.empty()) return sealed_.front().bytes;
+    if (!sealed_empty()) return sealed_[sealed_begin_].bytes;
     if (open_too && open_count_ != 0) return open_bytes_;
     wake_on_any_ = open_too;
     wake_on_seal_ = true;

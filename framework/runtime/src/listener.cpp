@@ -153,7 +153,7 @@ std::string paused_name(const std::string& path) { return path + ".paused"; }
 }  // namespace
 
 listener::listener(const socket_factory& by, const socket& on, endpoint where)
-    : owner_(on.owner()), socket_(on.ref()), where_(std::move(where)) {
+    : owner_(on.owner()), socket_(&on), where_(std::move(where)) {
     owner_->fork().check("bind");
     require_secure(where_, by.secure(), by.insecure_allowed());
     const std::string operation = "bind " + where_.text();
@@ -182,24 +182,24 @@ listener::listener(listener&& other) noexcept
 listener::~listener() {
     if (bound_to_.empty() || owner_->fork().forked()) return;
     if (where_.is_file()) unlink(paused_ ? paused_name(where_.name).c_str() : where_.name.c_str());
-    zmq_unbind(socket_.handle(), bound_to_.c_str());
+    if (*socket_) zmq_unbind(socket_->ref().handle(), bound_to_.c_str());
 }
 
 // Hands a listening descriptor to libzmq, or lets libzmq make one.
 void listener::serve(unique_fd from) {
     const std::string text = where_.text();
     const int descriptor = from.get();
-    allow_ipv6(socket_, where_);
-    use_descriptor(socket_, descriptor);
-    const int outcome = zmq_bind(socket_.handle(), text.c_str());
+    allow_ipv6(*socket_, where_);
+    use_descriptor(*socket_, descriptor);
+    const int outcome = zmq_bind(socket_->ref().handle(), text.c_str());
     const int fault = zmq_errno();
-    use_descriptor(socket_, -1);
+    use_descriptor(*socket_, -1);
     if (outcome != 0) {
         if (where_.is_file()) unlink(where_.name.c_str());
         throw_zmq("bind", text, fault);
     }
     descriptor_ = from.release();
-    bound_to_ = where_.is_network() ? last_endpoint(socket_) : text;
+    bound_to_ = where_.is_network() ? last_endpoint(*socket_) : text;
 }
 
 void listener::take_port() {
@@ -210,7 +210,7 @@ void listener::take_port() {
 // Not zmq_unbind: that also ends, without an event, all connections that came in by the endpoint
 // (found by experiment, design note 0002).
 void listener::pause() noexcept {
-    if (paused_ || bound_to_.empty() || owner_->fork().forked()) return;
+    if (paused_ || bound_to_.empty() || !*socket_ || owner_->fork().forked()) return;
     if (where_.is_file()) {
         paused_ = ::rename(where_.name.c_str(), paused_name(where_.name).c_str()) == 0;
     } else if (where_.scheme == scheme::tcp) {
@@ -223,7 +223,7 @@ void listener::pause() noexcept {
 }
 
 bool listener::resume() noexcept {
-    if (!paused_ || owner_->fork().forked()) return true;
+    if (!paused_ || !*socket_ || owner_->fork().forked()) return true;
     const int none = 0;
     if (where_.is_file())
         paused_ = ::rename(paused_name(where_.name).c_str(), where_.name.c_str()) != 0;

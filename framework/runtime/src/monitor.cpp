@@ -55,28 +55,29 @@ std::optional<kind> kind_of(std::uint16_t event) {
 }  // namespace
 
 monitor::monitor(const socket& watched)
-    : watched_(watched.ref()), events_(monitor_socket(watched.owner())) {
+    : watched_(&watched), events_(monitor_socket(watched.owner())) {
     const std::string name = "inproc://cairn.monitor." + std::to_string(context::unique());
-    if (zmq_socket_monitor(watched_.handle(), name.c_str(), ZMQ_EVENT_ALL) != 0)
+    void* const handle = watched.ref().handle();
+    if (zmq_socket_monitor(handle, name.c_str(), ZMQ_EVENT_ALL) != 0)
         throw_zmq("watch a socket", name, zmq_errno());
     if (zmq_connect(events_.ref().handle(), name.c_str()) != 0) {
         const int fault = zmq_errno();
-        zmq_socket_monitor(watched_.handle(), nullptr, 0);
+        zmq_socket_monitor(handle, nullptr, 0);
         throw_zmq("watch a socket", name, fault);
     }
     fd_ = descriptor(events_);
 }
 
 monitor::monitor(monitor&& other) noexcept
-    : watched_(std::exchange(other.watched_, zmq::socket_ref{})),
+    : watched_(std::exchange(other.watched_, nullptr)),
       events_(std::move(other.events_)),
       fd_(std::exchange(other.fd_, -1)) {}
 
 monitor::~monitor() {
-    if (!watched_ || !events_ || events_.owner()->fork().forked()) return;
+    if (watched_ == nullptr || !*watched_ || events_.owner()->fork().forked()) return;
     // An I/O thread that waits for room holds the lock that the next call takes: make room first.
     while (next()) continue;
-    zmq_socket_monitor(watched_.handle(), nullptr, 0);
+    zmq_socket_monitor(watched_->ref().handle(), nullptr, 0);
 }
 
 std::optional<monitor_event> monitor::next() noexcept {

@@ -143,7 +143,12 @@ socket& socket::operator=(socket&& other) noexcept {
 }
 
 void socket::close() noexcept {
-    if (handle_ != nullptr && !owner_->fork().forked()) zmq_close(handle_);
+    if (handle_ != nullptr && !owner_->fork().forked()) {
+        // Here, because later libzmq would do it on its reaper thread, which would wait for ever
+        // when the monitor is gone by then.
+        zmq_socket_monitor(handle_, nullptr, 0);
+        zmq_close(handle_);
+    }
     handle_ = nullptr;
     owner_.reset();
 }

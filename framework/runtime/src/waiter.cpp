@@ -26,11 +26,6 @@ void waiter::close() {
     ready_now();
 }
 
-bool waiter::closed() const {
-    const std::lock_guard lock(mutex_);
-    return closed_;
-}
-
 int waiter::descriptor() {
     const std::lock_guard lock(mutex_);
     if (descriptor_ < 0) {

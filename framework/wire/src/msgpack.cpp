@@ -223,9 +223,12 @@ void writer::put(std::uint8_t format, std::uint64_t value, std::size_t width) no
     *at_++ = std::byte{format};
     if (width == 0) return;
     const std::uint64_t bytes = swapped(value << (64 - 8 * width));
-    const bool room = static_cast<std::size_t>(end_ - at_) >= sizeof(bytes);
-    // As in reading: what is written too much lies before the end and is written over later.
-    std::memcpy(at_, &bytes, room ? sizeof(bytes) : width);
+    if (static_cast<std::size_t>(end_ - at_) >= sizeof(bytes)) {
+        // As in reading: what is written too much lies before the end and is written over later.
+        std::memcpy(at_, &bytes, sizeof(bytes));
+    } else {
+        std::memcpy(at_, &bytes, width);
+    }
     at_ += width;
 }
 

@@ -51,8 +51,10 @@ auto packed(const T& value, Send&& send) {
 }
 
 inline const attributes& msgpack_attributes() {
-    static const attributes only_type{
-        .key = {}, .content_type = std::string(msgpack_content_type), .trace_id = {}, .headers = {}};
+    static const attributes only_type{.key = {},
+                                      .content_type = std::string(msgpack_content_type),
+                                      .trace_id = {},
+                                      .headers = {}};
     return only_type;
 }
 
@@ -136,8 +138,8 @@ sequence publish(publisher& to, const T& value) {
 template <typename T>
 sequence publish(publisher& to, const T& value, attributes given) {
     const attributes typed = detail::with_msgpack_type(std::move(given));
-    return detail::packed(
-        value, [&](std::span<const std::byte> body) { return to.publish(body, typed); });
+    return detail::packed(value,
+                          [&](std::span<const std::byte> body) { return to.publish(body, typed); });
 }
 
 /// Pushes `value`, packed, with the content type "application/msgpack".
@@ -155,8 +157,8 @@ sequence push(pusher& to, const T& value, attributes given) {
                           [&](std::span<const std::byte> body) { return to.push(body, typed); });
 }
 
-/// The value in a message or job. Throws error (malformed), which says what is wrong with it. A view
-/// in T, such as a std::string_view, is a view of the message.
+/// The value in a message or job. Throws error (malformed), which says what is wrong with it. A
+/// view in T, such as a std::string_view, is a view of the message.
 template <typename T>
 T unpack(const message& from) {
     return detail::unpack<T>(from.body(), from.topic(), from.sequence());

@@ -76,7 +76,8 @@ TEST_F(TypedMessage, CanBeAJob) {
     pusher to(node_, "jobs");
     puller from(node_, "jobs");
     push(to, example);
-    push(to, std::pair(1, "two"s), {.key = "k"s, .content_type = {}, .trace_id = {}, .headers = {}});
+    push(to, std::pair(1, "two"s),
+         {.key = "k"s, .content_type = {}, .trace_id = {}, .headers = {}});
     EXPECT_EQ(unpack<quakes::quake>(from.receive_for(10s).value()), example);
     const auto second = from.receive_for(10s);
     ASSERT_TRUE(second);
@@ -133,10 +134,8 @@ TEST_F(TypedMessage, IsReadToADepthOfSixteen) {
     // Any shape will do: the conversion to a number comes after the check.
     const auto nested = [](std::size_t depth) { return std::string(depth, '\x91') + '\x01'; };
     EXPECT_NE(complaint<int>(nested(16)).find("does not fit the type"), std::string::npos);
-    EXPECT_NE(complaint<int>(nested(17)).find("more than 16"),
-              std::string::npos);
-    EXPECT_NE(complaint<int>(nested(100'000)).find("more than 16"),
-              std::string::npos);
+    EXPECT_NE(complaint<int>(nested(17)).find("more than 16"), std::string::npos);
+    EXPECT_NE(complaint<int>(nested(100'000)).find("more than 16"), std::string::npos);
 }
 
 }  // namespace

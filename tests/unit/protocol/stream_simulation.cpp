@@ -89,6 +89,7 @@ struct reader_side {
     // What the application knows from what it was given and told.
     epoch at_run;
     sequence at_next;
+    sequence heard_of;  // highest of at_run that a frame spoke of
 };
 
 struct subscription {
@@ -362,6 +363,7 @@ private:
         cut(l);
         r.at_next = r.at_next - std::min(random_.below(6), r.at_next.value - 1);
         r.tracker = stream_tracker(r.at_run, r.at_next);
+        r.heard_of = {};
         r.queue.clear();
         r.queue_bytes = 0;
     }
@@ -401,12 +403,14 @@ private:
             case frame::kind::subscribed:
             case frame::kind::heads:
                 tell(r, r.tracker.on_head(f.head));
+                r.heard_of = std::max(r.heard_of, f.head.last);
                 break;
             case frame::kind::gone:
                 tell(r, r.tracker.on_gone(f.epoch, f.range));
                 break;
             case frame::kind::end:
                 tell(r, r.tracker.on_end(f.epoch, f.range.last));
+                if (r.at_next <= f.range.last) fail("a run ended well, and its end was not told");
                 break;
             case frame::kind::batch:
                 take_batch(r, f);
@@ -440,6 +444,7 @@ private:
         const auto count = static_cast<std::uint32_t>(f.range.size());
         const verdict v = r.tracker.on_batch(f.epoch, f.range.first, count);
         tell(r, v);
+        r.heard_of = std::max(r.heard_of, f.range.last);
         if (v.what != verdict::kind::deliver) return r.credit.consumed(f.bytes);
 
         const bool all = bug_ == sabotage::reader_gives_all_records;
@@ -460,6 +465,8 @@ private:
         }
         if (v.tail) tell_gap(r, *v.tail);
         if (v.restart) {
+            if (r.heard_of >= r.at_next) fail("a run ended, and its known tail was not told");
+            r.heard_of = {};
             if (v.restart->before != r.at_run || v.restart->now <= r.at_run)
                 fail("a false restart");
             r.at_run = v.restart->now;

@@ -28,7 +28,8 @@ enum class sabotage : std::uint8_t {
 /// - a message given out of order, twice, or that was never published; a run that goes back;
 /// - a gap that does not begin where the reader is, or tells of messages that are still held;
 /// - more memory than the ring or a window allows;
-/// - anything published, and held or told by a head, that in the end was neither given nor told.
+/// - a run that ends without its known tail told;
+/// - anything of the last run that in the end was neither given nor told.
 std::optional<std::string> run_stream_schedule(std::uint64_t seed, sabotage bug = sabotage::none);
 
 }  // namespace cairn::test

@@ -192,6 +192,14 @@ TEST_F(Tracker, TellsWhatIsMissingWhenTheRunEnds) {
     EXPECT_FALSE(tracker_.on_end(run_1, seq(6)).gap);
 }
 
+TEST_F(Tracker, TellsTheVeryLastMessageWhenTheRunEndsWithoutIt) {
+    expect_gap(tracker_.on_end(run_1, seq(5)), range(5, 5));
+}
+
+TEST_F(Tracker, TellsNothingWhenTheRunEndsWithWhatItHas) {
+    EXPECT_FALSE(tracker_.on_end(run_1, seq(4)).gap);
+}
+
 TEST_F(Tracker, RefusesWhatNoPublisherMaySend) {
     EXPECT_EQ(tracker_.on_batch(run_1, seq(0), 1).what, kind::malformed);
     EXPECT_EQ(tracker_.on_batch(run_1, seq(5), 0).what, kind::malformed);

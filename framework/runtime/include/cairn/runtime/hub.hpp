@@ -41,13 +41,15 @@ class frame_handler {
 public:
     /// A peer was greeted. Of several connections to one node only one is announced at a time.
     virtual void link_up(link&) {}
-    /// That connection is gone or replaced; nothing can be sent to it any more. Also told of links that
-    /// stood by for another one to the same node and were never announced.
+    /// That connection is gone or replaced; nothing can be sent to it any more. Also told of links
+    /// that stood by for another one to the same node and were never announced.
     virtual void link_down(link&) {}
     /// A send that was `blocked` may succeed now.
     virtual void link_writable(link&) {}
     /// A PONG came: link::in_transit() is less than it was.
     virtual void link_drained(link&) {}
+    /// A peer knows a newer run of a source than it was sent.
+    virtual void fenced(link&, const wire::fenced&) {}
     /// A control frame. Anything but ok is answered with ERROR and counted as malformed.
     virtual errc frame(link& from, const wire::control_frame& frame) = 0;
     /// A checked batch for a channel of this handler.

@@ -73,6 +73,8 @@ public:
 
 private:
     void seal();
+    bool sealed_empty() const noexcept { return sealed_begin_ == sealed_.size(); }
+    sealed_batch pop_sealed();
     void reserve(std::size_t bytes);
     void make_room(std::size_t bytes);
 
@@ -93,7 +95,9 @@ private:
     std::size_t sealed_bytes_ = 0;
     std::uint64_t sealed_messages_ = 0;
     std::uint64_t accepted_bytes_ = 0;
-    std::vector<sealed_batch> sealed_;  // in order; few, because waiting_bytes bounds them
+    // In order, from sealed_begin_ on. A vector, because it costs nothing while empty.
+    std::vector<sealed_batch> sealed_;
+    std::size_t sealed_begin_ = 0;
 
     std::atomic<std::uint32_t> room_{0};
     std::atomic<std::uint64_t> refusals_{0};

@@ -18,8 +18,10 @@ class unique_fd;
 /// appears with its final rights (0600) whatever the umask, under the lock beside it; libzmq does
 /// not unlink it late, when it belongs to a successor; and a listener can pause.
 ///
-/// Owns:    the binding, the ipc file and its lock. The socket must outlive it. Its end also ends
-///          the connections that came in by it, without a monitor event: libzmq does so.
+/// Owns:    the binding, the ipc file and its lock. The socket object outlives it and does not
+///          move. Its end also ends the connections that came in by it, at once and without a
+///          monitor event, and what they still had to send is lost: libzmq does so. Close the
+///          socket first when it has something to send.
 /// Threads: that of its socket.
 /// Fails:   construction throws error (address_in_use, permission_denied, address_invalid,
 ///          insecure_refused, not_supported).
@@ -47,7 +49,7 @@ private:
     void take_port();
 
     std::shared_ptr<context> owner_;
-    zmq::socket_ref socket_;
+    const socket* socket_;
     endpoint where_;
     std::optional<ipc_lock> lock_;
     std::string bound_to_;  // as libzmq knows it; empty when moved from

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +18,12 @@
 #include <vector>
 
 namespace cairn::runtime {
+
+/// `now` + `delay` without overflow: a user's deadline may be milliseconds::max().
+inline time_point later(time_point now, std::chrono::milliseconds delay) {
+    const auto room = std::chrono::floor<std::chrono::milliseconds>(time_point::max() - now);
+    return delay >= room ? time_point::max() : now + delay;
+}
 
 /// Something that the loop does: serve a socket, send what was published, keep a timer.
 ///

@@ -31,17 +31,16 @@ enum class event_kind : std::uint8_t {
 struct monitor_event {
     event_kind kind = event_kind::stopped;
     std::int32_t value = 0;
-    /// connecting side: what was given to connect; binding side: what is bound. libzmq does not tell
-    /// the peer's address here.
+    /// What was given to connect, or what is bound: libzmq does not tell the peer's address here.
     std::string endpoint;
 };
 
 /// The events of one socket.
 ///
 /// libzmq's I/O thread waits when it cannot hand over an event, and with it all connections of the
-/// process stand still: read events in every turn, and destroy the monitor before its socket.
+/// process stand still: read events in every turn. Closing the socket ends its events.
 ///
-/// Owns:    the reading end of the events.
+/// Owns:    the reading end of the events. The socket object outlives it and does not move.
 /// Threads: one at a time, the same as the watched socket.
 /// Fails:   construction throws error (limit_exceeded).
 /// Limits:  65,536 events wait unread before the I/O thread does.
@@ -62,7 +61,7 @@ public:
     zmq::socket_ref events() const noexcept { return events_; }
 
 private:
-    zmq::socket_ref watched_;  // empty when moved from
+    const socket* watched_;  // nullptr when moved from
     socket events_;
     int fd_ = -1;
 };

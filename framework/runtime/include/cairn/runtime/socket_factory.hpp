@@ -14,8 +14,7 @@
 
 namespace cairn::runtime {
 
-/// Values of socket options that no user chooses, each with its reason in design note 0002 or in
-/// socket_factory.cpp.
+/// Values of socket options that no user chooses.
 namespace socket_limits {
 inline constexpr std::chrono::milliseconds linger{2'000};
 inline constexpr std::chrono::milliseconds handshake_time_max{2'000};

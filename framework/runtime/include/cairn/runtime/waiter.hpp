@@ -2,6 +2,7 @@
 
 #include <cairn/ids.hpp>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -24,7 +25,7 @@ public:
 
     /// Wakes the waiting thread for good: every wait returns at once from now on.
     void close();
-    bool closed() const;
+    bool closed() const noexcept { return closed_.load(std::memory_order_acquire); }
 
     /// A descriptor that is readable while something is ready; made at the first call.
     int descriptor();
@@ -32,7 +33,7 @@ public:
 protected:
     /// Wakes whoever waits. Requires: mutex_ held; something was just put in.
     void ready_now();
-    /// Requires: mutex_ held; everything was just taken out.
+    /// Requires: mutex_ held; nothing is left after this.
     void empty_now();
 
     mutable std::mutex mutex_;
@@ -80,7 +81,7 @@ private:
     std::thread::id driver_;
     int bell_ = -1;
     int descriptor_ = -1;
-    bool closed_ = false;
+    std::atomic<bool> closed_{false};  // written under mutex_
 };
 
 /// A queue from the loop to a user thread that hands over all that has gathered at once.
@@ -98,9 +99,9 @@ public:
     /// Moves everything into `out`, which must be empty. False when there is nothing.
     bool take(std::vector<Item>& out) {
         const std::lock_guard lock(mutex_);
+        empty_now();
         if (items_.empty()) return false;
         items_.swap(out);
-        empty_now();
         return true;
     }
 

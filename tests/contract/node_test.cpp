@@ -1,0 +1,352 @@
+#include "contract.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+namespace cairn::test {
+
+using Node = contract;
+CAIRN_OVER_EACH_TRANSPORT(Node);
+
+TEST_P(Node, ReachesAPeerThatBindsLater) {
+    node early({.reconnect_min = 10ms, .reconnect_max = 50ms});
+    subscriber reader(early, "weather");
+    // A port that was free a moment ago stands for one that nobody listens on yet.
+    node late;
+    std::string endpoint = late.bind(fresh_endpoint());
+    ASSERT_TRUE(late.unbind(endpoint));
+    early.connect(endpoint);
+    publisher sender(late, "weather");
+    ASSERT_FALSE(sender.wait_for_subscribers(1, silence));
+
+    ASSERT_TRUE(
+        eventually([&] { return thrown_by([&] { late.bind(endpoint); }) == errc::ok; }, patience));
+
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    sender.publish("1");
+    EXPECT_EQ(texts(reader, 1), numbers(1, 1));
+}
+
+TEST_P(Node, FindsItsPeerAgainAfterTheListenerRestarted) {
+    node reading(
+        {.heartbeat = 100ms, .silence_max = 1'000ms, .reconnect_min = 10ms, .reconnect_max = 50ms});
+    subscriber reader(reading, "weather");
+    auto serving = std::make_unique<node>(node_options{.name = "station"});
+    const std::string endpoint = serving->bind(fresh_endpoint());
+    reading.connect(endpoint);
+    {
+        publisher sender(*serving, "weather");
+        ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+        sender.publish("1");
+        EXPECT_EQ(texts(reader, 1), numbers(1, 1));
+    }
+    serving.reset();
+
+    serving = std::make_unique<node>(node_options{.name = "station"});
+    ASSERT_TRUE(eventually([&] { return thrown_by([&] { serving->bind(endpoint); }) == errc::ok; },
+                           patience));
+    publisher sender(*serving, "weather");
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    sender.publish("2");
+
+    EXPECT_EQ(texts(reader, 1), numbers(2, 2));
+}
+
+TEST_P(Node, ConnectsToSeveralEndpoints) {
+    node& one = listening();
+    node& two = listening();
+    node& reading = connected_to(one);
+    mend(reading, two);
+    publisher first(one, "weather", {.source = "first"});
+    publisher second(two, "weather", {.source = "second"});
+    subscriber reader(reading, "weather");
+    ASSERT_TRUE(reader.wait_attached(2, patience));
+
+    first.publish("1");
+    EXPECT_EQ(texts(reader, 1), numbers(1, 1));
+    second.publish("2");
+    EXPECT_EQ(texts(reader, 1), numbers(2, 2));
+}
+
+TEST_P(Node, ListensOnSeveralEndpoints) {
+    node& serving = listening();
+    const std::string another = serving.bind(fresh_endpoint());
+    node& one = connected_to(serving);
+    node two({.connect = {another}});
+    publisher sender(serving, "weather");
+    subscriber first(one, "weather");
+    subscriber second(two, "weather");
+    ASSERT_TRUE(sender.wait_for_subscribers(2, patience));
+
+    sender.publish("1");
+
+    EXPECT_EQ(texts(first, 1), numbers(1, 1));
+    EXPECT_EQ(texts(second, 1), numbers(1, 1));
+}
+
+TEST_P(Node, MakesOneConnectionOfTwoToOneEndpoint) {
+    node& serving = listening();
+    node& reading = connected_to(serving);
+
+    reading.connect(endpoint_of(serving));
+
+    EXPECT_TRUE(throughout(silence, [&] { return serving.stats().links == 1; }));
+}
+
+TEST_P(Node, KeepsASecondConnectionToAPeerAsAStandBy) {
+    node& serving = listening();
+    const std::string another = serving.bind(fresh_endpoint());
+    node& reading = connected_to(serving);
+    reading.connect(another);
+    ASSERT_TRUE(eventually([&] { return serving.stats().links == 2; }, patience));
+    publisher sender(serving, "weather");
+    subscriber reader(reading, "weather");
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    publish_numbers(sender, 1, 10);
+    EXPECT_EQ(texts(reader, 10), numbers(1, 10));
+
+    cut(reading, serving);
+    publish_numbers(sender, 11, 20);
+
+    EXPECT_EQ(texts(reader, 10), numbers(11, 20));
+    EXPECT_EQ(reader.stats().gaps, 0U);
+    EXPECT_EQ(reader.stats().duplicates, 0U);
+    EXPECT_TRUE(eventually([&] { return sender.subscribers() == 1; }, patience));
+}
+
+TEST_P(Node, WorksConnectedToItself) {
+    node& alone = listening();
+    alone.connect(endpoint_of(alone));
+    publisher sender(alone, "weather");
+    subscriber reader(alone, "weather");
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+
+    publish_numbers(sender, 1, 10);
+
+    EXPECT_EQ(texts(reader, 10), numbers(1, 10));
+    EXPECT_EQ(sender.subscribers(), 1U);
+}
+
+TEST_P(Node, WaitsForItsPeers) {
+    node& serving = listening();
+    EXPECT_FALSE(serving.wait_for_peers(1, silence));
+    connected_to(serving);
+    EXPECT_TRUE(serving.wait_for_peers(1, patience));
+    EXPECT_FALSE(serving.wait_for_peers(2, silence));
+}
+
+TEST_P(Node, NoticesAPeerThatGoes) {
+    node& serving = listening();
+    node& leaving = connected_to(serving);
+    publisher sender(serving, "weather");
+    {
+        subscriber reader(leaving, "weather");
+        ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+        leaving.close(0ms);
+        EXPECT_TRUE(eventually([&] { return sender.subscribers() == 0; }, patience));
+    }
+    EXPECT_EQ(serving.stats().links, 0U);
+}
+
+TEST_P(Node, SaysWhatItDidNotConnectToOrListenOn) {
+    node& serving = listening();
+    const std::string unused =
+        GetParam() == transport::tcp ? "tcp://127.0.0.1:1" : fresh_endpoint();
+    EXPECT_FALSE(serving.disconnect(unused));
+    EXPECT_FALSE(serving.unbind(unused));
+    EXPECT_TRUE(serving.unbind(endpoint_of(serving)));
+    EXPECT_FALSE(serving.unbind(endpoint_of(serving)));
+}
+
+TEST_P(Node, RefusesASecondListenerOnOneEndpoint) {
+    node& serving = listening();
+    node other;
+    EXPECT_EQ(thrown_by([&] { other.bind(endpoint_of(serving)); }), errc::address_in_use);
+    EXPECT_EQ(thrown_by([&] { other.bind("carrier-pigeon://x"); }), errc::address_invalid);
+}
+
+// --- Closing ----------------------------------------------------------------------------------
+
+TEST_P(Node, ClosesItsPublisherAfterWhatWasPublishedArrived) {
+    node& here = listening();
+    node& there = connected_to(here);
+    publisher sender(here, "weather");
+    subscriber reader(there, "weather");
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    publish_numbers(sender, 1, 10'000);
+
+    EXPECT_EQ(sender.close(patience), 0U);
+
+    EXPECT_EQ(thrown_by([&] { sender.publish("late"); }), errc::closed);
+    EXPECT_EQ(sender.try_publish("late").status, send_status::closed);
+    EXPECT_EQ(sender.close(0ms), 0U);
+    here.close(0ms);
+    EXPECT_EQ(texts(reader, 10'000), numbers(1, 10'000));
+}
+
+TEST_P(Node, ReturnsWhatAPublisherCouldNotHandOver) {
+    node& here = listening();
+    node& there = connected_to(here);
+    publisher sender(here, "weather", {.batch_bytes_max = 1});
+    subscriber stuck(there, "weather", {.credit_bytes = 1'000});
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    publish_numbers(sender, 1, 100);
+
+    const std::uint64_t left = sender.close(silence);
+
+    EXPECT_GT(left, 50U);
+    EXPECT_LT(left, 100U);
+}
+
+TEST_P(Node, ClosesAPublisherWithoutSubscribersAtOnce) {
+    publisher sender(listening(), "weather");
+    publish_numbers(sender, 1, 100);
+    EXPECT_EQ(sender.close(patience), 0U);
+}
+
+TEST_P(Node, HandsOverWhatItsHandlesHoldWhenItCloses) {
+    node& here = listening();
+    node& there = connected_to(here);
+    publisher sender(here, "weather");
+    pusher jobs(here, "jobs");
+    subscriber reader(there, "weather");
+    puller worker(there, "jobs");
+    worker.start([](const job&) {});
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    publish_numbers(sender, 1, 1'000);
+    push_numbers(jobs, 1, 1'000);
+
+    EXPECT_EQ(here.close(patience), 0U);
+
+    EXPECT_EQ(texts(reader, 1'000), numbers(1, 1'000));
+    EXPECT_EQ(here.close(patience), 0U);
+}
+
+TEST_P(Node, ReturnsWhatItsHandlesCouldNotHandOver) {
+    node& here = listening();
+    pusher jobs(here, "jobs");
+    push_numbers(jobs, 1, 10);
+    EXPECT_EQ(here.close(silence), 10U);
+}
+
+TEST_P(Node, EndsItsHandlesWhenItCloses) {
+    node& here = listening();
+    publisher sender(here, "weather");
+    pusher jobs(here, "jobs");
+    subscriber reader(here, "weather");
+    puller worker(here, "jobs");
+
+    here.close(patience);
+
+    EXPECT_EQ(thrown_by([&] { sender.publish("late"); }), errc::closed);
+    EXPECT_EQ(thrown_by([&] { jobs.push("late"); }), errc::closed);
+    EXPECT_EQ(sender.try_publish("late").status, send_status::closed);
+    EXPECT_TRUE(reader.closed());
+    EXPECT_TRUE(worker.closed());
+    EXPECT_FALSE(reader.receive());
+    EXPECT_FALSE(worker.receive());
+    EXPECT_EQ(thrown_by([&] { publisher(here, "another"); }), errc::closed);
+    EXPECT_EQ(thrown_by([&] { subscriber(here, "another"); }), errc::closed);
+    EXPECT_EQ(thrown_by([&] { pusher(here, "another"); }), errc::closed);
+    EXPECT_EQ(thrown_by([&] { puller(here, "another"); }), errc::closed);
+    EXPECT_EQ(thrown_by([&] { here.connect("inproc://x"); }), errc::closed);
+}
+
+TEST_P(Node, ClosesWhileAPublisherWaitsForRoom) {
+    node& here = listening();
+    publisher sender(here, "weather",
+                     {.ring_bytes_max = 10'000, .patience = publisher_options::forever});
+    subscriber stuck(here, "weather", {.credit_bytes = 100});
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    std::thread publishing([&] {
+        EXPECT_EQ(thrown_by([&] {
+                      for (;;) sender.publish(std::string(1'000, 'x'));
+                  }),
+                  errc::closed);
+    });
+    ASSERT_TRUE(eventually([&] { return sender.stats().refused > 0; }, patience));
+
+    EXPECT_GT(here.close(0ms), 0U);
+
+    publishing.join();
+}
+
+TEST_P(Node, TakesWaitsWithoutADeadline) {
+    constexpr auto forever = std::chrono::milliseconds::max();
+    node& here = listening();
+    node& there = connected_to(here);
+    publisher sender(here, "weather");
+    subscriber reader(there, "weather");
+    EXPECT_TRUE(here.wait_for_peers(1, forever));
+    EXPECT_TRUE(sender.wait_for_subscribers(1, forever));
+    EXPECT_TRUE(reader.wait_attached(1, forever));
+    sender.publish("1");
+    EXPECT_TRUE(reader.receive_for(forever));
+    EXPECT_EQ(sender.close(forever), 0U);
+    EXPECT_EQ(here.close(forever), 0U);
+}
+
+// --- Counters and log -------------------------------------------------------------------------
+
+TEST_P(Node, CountsItsLinksAndReconnects) {
+    node& here = listening();
+    node& there = connected_to(here);
+    EXPECT_EQ(here.stats().links, 1U);
+    EXPECT_EQ(here.stats().reconnects, 0U);
+
+    cut(there, here);
+    mend(there, here);
+
+    EXPECT_EQ(here.stats().links, 1U);
+    EXPECT_EQ(here.stats().reconnects, 1U);
+    EXPECT_EQ(there.stats().reconnects, 1U);
+    EXPECT_EQ(here.stats().frames_malformed, 0U);
+}
+
+TEST_P(Node, ListsTheCountersOfItsHandles) {
+    node& here = listening();
+    publisher sender(here, "weather");
+    subscriber reader(here, "wea*");
+    pusher jobs(here, "jobs");
+    puller worker(here, "jobs");
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    publish_numbers(sender, 1, 10);
+    ASSERT_EQ(texts(reader, 10), numbers(1, 10));
+    jobs.push("1");
+
+    std::vector<std::string> listed;
+    for (const handle_stats& s : here.stats().handles) {
+        listed.push_back(s.topic);
+        if (s.role == handle_stats::role::publisher) {
+            EXPECT_EQ(s.messages, 10U);
+            EXPECT_EQ(s.bytes, 11U);
+            EXPECT_EQ(s.peers, 1U);
+        }
+        if (s.role == handle_stats::role::pusher) {
+            EXPECT_EQ(s.queue_messages, 1U);
+        }
+    }
+    std::sort(listed.begin(), listed.end());
+    EXPECT_EQ(listed, (std::vector<std::string>{"jobs", "jobs", "wea*", "weather"}));
+}
+
+TEST_P(Node, TellsItsLogOfPeersThatComeAndGo) {
+    std::mutex mutex;
+    std::string lines;
+    node_options options;
+    options.log = [&](log_level, std::string_view line) {
+        const std::lock_guard lock(mutex);
+        lines.append(line).append("\n");
+    };
+    node& here = listening(options);
+    node& there = connected_to(here, {.name = "visitor"});
+    cut(there, here);
+    const std::lock_guard lock(mutex);
+    EXPECT_NE(lines.find("connected with peer visitor"), std::string::npos) << lines;
+    EXPECT_NE(lines.find("lost peer visitor"), std::string::npos) << lines;
+}
+
+}  // namespace cairn::test

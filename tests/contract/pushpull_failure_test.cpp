@@ -1,0 +1,363 @@
+#include "contract.hpp"
+
+#include "support/child_process.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <thread>
+
+namespace cairn::test {
+
+/// What becomes of a worker's messages when it fails.
+class Failure : public contract {
+protected:
+    struct taken {
+        std::string text;
+        std::uint32_t attempt;
+        auto operator<=>(const taken&) const = default;
+    };
+
+    Failure() : here(listening(quick_to_notice())), there(connected_to(here, quick_to_notice())) {}
+
+    static node_options quick_to_notice() { return {.heartbeat = 100ms, .silence_max = 1'000ms}; }
+    /// Holds many messages before it acks one.
+    static puller_options explicitly() { return {.acks = ack_mode::on_request, .prefetch = 0ms}; }
+
+    /// Takes `count` messages without acking them.
+    static std::vector<taken> take(puller& by, std::size_t count) {
+        std::vector<taken> all;
+        while (all.size() != count) {
+            const auto j = by.receive_for(patience);
+            if (!j) break;
+            all.push_back({std::string(j->text()), j->attempt()});
+        }
+        return all;
+    }
+    static std::vector<taken> all_at(std::uint64_t first, std::uint64_t last,
+                                     std::uint32_t attempt) {
+        std::vector<taken> all;
+        for (std::uint64_t n = first; n <= last; ++n) all.push_back({std::to_string(n), attempt});
+        return all;
+    }
+
+    node& here;
+    node& there;
+};
+CAIRN_OVER_EACH_TRANSPORT(Failure);
+
+TEST_P(Failure, GivesWhatAClosedPullerHeldToAnother) {
+    pusher jobs(here, "jobs");
+    puller first(there, "jobs", explicitly());
+    push_numbers(jobs, 1, 10);
+    ASSERT_EQ(take(first, 10), all_at(1, 10, 1));
+    puller second(there, "jobs", explicitly());
+
+    first.close();
+
+    const auto got = take(second, 10);
+    ASSERT_EQ(got.size(), 10U);
+    for (std::uint64_t i = 0; i != 10; ++i) EXPECT_EQ(got[i].text, std::to_string(i + 1));
+}
+
+TEST_P(Failure, GivesTheMessageInHandBackWhenAnAckOnNextPullerCloses) {
+    pusher jobs(here, "jobs", {.batch_bytes_max = 1});
+    std::optional<puller> first(std::in_place, there, "jobs");
+    push_numbers(jobs, 1, 3);
+    EXPECT_EQ(texts(*first, 2), numbers(1, 2));
+    ASSERT_TRUE(eventually([&] { return jobs.unacked() == 2; }, patience));
+
+    first.reset();
+
+    puller second(there, "jobs");
+    EXPECT_EQ(texts(second, 2), numbers(2, 3));
+}
+
+TEST_P(Failure, AcksWhatWasTakenBeforeTheMessageInHandOfOneBatch) {
+    pusher jobs(here, "jobs");
+    push_numbers(jobs, 1, 100);
+    std::optional<puller> first(std::in_place, there, "jobs");
+    EXPECT_EQ(texts(*first, 60), numbers(1, 60));
+
+    first.reset();
+
+    puller second(there, "jobs");
+    auto rest = texts(second, 41);
+    std::sort(rest.begin(), rest.end(), [](const std::string& a, const std::string& b) {
+        return std::stoul(a) < std::stoul(b);
+    });
+    EXPECT_EQ(rest, numbers(60, 100));
+    EXPECT_FALSE(second.receive_for(0ms));
+    EXPECT_TRUE(jobs.flush(patience));
+}
+
+TEST_P(Failure, DeliversANackedMessageAgainThoughLaterOnesWereTaken) {
+    pusher jobs(here, "jobs");
+    push_numbers(jobs, 1, 10);
+    puller worker(there, "jobs", {.prefetch = 0ms});
+    std::vector<std::string> got;
+    for (int i = 0; i != 5; ++i) {
+        const auto j = worker.receive_for(patience);
+        ASSERT_TRUE(j);
+        if (j->text() == "3") {
+            EXPECT_TRUE(worker.nack(j->id()));
+        }
+    }
+    ASSERT_TRUE(eventually([&] { return jobs.stats().redeliveries == 1; }, patience));
+    ASSERT_TRUE(eventually([&] { return worker.stats().batches >= 2; }, patience));
+
+    EXPECT_EQ(texts(worker, 6), (std::vector<std::string>{"6", "7", "8", "9", "10", "3"}));
+    EXPECT_FALSE(worker.receive_for(0ms));
+    EXPECT_TRUE(jobs.flush(patience));
+}
+
+TEST_P(Failure, GivesWhatADestroyedNodeHeldToAnotherAndCountsTheAttempt) {
+    pusher jobs(here, "jobs");
+    node& doomed = connected_to(here);
+    std::optional<puller> first(std::in_place, doomed, "jobs", explicitly());
+    push_numbers(jobs, 1, 10);
+    ASSERT_EQ(take(*first, 10), all_at(1, 10, 1));
+    puller second(there, "jobs", explicitly());
+    ASSERT_TRUE(jobs.wait_for_pullers(2, patience));
+
+    doomed.close(0ms);
+
+    EXPECT_EQ(take(second, 10), all_at(1, 10, 2));
+    EXPECT_EQ(jobs.stats().redeliveries, 10U);
+    first.reset();
+}
+
+TEST_P(Failure, GivesWhatACutOffPullerHeldToAnother) {
+    pusher jobs(here, "jobs");
+    node& away = connected_to(here);
+    puller first(away, "jobs", explicitly());
+    push_numbers(jobs, 1, 10);
+    ASSERT_EQ(take(first, 10), all_at(1, 10, 1));
+    puller second(there, "jobs", explicitly());
+
+    cut(away, here);
+
+    EXPECT_EQ(take(second, 10), all_at(1, 10, 2));
+}
+
+TEST_P(Failure, RefusesAcksForWhatAReconnectTookAway) {
+    pusher jobs(here, "jobs");
+    puller worker(there, "jobs", explicitly());
+    jobs.push("1");
+    const auto before = worker.receive_for(patience);
+    ASSERT_TRUE(before);
+    const job_id stale = before->id();
+
+    cut(there, here);
+    EXPECT_FALSE(worker.ack(stale));
+    mend(there, here);
+
+    const auto again = worker.receive_for(patience);
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->attempt(), 2U);
+    EXPECT_FALSE(worker.ack(stale));
+    EXPECT_TRUE(worker.ack(again->id()));
+    EXPECT_TRUE(jobs.flush(patience));
+}
+
+TEST_P(Failure, GivesOnWhatIsNotAckedInTimeAndRefusesTheLateAck) {
+    pusher jobs(here, "jobs", {.ack_wait = 150ms});
+    puller stuck(there, "jobs", {.acks = ack_mode::on_request, .credit_messages = 1});
+    jobs.push("1");
+    const auto held = stuck.receive_for(patience);
+    ASSERT_TRUE(held);
+    puller other(connected_to(here), "jobs", explicitly());
+
+    const auto again = other.receive_for(patience);
+
+    ASSERT_TRUE(again);
+    EXPECT_GE(again->attempt(), 2U);
+    EXPECT_GE(jobs.stats().redeliveries, 1U);
+    // This side cannot know that its lease ended: the pusher refuses, and it is counted.
+    EXPECT_TRUE(stuck.ack(held->id()));
+    EXPECT_TRUE(eventually([&] { return stuck.stats().refused == 1; }, patience));
+}
+
+TEST_P(Failure, LeavesAMessageWithAWorkerThatExtends) {
+    pusher jobs(here, "jobs", {.ack_wait = 200ms});
+    puller worker(there, "jobs", explicitly());
+    puller other(there, "jobs", explicitly());
+    jobs.push("1");
+    std::optional<job> held;
+    puller* holder = nullptr;
+    ASSERT_TRUE(eventually(
+        [&] {
+            for (puller* p : {&worker, &other}) {
+                if (held) break;
+                held = p->try_receive();
+                holder = p;
+            }
+            return held.has_value();
+        },
+        patience));
+
+    EXPECT_TRUE(holder->extend(held->id(), 20s));
+
+    EXPECT_TRUE(throughout(500ms, [&] { return jobs.stats().redeliveries == 0; }));
+    EXPECT_TRUE(holder->ack(held->id()));
+    EXPECT_TRUE(jobs.flush(patience));
+}
+
+TEST_P(Failure, GivesUpAfterTheLastAllowedDelivery) {
+    std::mutex mutex;
+    std::vector<std::string> rejected;
+    pusher_options options{.deliveries_max = 3};
+    options.on_rejected = [&](const rejected_message& r) {
+        const std::lock_guard lock(mutex);
+        EXPECT_EQ(r.cause, errc::deliveries_exceeded);
+        EXPECT_EQ(r.message.attempt, 3U);
+        rejected.emplace_back(r.message.text());
+    };
+    pusher jobs(here, "jobs", options);
+    puller worker(there, "jobs", explicitly());
+    jobs.push("poison");
+    for (std::uint32_t attempt = 1; attempt <= 3; ++attempt) {
+        const auto j = worker.receive_for(patience);
+        ASSERT_TRUE(j);
+        EXPECT_EQ(j->attempt(), attempt);
+        EXPECT_TRUE(worker.nack(j->id()));
+    }
+
+    EXPECT_TRUE(jobs.flush(patience));
+    EXPECT_EQ(rejected, std::vector<std::string>{"poison"});
+    EXPECT_FALSE(worker.receive_for(0ms));
+    EXPECT_EQ(jobs.stats().rejected, 1U);
+}
+
+TEST_P(Failure, DeliversWithoutEndWhenThereIsNoLimit) {
+    pusher jobs(here, "jobs", {.deliveries_max = 0});
+    puller worker(there, "jobs", explicitly());
+    jobs.push("1");
+    for (std::uint32_t attempt = 1; attempt != 50; ++attempt) {
+        const auto j = worker.receive_for(patience);
+        ASSERT_TRUE(j);
+        EXPECT_EQ(j->attempt(), attempt);
+        EXPECT_TRUE(worker.nack(j->id()));
+    }
+}
+
+TEST_P(Failure, EndsTheHoldingsOfAPusherThatIsGone) {
+    auto jobs = std::make_unique<pusher>(here, "jobs");
+    puller worker(there, "jobs", explicitly());
+    ASSERT_TRUE(worker.wait_attached(1, patience));
+    jobs->push("1");
+    const auto held = worker.receive_for(patience);
+    ASSERT_TRUE(held);
+
+    jobs.reset();
+
+    EXPECT_TRUE(eventually([&] { return worker.attached() == 0; }, patience));
+    // It may still think that it holds the message, and is then told otherwise.
+    EXPECT_TRUE(!worker.ack(held->id()) ||
+                eventually([&] { return worker.stats().refused == 1; }, patience));
+}
+
+// --- Deadlines --------------------------------------------------------------------------------
+
+TEST_P(Failure, MakesFlushGiveUpAtItsDeadline) {
+    pusher jobs(here, "jobs");
+    jobs.push("1");
+    const auto start = clock::now();
+    EXPECT_FALSE(jobs.flush(silence));
+    EXPECT_GE(clock::now() - start, silence);
+    EXPECT_EQ(jobs.unacked(), 1U);
+    EXPECT_EQ(jobs.push("2"), sequence{2});
+}
+
+TEST_P(Failure, MakesCloseReturnWhatIsLeft) {
+    pusher jobs(here, "jobs");
+    puller worker(there, "jobs", explicitly());
+    push_numbers(jobs, 1, 10);
+    for (int i = 0; i != 4; ++i) {
+        const auto j = worker.receive_for(patience);
+        ASSERT_TRUE(j);
+        EXPECT_TRUE(worker.ack(j->id()));
+    }
+    ASSERT_TRUE(eventually([&] { return jobs.unacked() == 6; }, patience));
+
+    EXPECT_EQ(jobs.close(silence), 6U);
+
+    EXPECT_EQ(thrown_by([&] { jobs.push("late"); }), errc::closed);
+    EXPECT_EQ(jobs.try_push("late").status, send_status::closed);
+    EXPECT_EQ(jobs.close(0ms), 6U);
+}
+
+TEST_P(Failure, LetsCloseWaitForTheLastAck) {
+    pusher jobs(here, "jobs");
+    puller worker(there, "jobs");
+    worker.start([](const job&) {});
+    push_numbers(jobs, 1, 1'000);
+    EXPECT_EQ(jobs.close(patience), 0U);
+}
+
+// --- Processes --------------------------------------------------------------------------------
+
+class Process : public contract {
+protected:
+    Process() : here(listening({.heartbeat = 100ms, .silence_max = 1'000ms})) {}
+
+    /// A worker in a process of its own that holds `count` messages of `jobs`.
+    std::unique_ptr<child_process> worker_that_holds(pusher& jobs, std::uint64_t count) {
+        auto started = std::make_unique<child_process>(std::vector<std::string>{
+            CAIRN_PULLER_PROGRAM, endpoint_of(here), jobs.topic(), std::to_string(count)});
+        EXPECT_TRUE(jobs.wait_for_pullers(1, patience));
+        push_numbers(jobs, 1, count);
+        EXPECT_TRUE(started->wait_for_output("holds " + std::to_string(count) + "\n", patience));
+        return started;
+    }
+    /// What a worker on `here` gets: text and attempt.
+    static std::multiset<std::string> taken_by(puller& worker, std::size_t count) {
+        std::multiset<std::string> got;
+        while (got.size() != count) {
+            const auto j = worker.receive_for(patience);
+            if (!j) break;
+            got.insert(std::string(j->text()) + " at " + std::to_string(j->attempt()));
+        }
+        return got;
+    }
+
+    node& here;
+};
+INSTANTIATE_TEST_SUITE_P(Over, Process, ::testing::Values(transport::ipc, transport::tcp),
+                         transport_name);
+
+TEST_P(Process, LosesNothingWhenKilled) {
+    pusher jobs(here, "jobs");
+    const auto victim = worker_that_holds(jobs, 3);
+    puller heir(here, "jobs");
+
+    ASSERT_TRUE(victim->signal(SIGKILL));
+
+    EXPECT_EQ(taken_by(heir, 3), (std::multiset<std::string>{"1 at 2", "2 at 2", "3 at 2"}));
+}
+
+TEST_P(Process, LosesNothingWhenStopped) {
+    pusher jobs(here, "jobs");
+    const auto victim = worker_that_holds(jobs, 3);
+    puller heir(here, "jobs");
+
+    ASSERT_TRUE(victim->signal(SIGSTOP));
+
+    EXPECT_EQ(taken_by(heir, 3), (std::multiset<std::string>{"1 at 2", "2 at 2", "3 at 2"}));
+}
+
+TEST_P(Process, ComesBackAfterItWasStopped) {
+    pusher jobs(here, "jobs");
+    const auto victim = worker_that_holds(jobs, 1);
+    ASSERT_TRUE(victim->signal(SIGSTOP));
+    ASSERT_TRUE(eventually([&] { return jobs.pullers() == 0; }, patience));
+
+    ASSERT_TRUE(victim->signal(SIGCONT));
+
+    EXPECT_TRUE(jobs.wait_for_pullers(1, patience));
+}
+
+}  // namespace cairn::test
