@@ -10,24 +10,17 @@
 
 namespace cairn::patterns {
 
-namespace {
-
-std::size_t batch_bytes(const publisher_options& options) {
-    // The ring must hold a few batches, or a reader could never be a batch behind.
-    return std::max<std::size_t>(1, std::min(options.batch_bytes_max, options.ring_bytes_max / 4));
-}
-
-}  // namespace
-
 publication::publication(publishing& owner, std::string topic, publisher_options options,
                          cairn::epoch run)
     : owner_(owner),
       topic_(std::move(topic)),
       options_(std::move(options)),
       epoch_(run),
-      inlet_({.batch_bytes = batch_bytes(options_),
+      inlet_({.batch_bytes = batch_bytes(options_.batch_bytes_max, options_.ring_bytes_max),
               .batch_messages = wire::batch_messages_max,
-              .waiting_bytes = waiting_bytes(batch_bytes(options_), options_.ring_bytes_max),
+              .waiting_bytes =
+                  waiting_bytes(batch_bytes(options_.batch_bytes_max, options_.ring_bytes_max),
+                                options_.ring_bytes_max),
               .body_bytes = owner.hub().options().body_bytes_max}),
       ring_(options_.ring_bytes_max, options_.patience) {}
 

@@ -9,6 +9,7 @@
 #include <cairn/runtime/loop.hpp>
 #include <cairn/sending.hpp>
 #include <cairn/wire/attributes.hpp>
+#include <cairn/wire/limits.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -40,6 +41,13 @@ struct claimed_source {
     const std::string name;
     cairn::epoch epoch;
 };
+
+/// Bytes at which a batch is closed: as the user wants, but no more than every node takes in one frame, and
+/// so that a few fit the memory for them: a reader must be able to be a batch behind.
+inline std::size_t batch_bytes(std::size_t wanted, std::size_t memory_bytes_max) {
+    return std::max<std::size_t>(
+        1, std::min({wanted, wire::batch_bytes_default, memory_bytes_max / 4}));
+}
 
 /// Bytes that may wait for the loop in closed batches: one more batch of the usual size, so that the
 /// user's thread fills one while the loop sends the other; with small batches as many of them.

@@ -25,11 +25,6 @@ protocol::lease_options lease_options_of(const pusher_options& options) {
     return o;
 }
 
-std::size_t batch_bytes(const pusher_options& options) {
-    return std::max<std::size_t>(1,
-                                 std::min(options.batch_bytes_max, options.backlog_bytes_max / 4));
-}
-
 // Calls f for each part of `range` that is in none of `holes`, which are in order.
 template <typename F>
 void for_each_part(sequence_range range, const std::vector<sequence_range>& holes, F&& f) {
@@ -47,9 +42,11 @@ workload::workload(pushing& owner, std::string topic, pusher_options options, ca
       topic_(std::move(topic)),
       options_(std::move(options)),
       epoch_(run),
-      inlet_({.batch_bytes = batch_bytes(options_),
+      inlet_({.batch_bytes = batch_bytes(options_.batch_bytes_max, options_.backlog_bytes_max),
               .batch_messages = wire::batch_messages_max,
-              .waiting_bytes = waiting_bytes(batch_bytes(options_), options_.backlog_bytes_max),
+              .waiting_bytes =
+                  waiting_bytes(batch_bytes(options_.batch_bytes_max, options_.backlog_bytes_max),
+                                options_.backlog_bytes_max),
               .body_bytes = owner.hub().options().body_bytes_max}),
       leases_(lease_options_of(options_)) {}
 

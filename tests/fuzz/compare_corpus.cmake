@@ -1,5 +1,5 @@
-# Fails unless each seed that make_corpus writes is in the committed corpus, byte for byte. The corpus
-# may hold more: inputs that a fuzzer found.
+# Fails unless each seed that make_corpus writes is in the committed corpus, byte for byte. The
+# corpus may hold more: inputs that a fuzzer found.
 file(REMOVE_RECURSE ${MADE})
 execute_process(COMMAND ${MAKE_CORPUS} ${PROTOCOL} ${MADE} COMMAND_ERROR_IS_FATAL ANY)
 file(GLOB_RECURSE seeds RELATIVE ${MADE} ${MADE}/*)

@@ -122,7 +122,7 @@ ONLY_IN = [
      LIBRARY, FACTORY, "sockets are made in socket_factory.cpp, where every option is set"),
     (r"ZMQ_HEARTBEAT|sockopt::heartbeat", r"", r"(?!)",
      "libzmq's heartbeats abort the process when a reader stalls; liveness is our own"),
-    (r"\bmsgpack::unpack\b", r"", r"^patterns/include/cairn/msgpack\.hpp$",
+    (r"\bmsgpack::unpack\b", r"^(?!bench/|tests/)", r"^patterns/include/cairn/msgpack\.hpp$",
      "one decode function, with limits"),
     (r"\bsleep_(for|until)\b|::sleep\s*\(|\bsleep\s*\(\d|\b(u|nano)sleep\s*\(",
      r"^(framework|patterns|tests)/", r"(?!)", "wait for what you mean, not for time"),

@@ -26,7 +26,7 @@ struct publisher_options {
     /// leaves that reader behind. Zero: never wait. `forever`: always wait.
     std::chrono::milliseconds patience = std::chrono::milliseconds(100);
     /// Bytes at which a batch is closed although more messages follow at once; at least one message
-    /// always fits, so 1 means a batch a message.
+    /// always fits, so 1 means a batch a message. Above 256 KiB counts as 256 KiB.
     std::size_t batch_bytes_max = std::size_t{256} << 10;
     /// Called once when a newer run of this source appeared; this publisher then sends no more.
     /// Runs on the node's thread: return quickly, do not call the node.

@@ -29,7 +29,7 @@ struct pusher_options {
     std::string source{};
     /// Memory for messages that are not yet acked, bytes; push() waits when it is used up.
     std::size_t backlog_bytes_max = std::size_t{64} << 20;
-    std::size_t batch_bytes_max = std::size_t{256} << 10;
+    std::size_t batch_bytes_max = std::size_t{256} << 10;  ///< 256 KiB at most
     /// A message that a puller neither acks nor extends for so long goes to another.
     std::chrono::milliseconds ack_wait = std::chrono::seconds(30);
     /// Deliveries of one message at most; then on_rejected. 0: no limit.

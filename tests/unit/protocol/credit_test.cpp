@@ -71,7 +71,8 @@ TEST(CreditReader, ReportsSoonerThanAQuarterOfALargeWindow) {
     reader.consumed(protocol::report_bytes - 1);
     EXPECT_EQ(reader.due(), std::nullopt);
     reader.consumed(1);
-    EXPECT_EQ(reader.due(), (grant{.granted = (8 << 20) + protocol::report_bytes, .consumed = protocol::report_bytes}));
+    EXPECT_EQ(reader.due(), (grant{.granted = (8 << 20) + protocol::report_bytes,
+                                   .consumed = protocol::report_bytes}));
     EXPECT_EQ(reader.due(), std::nullopt);
 }
 

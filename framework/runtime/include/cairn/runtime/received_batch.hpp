@@ -18,7 +18,7 @@ struct received_batch {
     std::uint32_t skip = 0;  ///< leading messages that the reader had before
     /// Where its reader counts what the application took of this peer's batches.
     std::atomic<std::uint64_t>* taken = nullptr;
-    std::uint32_t stream = 0;  ///< the puller's number for the source that it came from
+    std::uint32_t stream = 0;    ///< the puller's number for the source that it came from
     std::uint64_t delivery = 0;  ///< the puller's number for this run; 1, 2, 3 …
 
     zmq::message_t frame1;

@@ -3,6 +3,7 @@
 #include <cairn/ids.hpp>
 
 #include <atomic>
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>

@@ -14,8 +14,8 @@
 /// The frames of PROTOCOL.md: one struct a kind, encoded as a msgpack array whose first item is
 /// the kind. Elements that a newer version appends to an array are skipped by the decoder.
 ///
-/// Topics, patterns and sources have at least one byte; ranges are not empty and begin at 1 or more.
-/// Strings and spans of a decoded frame are views of the bytes that were decoded.
+/// Topics, patterns and sources have at least one byte; ranges are not empty and begin at 1 or
+/// more. Strings and spans of a decoded frame are views of the bytes that were decoded.
 /// Threads: plain values and pure functions.
 namespace cairn::wire {
 
