@@ -175,6 +175,7 @@ TEST(ANodeThatEnds, UnderLoadWithDeadAndStalledPeersIsGoneInTime) {
             peer->say(wire::subscribe{1, "t", wire::start::live, ~0ULL, false, {}});
             peer->say(wire::attach{2, "w", "x", ~0ULL, ~0ULL});
         }
+        ASSERT_TRUE(stalled.answered() && dead->answered());
         ASSERT_TRUE(p->wait_for_subscribers(2, 10s));
         std::jthread load([&](const std::stop_token& stop) {
             const std::string body(10'000, 'x');
