@@ -267,8 +267,8 @@ std::uint64_t publication::close(time_point until) {
     return left;
 }
 
-// Links deliver in order: who answers a PING has received all that was sent before. Returns how many
-// messages the reader that is farthest behind has not confirmed.
+// Links deliver in order: who answers a PING has received all that was sent before. Returns how
+// many messages the reader that is farthest behind has not confirmed.
 std::uint64_t publication::ask_for_confirmation() {
     const std::uint64_t accepted = inlet_.accepted_messages();
     const std::uint64_t waiting = inlet_.waiting_messages();

@@ -159,8 +159,7 @@ subscription_reader::stream* subscription_reader::stream_of(std::string_view top
     const auto found = streams_.find(key);
     if (found != streams_.end()) return &found->second;
     if (streams_.size() >= hub_.options().topics_per_peer_max) {
-        hub_.refuse(*by.link, 0, errc::limit_exceeded,
-                    "more streams than topics_per_peer_max");
+        hub_.refuse(*by.link, 0, errc::limit_exceeded, "more streams than topics_per_peer_max");
         return nullptr;
     }
     stream& made = streams_[std::move(key)];

@@ -129,8 +129,7 @@ std::optional<std::uint32_t> work_reader::stream_of(runtime::link& from,
 
 void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_batch> batch) {
     const wire::jobs_header& h = batch->header;
-    if (h.topic != topic_)
-        return hub_.refuse(from, 0, errc::malformed, "work of another topic");
+    if (h.topic != topic_) return hub_.refuse(from, 0, errc::malformed, "work of another topic");
     if (epochs_.judge(h.topic, h.source, h.epoch) == protocol::epoch_standing::older) {
         const auto newer = epochs_.highest(h.topic, h.source);
         from.send(wire::fenced{h.topic, h.source, newer.value_or(h.epoch)});
@@ -138,8 +137,7 @@ void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_b
     }
     const auto number = stream_of(from, h);
     if (!number)
-        return hub_.refuse(from, 0, errc::limit_exceeded,
-                           "more sources than topics_per_peer_max");
+        return hub_.refuse(from, 0, errc::limit_exceeded, "more sources than topics_per_peer_max");
     batch->stream = *number;
     stream& s = streams_[*number];
     // Not kept: its lease ends, and it comes again when there is room.

@@ -3,7 +3,6 @@
 #include <cairn/ids.hpp>
 
 #include <atomic>
-#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
