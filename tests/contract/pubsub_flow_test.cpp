@@ -126,7 +126,7 @@ TEST_P(Flow, LeavesAStuckReaderBehindAfterItsPatience) {
 }
 
 TEST_P(Flow, HoldsTheOthersBackForAStuckReaderOnlyOnce) {
-    publisher sender(here, "weather", {.ring_bytes_max = 100'000, .patience = 300ms});
+    publisher sender(here, "weather", {.ring_bytes_max = 100'000, .patience = 1s});
     subscriber quick(there, "weather");
     subscriber stuck(there, "wea*", {.credit_bytes = 10'000});
     ASSERT_TRUE(sender.wait_for_subscribers(2, patience));
@@ -140,9 +140,9 @@ TEST_P(Flow, HoldsTheOthersBackForAStuckReaderOnlyOnce) {
     const auto again = clock::now();
     reading.join();
 
-    EXPECT_GE(once - start, 250ms);
+    EXPECT_GE(once - start, 900ms);
     // Twice as many ring fulls, and not one more wait.
-    EXPECT_LT(again - once, 250ms);
+    EXPECT_LT(again - once, 900ms);
 }
 
 TEST_P(Flow, NeverWaitsWithoutPatience) {

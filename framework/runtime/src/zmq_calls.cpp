@@ -1,3 +1,4 @@
+#include <cairn/runtime/handover.hpp>
 #include <cairn/runtime/zmq_calls.hpp>
 
 #include <cerrno>
@@ -41,6 +42,7 @@ std::string_view property(const zmq::message_t& part, const char* which) noexcep
 
 io send(zmq::socket_ref socket, zmq::message_t& part, bool more) noexcept {
     const int flags = ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0);
+    handing_over(part.data());
     while (zmq_msg_send(part.handle(), socket.handle(), flags) < 0) {
         const int error_number = zmq_errno();
         if (error_number != EINTR) return outcome_of(error_number);
@@ -53,6 +55,7 @@ io receive(zmq::socket_ref socket, zmq::message_t& part) noexcept {
         const int error_number = zmq_errno();
         if (error_number != EINTR) return outcome_of(error_number);
     }
+    taken_over(part.data());
     return io::done;
 }
 

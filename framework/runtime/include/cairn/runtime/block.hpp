@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cairn/runtime/handover.hpp>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -40,9 +42,13 @@ public:
     /// Hands one reference to C code; give_back() ends it. For zmq_msg_init_data.
     void* lend() const noexcept {
         block_->references.fetch_add(1, std::memory_order_relaxed);
+        handing_over(block_);
         return block_;
     }
-    static void give_back(void* lent) noexcept { drop(static_cast<header*>(lent)); }
+    static void give_back(void* lent) noexcept {
+        taken_over(lent);
+        drop(static_cast<header*>(lent));
+    }
 
 private:
     struct alignas(16) header {
