@@ -34,8 +34,8 @@ struct finished_work {
 
 /// Which messages a puller holds, and what it has to tell their pushers.
 ///
-/// A message is held from its arrival until a verb ends it; ack, nack, reject and release do, extend
-/// does not. Kept as runs: the verbs of a whole batch cost as much as that of one message.
+/// A message is held from its arrival until a verb ends it; ack, nack, reject and release do,
+/// extend does not. Kept as runs: the verbs of a whole batch cost as much as that of one message.
 ///
 /// Threads: one at a time; the puller guards it with its mutex.
 /// Limits:  a run a batch held, and one more a hole in it.

@@ -25,8 +25,8 @@ node::node(node_options options) {
 }
 
 node::~node() {
-    // In a forked child nothing of ZeroMQ, and none of the loop's descriptors, which are the parent's
-    // as well, may be touched: the child's copy is left as it is.
+    // In a forked child nothing of ZeroMQ, and none of the loop's descriptors, which are the
+    // parent's as well, may be touched: the child's copy is left as it is.
     if (parts_ && parts_->hub.forked()) static_cast<void>(parts_.release());
 }
 

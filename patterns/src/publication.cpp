@@ -3,6 +3,7 @@
 #include "sending_side.hpp"
 
 #include <cairn/wire/limits.hpp>
+#include <cairn/wire/records.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -73,7 +74,8 @@ void publication::keep(runtime::sealed_batch batch) {
     made->first = batch.first;
     made->last = batch.first + (batch.count - 1);
     made->body_bytes = batch.bytes;
-    // A batch that fills little of its block moves to one of its size: the ring counts bytes in use.
+    // A batch that fills little of its block moves to one of its size: the ring counts bytes in
+    // use.
     if (batch.bytes * 2 < batch.body.capacity() && batch.bytes <= 4'096) {
         made->block = runtime::block_ref::make(batch.bytes);
         std::copy_n(batch.body.data(), batch.bytes, made->block.data());

@@ -20,8 +20,8 @@ namespace {
 
 using batch_ptr = std::unique_ptr<runtime::received_batch>;
 
-// With ack_mode::on_next a worker that is in the middle of a long batch says so after this time, so that
-// what it has done is not done again if it dies.
+// With ack_mode::on_next a worker that is in the middle of a long batch says so after this time, so
+// that what it has done is not done again if it dies.
 constexpr std::chrono::milliseconds report_interval{50};
 // The clock is looked at every so many messages, and at every message of a smaller batch.
 constexpr std::uint32_t messages_a_look = 64;

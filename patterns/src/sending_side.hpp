@@ -42,15 +42,15 @@ struct claimed_source {
     cairn::epoch epoch;
 };
 
-/// Bytes at which a batch is closed: as the user wants, but no more than every node takes in one frame, and
-/// so that a few fit the memory for them: a reader must be able to be a batch behind.
+/// Bytes at which a batch is closed: as the user wants, but no more than every node takes in one
+/// frame, and so that a few fit the memory for them: a reader must be able to be a batch behind.
 inline std::size_t batch_bytes(std::size_t wanted, std::size_t memory_bytes_max) {
     return std::max<std::size_t>(
         1, std::min({wanted, wire::batch_bytes_default, memory_bytes_max / 4}));
 }
 
-/// Bytes that may wait for the loop in closed batches: one more batch of the usual size, so that the
-/// user's thread fills one while the loop sends the other; with small batches as many of them.
+/// Bytes that may wait for the loop in closed batches: one more batch of the usual size, so that
+/// the user's thread fills one while the loop sends the other; with small batches as many of them.
 inline std::size_t waiting_bytes(std::size_t batch_bytes, std::size_t memory_bytes_max) {
     constexpr std::size_t some = std::size_t{64} << 10;
     return std::max(batch_bytes, std::min(some, memory_bytes_max / 4));
@@ -74,8 +74,8 @@ sequence send(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
               std::string_view verb, std::string_view topic, std::span<const std::byte> attributes,
               std::span<const std::byte> body);
 
-/// The encoded attributes in a buffer of the calling thread, valid until the next call. Nothing when they
-/// are above a limit.
+/// The encoded attributes in a buffer of the calling thread, valid until the next call. Nothing
+/// when they are above a limit.
 std::optional<std::span<const std::byte>> try_encoded(const cairn::attributes& attributes);
 /// The same; throws error (too_large).
 std::span<const std::byte> encoded(const cairn::attributes& attributes, std::string_view verb,

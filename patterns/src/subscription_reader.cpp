@@ -159,7 +159,7 @@ subscription_reader::stream* subscription_reader::stream_of(std::string_view top
     const auto found = streams_.find(key);
     if (found != streams_.end()) return &found->second;
     if (streams_.size() >= hub_.options().topics_per_peer_max) {
-        hub_.refuse(*by.link, channel_, errc::limit_exceeded,
+        hub_.refuse(*by.link, 0, errc::limit_exceeded,
                     "more streams than topics_per_peer_max");
         return nullptr;
     }
@@ -217,7 +217,7 @@ void subscription_reader::batch(runtime::link& from,
         if (uncounted_received_ - uncounted_.load(std::memory_order_relaxed) > 2 * window_ + charge)
             return taken(*batch);
     } else if (!p->credit.received(charge)) {
-        hub_.refuse(from, channel_, errc::credit_exceeded, "more than was granted");
+        hub_.refuse(from, 0, errc::credit_exceeded, "more than was granted");
         return taken(*batch);
     }
     const wire::batch_header& h = batch->header;
@@ -240,7 +240,7 @@ void subscription_reader::batch(runtime::link& from,
             from.send(wire::fenced{s->topic, s->source, s->tracker.epoch()});
             break;
         case protocol::verdict::kind::malformed:
-            hub_.refuse(from, channel_, errc::malformed, "batch with impossible sequences");
+            hub_.refuse(from, 0, errc::malformed, "batch with impossible sequences");
             break;
         case protocol::verdict::kind::hole:
         case protocol::verdict::kind::nothing:

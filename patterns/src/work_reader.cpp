@@ -119,7 +119,8 @@ std::optional<std::uint32_t> work_reader::stream_of(runtime::link& from,
         if (s.link == &from) ++of_link;
     }
     if (of_link >= hub_.options().topics_per_peer_max) return std::nullopt;
-    // Numbers are not used again while something of theirs may wait in the inbox: job ids name them.
+    // Numbers are not used again while something of theirs may wait in the inbox: job ids name
+    // them.
     streams_.push_back({&from, std::string(header.source), header.epoch,
                         protocol::work_credit_reader(options_.credit_messages,
                                                      options_.credit_bytes, options_.prefetch)});
@@ -129,7 +130,7 @@ std::optional<std::uint32_t> work_reader::stream_of(runtime::link& from,
 void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_batch> batch) {
     const wire::jobs_header& h = batch->header;
     if (h.topic != topic_)
-        return hub_.refuse(from, channel_, errc::malformed, "work of another topic");
+        return hub_.refuse(from, 0, errc::malformed, "work of another topic");
     if (epochs_.judge(h.topic, h.source, h.epoch) == protocol::epoch_standing::older) {
         const auto newer = epochs_.highest(h.topic, h.source);
         from.send(wire::fenced{h.topic, h.source, newer.value_or(h.epoch)});
@@ -137,14 +138,14 @@ void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_b
     }
     const auto number = stream_of(from, h);
     if (!number)
-        return hub_.refuse(from, channel_, errc::limit_exceeded,
+        return hub_.refuse(from, 0, errc::limit_exceeded,
                            "more sources than topics_per_peer_max");
     batch->stream = *number;
     stream& s = streams_[*number];
     // Not kept: its lease ends, and it comes again when there is room.
     if (!s.credit.received(h.count, batch->body.size(), hub_.loop().now())) {
         s.credit.consumed(h.count, batch->body.size(), hub_.loop().now());
-        return hub_.refuse(from, channel_, errc::credit_exceeded, "more than was granted");
+        return hub_.refuse(from, 0, errc::credit_exceeded, "more than was granted");
     }
     batch->delivery = ++batches_;
     {

@@ -71,8 +71,8 @@ void workload::run(time_point now) {
 }
 
 bool workload::take_one() {
-    // While messages are ready that nobody may have, further ones gather in the inlet's batch: a run
-    // never spans two batches, so few large ones are better than many small ones.
+    // While messages are ready that nobody may have, further ones gather in the inlet's batch: a
+    // run never spans two batches, so few large ones are better than many small ones.
     const bool wanted = leases_.ready() == 0 && somebody_has_credit();
     const std::size_t bytes = inlet_.next_bytes(wanted && somebody_is_idle());
     if (bytes == 0) return false;

@@ -255,11 +255,11 @@ void hub::received_batch_frame(link& from, wire::kind kind, zmq::message_t& fram
     batch->body = frame2 ? bytes_of(batch->frame2) : whole.subspan(header_bytes);
     const wire::channel channel = batch->header.channel;
     if (frame2 && header_bytes != whole.size())
-        return refuse(from, channel, errc::malformed, "two bodies in one batch");
+        return refuse(from, 0, errc::malformed, "two bodies in one batch");
     if (wire::checksum(batch->body) != batch->header.checksum)
-        return refuse(from, channel, errc::checksum_mismatch, "batch body");
+        return refuse(from, 0, errc::checksum_mismatch, "batch body");
     if (const errc wrong = wire::check_records(batch->body, batch->header.count); wrong != errc::ok)
-        return refuse(from, channel, wrong, "records of a batch");
+        return refuse(from, 0, wrong, "records of a batch");
     const auto found = channels_.find(channel);
     // An unsubscribed reader's last batches are still on their way for a while.
     if (found != channels_.end()) found->second->batch(from, std::move(batch));

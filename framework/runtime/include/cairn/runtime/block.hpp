@@ -8,11 +8,11 @@
 
 namespace cairn::runtime {
 
-/// Bytes with a reference count in front: a batch body, shared by the ring, by every link that sends
-/// it, and by ZeroMQ until it is written to the network.
+/// Bytes with a reference count in front: a batch body, shared by the ring, by every link that
+/// sends it, and by ZeroMQ until it is written to the network.
 ///
-/// Large blocks (16 KiB and more, in a few sizes) are kept for reuse when they are freed, up to 64 MiB
-/// in the process: fresh memory would be faulted in page by page at each batch.
+/// Large blocks (16 KiB and more, in a few sizes) are kept for reuse when they are freed, up to 64
+/// MiB in the process: fresh memory would be faulted in page by page at each batch.
 ///
 /// Threads: counting is thread-safe; writing the bytes is the owner's before it shares them.
 class block_ref {

@@ -7,10 +7,10 @@ namespace cairn::runtime {
 
 /// A mutex for critical sections of some ten nanoseconds that several threads enter in a row.
 ///
-/// A thread that finds it taken first backs off for longer and longer, up to some microseconds, which
-/// lets the holder's core run a burst of sections with the cache line at home: two threads that
-/// alternate at each section are three times slower together than one alone. Only then it sleeps (the
-/// three-state futex mutex of Drepper, "Futexes Are Tricky", 2011).
+/// A thread that finds it taken first backs off for longer and longer, up to some microseconds,
+/// which lets the holder's core run a burst of sections with the cache line at home: two threads
+/// that alternate at each section are three times slower together than one alone. Only then it
+/// sleeps (the three-state futex mutex of Drepper, "Futexes Are Tricky", 2011).
 ///
 /// Threads: thread-safe. Meets Lockable.
 class burst_lock {

@@ -19,8 +19,8 @@ class hub;
 
 /// The connecting side: one endpoint, and a DEALER for each life of the connection.
 ///
-/// A socket is used for one connection only. When that is lost, or a handshake failed for good, a new
-/// socket is made after a pause: nothing meant for the old peer can reach the new one, and a
+/// A socket is used for one connection only. When that is lost, or a handshake failed for good, a
+/// new socket is made after a pause: nothing meant for the old peer can reach the new one, and a
 /// mechanism mismatch, after which a DEALER never works again, mends itself.
 ///
 /// Owns:    socket and link.

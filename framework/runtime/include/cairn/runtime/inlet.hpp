@@ -26,8 +26,8 @@ struct sealed_batch {
 /// Where user threads and the loop meet on the sending side: gathers messages into the open batch
 /// and numbers them.
 ///
-/// The batch stays open as long as the loop has not taken it, so batches grow exactly as much as the
-/// loop or the network is behind.
+/// The batch stays open as long as the loop has not taken it, so batches grow exactly as much as
+/// the loop or the network is behind.
 ///
 /// Threads: add(), wait_for_room() and stop() thread-safe; take() loop.
 /// Limits:  limits.waiting_bytes may wait, and one batch more.
@@ -44,7 +44,8 @@ public:
 
     /// Copies one message into the open batch. `wake` is set when the loop must be told: the loop
     /// had taken everything, or waits for a full batch and now there is one.
-    /// Returns full when too much waits; wait_for_room(ticket) then blocks until that may have changed.
+    /// Returns full when too much waits; wait_for_room(ticket) then blocks until that may have
+    /// changed.
     send_result add(std::span<const std::byte> attributes, std::span<const std::byte> body,
                     bool& wake);
 
@@ -54,8 +55,8 @@ public:
         room_.wait(ticket, std::memory_order_acquire);
     }
 
-    /// The next batch to send. A batch that is still open is taken only when `open_too`. Nothing: the
-    /// next add() that changes that says `wake`.
+    /// The next batch to send. A batch that is still open is taken only when `open_too`. Nothing:
+    /// the next add() that changes that says `wake`.
     std::optional<sealed_batch> take(bool open_too);
     /// Bytes of the batch that take() would return; 0 when it would return nothing.
     std::size_t next_bytes(bool open_too);

@@ -70,8 +70,9 @@ public:
     sent send_batch(std::span<const std::byte> header, wire::channel channel,
                     const block_ref& block, std::span<const std::byte> body);
 
-    /// Bytes of batches that the peer's node has not yet read, as far as we know: a PING follows each
-    /// transit_ping_bytes, and link_drained() its PONG. At most the last transit_ping_bytes are unknown.
+    /// Bytes of batches that the peer's node has not yet read, as far as we know: a PING follows
+    /// each transit_ping_bytes, and link_drained() its PONG. At most the last transit_ping_bytes
+    /// are unknown.
     std::uint64_t in_transit() const noexcept { return batch_bytes_sent_ - batch_bytes_read_; }
     static constexpr std::uint64_t transit_ping_bytes = 128 << 10;
 

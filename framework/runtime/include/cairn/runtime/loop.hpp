@@ -34,8 +34,8 @@ public:
     task(const task&) = delete;
     task& operator=(const task&) = delete;
 
-    /// Called once after each flag() and when the time given to at() came; finds out itself what there
-    /// is to do.
+    /// Called once after each flag() and when the time given to at() came; finds out itself what
+    /// there is to do.
     virtual void run(time_point now) = 0;
 
 protected:
@@ -51,21 +51,23 @@ private:
 
 /// The one place where a node's network is served, by whichever thread is there already.
 ///
-/// All network state of a node is guarded by the loop's lock; "loop" in a `Threads:` line means: while
-/// holding it. A *turn* runs every flagged task and every timer that is due. Turns are taken by
+/// All network state of a node is guarded by the loop's lock; "loop" in a `Threads:` line means:
+/// while holding it. A *turn* runs every flagged task and every timer that is due. Turns are taken
+/// by
 ///  - the loop's own thread, which always waits for events when nobody else does;
 ///  - a user thread that waits in receive(): it waits for the network itself, so that a message
-///    reaches it without a second thread in between (at most one such thread at a time, the driver);
+///    reaches it without a second thread in between (at most one such thread at a time, the
+///    driver);
 ///  - a user thread that publishes to an idle loop: it sends at once by itself.
 ///
-/// Both the driver and the loop's thread wait in an epoll set of their own over the same descriptors,
-/// added with EPOLLEXCLUSIVE, the driver's set first. Linux wakes exclusive waiters in the order they
-/// were added and stops at the first set in which a thread waits: an event goes to the driver if one
-/// waits, else to the loop's thread, never to both (ep_poll_callback, fs/eventpoll.c; Linux 4.5).
-/// Events are edge-triggered: who is woken must take a turn.
+/// Both the driver and the loop's thread wait in an epoll set of their own over the same
+/// descriptors, added with EPOLLEXCLUSIVE, the driver's set first. Linux wakes exclusive waiters in
+/// the order they were added and stops at the first set in which a thread waits: an event goes to
+/// the driver if one waits, else to the loop's thread, never to both (ep_poll_callback,
+/// fs/eventpoll.c; Linux 4.5). Events are edge-triggered: who is woken must take a turn.
 ///
-/// Lost wake-ups cannot happen: whoever finds the lock taken sets `again_`, and whoever releases the
-/// lock looks at it afterwards.
+/// Lost wake-ups cannot happen: whoever finds the lock taken sets `again_`, and whoever releases
+/// the lock looks at it afterwards.
 ///
 /// Owns:    its thread and three descriptors.
 /// Threads: thread-safe unless a function says loop.
@@ -101,8 +103,8 @@ public:
     void flag(task& t) noexcept;
     /// Sees to it that a turn is taken soon by somebody.
     void wake() noexcept;
-    /// As wake(), but when the loop is idle and the caller does not do so all the time, the caller takes
-    /// the turn itself: a lone message leaves without waking another thread.
+    /// As wake(), but when the loop is idle and the caller does not do so all the time, the caller
+    /// takes the turn itself: a lone message leaves without waking another thread.
     void kick();
 
     /// Runs `t` at `when`, once; a later call replaces an earlier one; never = not at all. Loop.
@@ -118,20 +120,20 @@ public:
 
     static constexpr std::size_t descriptors_max = 4'096;
 
-    /// Blocks until `ready()` (called with w's mutex held), w.close(), or the deadline; drives the loop
-    /// meanwhile when nobody else does. Returns ready().
+    /// Blocks until `ready()` (called with w's mutex held), w.close(), or the deadline; drives the
+    /// loop meanwhile when nobody else does. Returns ready().
     template <typename Ready>
     bool wait(waiter& w, std::optional<time_point> deadline, Ready ready);
 
-    /// Waits on the loop's own lock until `done()` (called with the lock held) or the deadline. changed()
-    /// wakes it. Returns done().
+    /// Waits on the loop's own lock until `done()` (called with the lock held) or the deadline.
+    /// changed() wakes it. Returns done().
     template <typename Done>
     bool wait_until(time_point deadline, Done done);
     /// Something that wait_until() callers may wait for has changed. Loop.
     void changed() { changed_.notify_all(); }
 
-    /// One turn by the caller, then, if `wait` is not zero, waits for an event and takes another. For tests
-    /// and for nodes that are driven by their owner.
+    /// One turn by the caller, then, if `wait` is not zero, waits for an event and takes another.
+    /// For tests and for nodes that are driven by their owner.
     void run_once(duration wait);
 
     time_point now() const noexcept { return clock::now(); }
@@ -159,13 +161,13 @@ private:
     void drive(std::optional<time_point> deadline);
     void collect(int epoll_set, int timeout_ms, std::optional<time_point> deadline) noexcept;
 
-    // The lock's own word is a plain mutex; who holds it is known, so that user callbacks inside a turn
-    // may publish.
+    // The lock's own word is a plain mutex; who holds it is known, so that user callbacks inside a
+    // turn may publish.
     std::mutex mutex_;
     std::atomic<std::thread::id> owner_{};
 
-    // What wait_until() hands to the condition variable. It must not take turns when it unlocks: a turn
-    // may call changed(), and the condition variable holds a lock of its own at that moment.
+    // What wait_until() hands to the condition variable. It must not take turns when it unlocks: a
+    // turn may call changed(), and the condition variable holds a lock of its own at that moment.
     struct waiting_lock {
         loop& owner;
         void lock() { owner.lock(); }
@@ -177,9 +179,9 @@ private:
     std::atomic<bool> again_{false};
     std::set<timer> timers_;  // guarded by the lock
 
-    // Which watched descriptors had an edge: one bit each, and one bit for each word with such a bit.
-    // Bits and not pointers, because a thread that comes back from epoll_wait without the lock may hold
-    // the number of a descriptor that is no longer watched.
+    // Which watched descriptors had an edge: one bit each, and one bit for each word with such a
+    // bit. Bits and not pointers, because a thread that comes back from epoll_wait without the lock
+    // may hold the number of a descriptor that is no longer watched.
     std::array<std::atomic<std::uint64_t>, descriptors_max / 64> signaled_{};
     std::atomic<std::uint64_t> signaled_words_{0};
     std::vector<task*> watched_;  // by number; guarded by the lock

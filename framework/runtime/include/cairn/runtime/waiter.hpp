@@ -13,8 +13,8 @@
 
 namespace cairn::runtime {
 
-/// The receiving side's half of waiting: a user thread sleeps here until the loop has put something in,
-/// or drives the loop meanwhile (loop::wait). Base of inbox.
+/// The receiving side's half of waiting: a user thread sleeps here until the loop has put something
+/// in, or drives the loop meanwhile (loop::wait). Base of inbox.
 ///
 /// Threads: thread-safe; one thread at a time may wait.
 class waiter {
