@@ -33,8 +33,8 @@ class Link:
         self.sent = time.monotonic()
 
     def receive(self, seconds):
-        """The next frame that is not the link's own business: a list, for BATCH and JOBS with the
-        body as its last item. None when the time is over."""
+        """The next frame that is not the link's own business: a list, for BATCH and JOBS with body
+        as its last item. None when the time is over."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             if time.monotonic() - self.sent > 0.5:

@@ -2,8 +2,9 @@
 
 usage: puller.py ENDPOINT TOPIC COUNT [die]
 
-Works until it acked or rejected COUNT different messages: nacks each seventh at its first delivery,
-rejects each hundredth, and extends the first. `die` leaves without a word when it holds something.
+Works until it acked COUNT different messages: nacks each seventh and rejects each hundredth at
+their first delivery, and extends the first. `die` keeps what it gets and leaves without a word
+when it holds something.
 """
 
 import os
@@ -33,7 +34,8 @@ class Puller:
                 self.link.send(EXTEND, CHANNEL, source, epoch, [[sequence, sequence]], 60_000)
                 self.extended = True
             if sequence % 100 == 0:
-                self.link.send(REJECT, CHANNEL, source, epoch, [[sequence] * 2], "a hundredth")
+                self.link.send(REJECT, CHANNEL, source, epoch, [[sequence, sequence]],
+                               "a hundredth")
                 self.rejected.add(sequence)
             elif sequence % 7 == 0 and attempt == 1:
                 self.link.send(NACK, CHANNEL, source, epoch, [[sequence, sequence]], 1)

@@ -2,10 +2,10 @@
 
 usage: subscriber.py ENDPOINT PATTERN COUNT [lose SEQUENCE | from-start]
 
-Follows one stream until END and checks that messages 1 to COUNT came in order and once, "message N"
-each, but those that GONE named. `lose SEQUENCE` throws the first batch with that message away, as a
-broken connection would, and has it repaired. `from-start` learns the epoch and then asks from
-message 1 on.
+Follows one stream until END and checks that messages 1 to COUNT came in order and once,
+"message N" each but those that GONE named. `lose SEQUENCE` throws the first batch with that
+message away, as a broken connection would, and has it repaired. `from-start` learns the epoch
+and then asks from message 1 on.
 """
 
 import sys
@@ -98,8 +98,8 @@ class Subscriber:
 endpoint, pattern, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 mode = sys.argv[4] if len(sys.argv) > 4 else ""
 link = Link(endpoint, "python")
-lose = int(sys.argv[5]) if mode == "lose" else None
-reader = Subscriber(link, pattern, lose, mode == "from-start")
+reader = Subscriber(link, pattern, int(sys.argv[5]) if mode == "lose" else None,
+                    mode == "from-start")
 last = reader.run()
 assert last == count and reader.got + reader.gone == count, (last, reader.got, reader.gone)
 assert mode != "lose" or reader.repaired > 0
