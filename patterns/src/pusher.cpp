@@ -41,6 +41,14 @@ struct pusher::impl {
     }
 
     send_result offer(std::span<const std::byte> attributes, std::span<const std::byte> body) {
+        const send_result first =
+            patterns::offer(parts.hub, workload->inlet(), *workload, attributes, body);
+        if (first.status != send_status::full || parts.hub.forked()) return first;
+        // Perhaps only the loop is behind: full means that the memory is used up.
+        {
+            const runtime::loop::guard holding(parts.hub.loop());
+            workload->run(parts.hub.loop().now());
+        }
         return patterns::offer(parts.hub, workload->inlet(), *workload, attributes, body);
     }
 
