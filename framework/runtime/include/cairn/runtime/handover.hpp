@@ -1,7 +1,7 @@
 #pragma once
 
-/// Memory that goes from thread to thread through libzmq. Its queues order the accesses, but it is not
-/// built with thread sanitizer, which therefore has to be told; elsewhere these are nothing.
+/// Memory that goes from thread to thread through libzmq. Its queues order the accesses, but it is
+/// not built with thread sanitizer, which therefore has to be told; elsewhere these are nothing.
 ///
 /// Threads: thread-safe.
 
