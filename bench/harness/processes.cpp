@@ -32,7 +32,7 @@ void keep_over_exec(int descriptor) { ::fcntl(descriptor, F_SETFD, 0); }
 [[noreturn]] void become(const std::vector<char*>& arguments, pid_t parent, int report,
                          int inherited) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != parent) ::_exit(127);  // it died before the line above
+    if (::getppid() != parent) ::raise(SIGKILL);  // it died before the line above
     keep_over_exec(report);
     keep_over_exec(inherited);
     ::execv("/proc/self/exe", arguments.data());

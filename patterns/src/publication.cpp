@@ -11,6 +11,12 @@
 
 namespace cairn::patterns {
 
+namespace {
+
+constexpr int batches_a_round = 32;
+
+}  // namespace
+
 publication::publication(publishing& owner, std::string topic, publisher_options options,
                          cairn::epoch run)
     : owner_(owner),
@@ -39,7 +45,7 @@ publication::~publication() {
 // --- Sending ----------------------------------------------------------------------------------
 
 void publication::run(time_point now) {
-    while (take_one(ring_.readers() == 0 || somebody_is_idle(), now)) pump(now);
+    while (take_some(now)) pump(now);
     pump(now);
     if (closing_) owner_.hub().loop().changed();
 }
@@ -49,12 +55,22 @@ bool publication::somebody_is_idle() const {
                        [](const cursor& c) { return c.to && c.to->idle(); });
 }
 
+// Several full batches go to the readers together: each reader's queue and its part of ZeroMQ are
+// then touched once for all of them.
+bool publication::take_some(time_point now) {
+    if (!take_one(ring_.readers() == 0 || somebody_is_idle(), now)) return false;
+    for (int more = 1; more != batches_a_round && inlet_.any_sealed(); ++more)
+        if (!take_one(false, now)) break;
+    return true;
+}
+
 bool publication::take_one(bool open_too, time_point now) {
     const std::size_t bytes = inlet_.next_bytes(open_too);
-    if (!open_too)
+    if (bytes == 0) {
         // What is open now, or comes, waits for a reader that has little on its way.
-        stall_all();
-    if (bytes == 0) return false;
+        if (!open_too) stall_all();
+        return false;
+    }
     const protocol::admission admitted = ring_.admit(batch_handle::memory_of(bytes), now);
     if (!admitted) {
         owner_.hub().loop().at(*this, admitted.wait_until);
@@ -70,18 +86,6 @@ bool publication::take_one(bool open_too, time_point now) {
 }
 
 void publication::keep(runtime::sealed_batch batch) {
-    auto made = std::make_shared<published_batch>();
-    made->first = batch.first;
-    made->last = batch.first + (batch.count - 1);
-    made->body_bytes = batch.bytes;
-    // A batch that fills little of its block moves to one of its size: the ring counts bytes in
-    // use.
-    if (batch.bytes * 2 < batch.body.capacity() && batch.bytes <= 4'096) {
-        made->block = runtime::block_ref::make(batch.bytes);
-        std::copy_n(batch.body.data(), batch.bytes, made->block.data());
-    } else {
-        made->block = std::move(batch.body);
-    }
     const wire::batch_header header{.channel = 0,
                                     .topic = topic_,
                                     .source = options_.source,
@@ -90,8 +94,8 @@ void publication::keep(runtime::sealed_batch batch) {
                                     .count = batch.count,
                                     .time = batch.time,
                                     .durable = 0,
-                                    .checksum = wire::checksum(made->body())};
-    wire::encode(header, made->header);
+                                    .checksum = 0};
+    auto made = std::make_shared<published_batch>(header, std::move(batch.body), batch.bytes);
     ++batches_;
     if (owner_.has_taps()) owner_.mirror(*this, made->body());
     ring_.push(batch_handle(std::move(made)));
@@ -112,14 +116,12 @@ void publication::pump_one(protocol::reader which, time_point now) {
             dropped_ += step.gone.size();
             s.link.send(wire::gone{s.channel, topic_, options_.source, epoch_, step.gone});
         } else {
-            const published_batch& batch = **step.batch;
-            const auto outcome =
-                s.link.send_batch(batch.header, s.channel, batch.block, batch.body());
-            if (outcome != runtime::link::sent::yes) {
+            published_batch& batch = **step.batch;
+            if (batch.send(s.link, s.channel) != runtime::link::sent::yes) {
                 s.blocked = true;
                 break;
             }
-            s.credit.spend(batch.body_bytes + wire::batch_charge_bytes);
+            s.credit.spend(batch.body_bytes() + wire::batch_charge_bytes);
         }
         ring_.passed(which, now);
     }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "published_batch.hpp"
+
 #include <cairn/protocol/credit.hpp>
 #include <cairn/protocol/heads.hpp>
 #include <cairn/protocol/ring.hpp>
@@ -26,37 +28,6 @@ namespace cairn::patterns {
 class publishing;
 class publication;
 class subscription;
-
-/// A batch in the ring: its bytes and its encoded header, with any channel in it.
-struct published_batch {
-    sequence first;
-    sequence last;
-    runtime::block_ref block;
-    std::size_t body_bytes = 0;
-    std::vector<std::byte> header;
-
-    std::span<const std::byte> body() const noexcept { return {block.data(), body_bytes}; }
-};
-
-/// The ring's handle for one. Counted without atomics: only the loop copies it.
-class batch_handle {
-public:
-    batch_handle() = default;
-    explicit batch_handle(std::shared_ptr<const published_batch> batch)
-        : batch_(std::move(batch)) {}
-
-    sequence first() const noexcept { return batch_->first; }
-    sequence last() const noexcept { return batch_->last; }
-    std::size_t bytes() const noexcept { return memory_of(batch_->body_bytes); }
-    const published_batch& operator*() const noexcept { return *batch_; }
-    const published_batch* operator->() const noexcept { return batch_.get(); }
-
-    /// What a batch with such a body takes in memory, headers and all.
-    static std::size_t memory_of(std::size_t body_bytes) noexcept { return body_bytes + 320; }
-
-private:
-    std::shared_ptr<const published_batch> batch_;
-};
 
 /// One publisher as the loop knows it.
 ///
@@ -116,6 +87,7 @@ private:
     std::uint64_t unconfirmed(const cursor& of, std::uint64_t lag) const;
     bool somebody_is_idle() const;
     void tell_end(cursor& of);
+    bool take_some(time_point now);
     bool take_one(bool open_too, time_point now);
     void keep(runtime::sealed_batch batch);
     void pump(time_point now);

@@ -8,7 +8,6 @@
 #include <cairn/error.hpp>
 
 #include <algorithm>
-#include <map>
 #include <thread>
 #include <utility>
 
@@ -26,11 +25,11 @@ struct subscriber::impl {
                     "the beginning of topics followed by one `*`");
         if (options.credit_bytes == 0)
             throw error(errc::invalid_argument, "subscribe: credit_bytes must be at least 1");
-        for (const resume_from& r : options.from.positions)
-            note(r.topic, r.next.source, r.next.epoch, r.next.sequence);
         const runtime::loop::guard holding(hub.loop());
         reader =
             std::make_unique<patterns::subscription_reader>(hub, std::string(pattern), options);
+        for (const resume_from& r : options.from.positions)
+            note(reader->number_of(r), r.topic, r.next.source, r.next.epoch, r.next.sequence);
     }
 
     ~impl() {
@@ -58,7 +57,7 @@ struct subscriber::impl {
             finish_batch();
             if (at != items.size()) {
                 patterns::subscriber_item item = std::move(items[at++]);
-                if (item.notice) return announce(*item.notice);
+                if (item.notice) return announce(item.stream, *item.notice);
                 current.open(std::move(item.batch));
                 continue;
             }
@@ -107,7 +106,7 @@ struct subscriber::impl {
     std::unique_ptr<runtime::received_batch> close_batch() {
         if (!current.get()) return nullptr;
         const wire::batch_header& h = current.get()->header;
-        note(h.topic, h.source, h.epoch, current.next());
+        note(current.get()->stream, h.topic, h.source, h.epoch, current.next());
         reader->messages.fetch_add(std::exchange(batch_messages, 0), std::memory_order_relaxed);
         reader->bytes.fetch_add(std::exchange(batch_bytes, 0), std::memory_order_relaxed);
         return current.close();
@@ -129,18 +128,20 @@ struct subscriber::impl {
         return std::nullopt;
     }
 
-    event announce(const std::variant<gap, restart>& notice) {
+    event announce(std::uint32_t stream, const std::variant<gap, restart>& notice) {
         if (const auto* g = std::get_if<gap>(&notice)) {
-            note(g->topic, g->source, g->epoch, g->range.last + 1);
+            note(stream, g->topic, g->source, g->epoch, g->range.last + 1);
             return *g;
         }
         const auto& r = std::get<restart>(notice);
-        note(r.topic, r.source, r.now, sequence{1});
+        note(stream, r.topic, r.source, r.now, sequence{1});
         return r;
     }
 
-    void note(std::string_view topic, std::string_view source, cairn::epoch epoch, sequence next) {
-        resume_from& r = positions[patterns::stream_key(topic, source)];
+    void note(std::uint32_t stream, std::string_view topic, std::string_view source,
+              cairn::epoch epoch, sequence next) {
+        if (stream >= positions.size()) positions.resize(stream + 1);
+        resume_from& r = positions[stream];
         if (r.topic.empty()) {
             r.topic = topic;
             r.next.source = source;
@@ -157,7 +158,7 @@ struct subscriber::impl {
     patterns::open_batch current;
     std::uint64_t batch_messages = 0;
     std::uint64_t batch_bytes = 0;
-    std::map<std::string, resume_from> positions;
+    std::vector<resume_from> positions;  // by the reader's stream number; no topic: not begun
     std::thread thread;
 };
 
@@ -203,10 +204,11 @@ std::vector<resume_from> subscriber::positions() const {
     // The batch in hand is noted when it is finished; of it the messages given out so far count.
     if (const auto* batch = impl_->current.get()) {
         const wire::batch_header& h = batch->header;
-        impl_->note(h.topic, h.source, h.epoch, impl_->current.next());
+        impl_->note(batch->stream, h.topic, h.source, h.epoch, impl_->current.next());
     }
     std::vector<resume_from> all;
-    for (const auto& [key, p] : impl_->positions) all.push_back(p);
+    for (const resume_from& p : impl_->positions)
+        if (!p.topic.empty()) all.push_back(p);
     return all;
 }
 

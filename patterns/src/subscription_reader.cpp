@@ -24,9 +24,7 @@ subscription_reader::subscription_reader(runtime::hub& owner, std::string patter
       window_(options.credit_bytes),
       channel_(owner.open_channel(*this)) {
     for (const resume_from& r : from_.positions) {
-        stream& s = streams_[stream_key(r.topic, r.next.source)];
-        s.topic = r.topic;
-        s.source = r.next.source;
+        stream& s = add_stream(r.topic, r.next.source);
         s.tracker = protocol::stream_tracker(r.next.epoch, r.next.sequence);
     }
     hub_.add(*this);
@@ -155,17 +153,31 @@ errc subscription_reader::frame(runtime::link& from, const wire::control_frame& 
 subscription_reader::stream* subscription_reader::stream_of(std::string_view topic,
                                                             std::string_view source,
                                                             peer_state& by) {
-    std::string key = stream_key(topic, source);
-    const auto found = streams_.find(key);
-    if (found != streams_.end()) return &found->second;
+    if (by.last && by.last->topic == topic && by.last->source == source) return by.last;
+    const auto found = streams_.find(stream_key(topic, source));
+    if (found != streams_.end()) return by.last = &found->second;
     if (streams_.size() >= hub_.options().topics_per_peer_max) {
         hub_.refuse(*by.link, 0, errc::limit_exceeded, "more streams than topics_per_peer_max");
         return nullptr;
     }
-    stream& made = streams_[std::move(key)];
-    made.topic = topic;
-    made.source = source;
-    return &made;
+    return by.last = &add_stream(topic, source);
+}
+
+subscription_reader::stream& subscription_reader::add_stream(std::string_view topic,
+                                                             std::string_view source) {
+    const auto number = static_cast<std::uint32_t>(streams_.size());
+    const auto [at, is_new] = streams_.try_emplace(stream_key(topic, source));
+    stream& s = at->second;
+    if (is_new) {
+        s.topic = topic;
+        s.source = source;
+        s.number = number;
+    }
+    return s;
+}
+
+std::uint32_t subscription_reader::number_of(const resume_from& start) const {
+    return streams_.at(stream_key(start.topic, start.next.source)).number;
 }
 
 void subscription_reader::attach(stream& s, peer_state& by) {
@@ -230,6 +242,7 @@ void subscription_reader::batch(runtime::link& from,
             ++batches_;
             duplicates_ += v.skip;
             batch->skip = v.skip;
+            batch->stream = s->number;
             inbox_.put({std::move(batch), nullptr});
             return;
         case protocol::verdict::kind::duplicate:
@@ -251,17 +264,19 @@ void subscription_reader::batch(runtime::link& from,
 
 void subscription_reader::tell(const stream& s, const protocol::verdict& v) {
     if (v.tail) lose(s, *v.tail);
-    if (v.restart)
-        inbox_.put({nullptr, std::make_unique<std::variant<gap, restart>>(
-                                 restart{s.topic, s.source, v.restart->before, v.restart->now})});
+    if (v.restart) notify(s, restart{s.topic, s.source, v.restart->before, v.restart->now});
     if (v.gap) lose(s, *v.gap);
 }
 
 void subscription_reader::lose(const stream& s, const protocol::verdict::lost_range& lost) {
     ++gaps_;
     lost_messages_ += lost.range.size();
-    inbox_.put({nullptr, std::make_unique<std::variant<gap, restart>>(
-                             gap{s.topic, s.source, lost.epoch, lost.range, errc::gone})});
+    notify(s, gap{s.topic, s.source, lost.epoch, lost.range, errc::gone});
+}
+
+void subscription_reader::notify(const stream& s, std::variant<gap, restart> notice) {
+    inbox_.put(
+        {nullptr, std::make_unique<std::variant<gap, restart>>(std::move(notice)), s.number});
 }
 
 void subscription_reader::repair(stream& s, time_point now) {

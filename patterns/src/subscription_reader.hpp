@@ -24,6 +24,7 @@ namespace cairn::patterns {
 struct subscriber_item {
     std::unique_ptr<runtime::received_batch> batch;  // or
     std::unique_ptr<std::variant<gap, restart>> notice;
+    std::uint32_t stream = 0;  // of the notice; a batch knows its own
 };
 
 /// One subscriber as the loop knows it: subscribes at every peer, and puts what comes in order.
@@ -48,6 +49,8 @@ public:
     void node_closing() override;
     void add_stats(std::vector<handle_stats>& out) const override;
 
+    /// The number of a stream that the subscriber's start named; others get theirs as they come.
+    std::uint32_t number_of(const resume_from& start) const;
     /// Publishers attached now.
     std::size_t attached() const noexcept { return attached_; }
     void close();
@@ -59,6 +62,8 @@ public:
     std::atomic<std::uint64_t> dropped{0};  // messages that waited when it was closed
 
 private:
+    struct stream;
+
     /// One peer; stays while batches from it wait, so that its credit outlives a reconnect.
     struct peer_state {
         node_id id;
@@ -67,17 +72,21 @@ private:
         std::atomic<std::uint64_t> taken{0};  // bytes, by the application, since the start
         std::uint64_t accounted = 0;          // of those, known to `credit`
         bool answered = false;                // SUBSCRIBED came to its end
+        stream* last = nullptr;               // of the last batch: most often of the next one too
     };
 
     struct stream {
         std::string topic;
         std::string source;
         protocol::stream_tracker tracker;
+        std::uint32_t number = 0;  // 0, 1, 2 … in the order in which they came
         peer_state* by = nullptr;  // whom it comes from now; nullptr: nobody
     };
 
     peer_state* peer_of(const runtime::link& link);
     stream* stream_of(std::string_view topic, std::string_view source, peer_state& by);
+    stream& add_stream(std::string_view topic, std::string_view source);
+    void notify(const stream& s, std::variant<gap, restart> notice);
     void attach(stream& s, peer_state& by);
     void subscribe(peer_state& at);
     void heads(peer_state& from, const std::vector<wire::head>& heads);

@@ -120,6 +120,11 @@ std::size_t inlet::next_bytes(bool open_too) {
     return 0;
 }
 
+bool inlet::any_sealed() const {
+    const std::lock_guard lock(lock_);
+    return !sealed_empty();
+}
+
 void inlet::stop(send_status status) {
     {
         const std::lock_guard lock(lock_);

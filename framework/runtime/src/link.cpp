@@ -121,6 +121,16 @@ link::sent link::send_batch(std::span<const std::byte> header, wire::channel cha
     return result;
 }
 
+link::sent link::send_batch(zmq::message_t& frame, std::size_t body_bytes) {
+    if (lost()) return sent::lost;
+    if (blocked_) return sent::blocked;
+    zmq::message_t reference;
+    reference.copy(frame);
+    const sent result = settle(transmit(reference, nullptr));
+    if (result == sent::yes) note_batch(body_bytes);
+    return result;
+}
+
 void link::note_batch(std::size_t bytes) {
     batch_bytes_sent_ += bytes;
     const std::uint64_t pinged =

@@ -22,7 +22,7 @@ namespace {
 
 // A thread that publishes more often than this lets the loop's thread send: its messages gather
 // meanwhile, which is what makes batches. A turn for one message costs some 2 µs.
-constexpr std::chrono::nanoseconds inline_pause = std::chrono::microseconds(20);
+constexpr std::chrono::nanoseconds inline_pause = std::chrono::microseconds(50);
 // Rounds of one turn: enough to serve what a round itself caused, few enough to let others in.
 constexpr int rounds_max = 4;
 

@@ -136,6 +136,11 @@ private:
         hub& owner;
         time_point next_check{};
     };
+    struct blocked_retry final : task {
+        explicit blocked_retry(hub& node) : owner(node) {}
+        void run(time_point now) override { owner.retry_blocked(now); }
+        hub& owner;
+    };
     /// Frames that the node sent to itself.
     struct local_delivery final : task {
         explicit local_delivery(hub& node) : owner(node) {}
@@ -149,7 +154,7 @@ private:
     /// The link's end is dealt with in the next round, so that no caller loses it under its feet.
     void lost(link& which, errc why);
     /// Sends what waits on blocked links of one socket and tells handlers that they may send again.
-    void retry_blocked(zmq::socket_ref carrier);
+    void retry_blocked(time_point now);
     wire::hello our_hello() const;
 
     void greet(link& from, const wire::hello& hello);
@@ -174,6 +179,8 @@ private:
 
     local_delivery local_{*this};
     housekeeping housekeeping_{*this};
+    blocked_retry retry_{*this};
+    time_point retry_blocked_at_{};
 
     std::vector<link*> all_links_;  // greeted or not, the lost ones until they are buried
     std::vector<std::pair<link*, errc>> lost_links_;

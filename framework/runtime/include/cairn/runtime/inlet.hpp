@@ -61,6 +61,8 @@ public:
     /// Bytes of the batch that take() would return; 0 when it would return nothing.
     std::size_t next_bytes(bool open_too);
 
+    bool any_sealed() const;
+
     /// From now on add() answers `status` (closed or fenced); wakes who waits for room.
     void stop(send_status status);
 

@@ -69,6 +69,9 @@ public:
     /// shared with ZeroMQ unless it is small enough to travel with the header.
     sent send_batch(std::span<const std::byte> header, wire::channel channel,
                     const block_ref& block, std::span<const std::byte> body);
+    /// Sends a whole batch, header and body in one frame, by reference: `frame` stays the caller's,
+    /// who may send it to others but not change it any more. `body_bytes` is its body's share.
+    sent send_batch(zmq::message_t& frame, std::size_t body_bytes);
 
     /// Bytes of batches that the peer's node has not yet read, as far as we know: a PING follows
     /// each transit_ping_bytes, and link_drained() its PONG. At most the last transit_ping_bytes

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cairn/ids.hpp>
+#include <cairn/runtime/block.hpp>
+#include <cairn/runtime/link.hpp>
+#include <cairn/wire/frames.hpp>
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace cairn::patterns {
+
+/// A batch in a publisher's ring, encoded once for all its readers.
+///
+/// A small one is one frame, which all readers that chose the same channel share as it is: a
+/// hundred readers cost a hundred references, no copy. A large one keeps its body in a block, which
+/// ZeroMQ reads in place behind each reader's own header.
+///
+/// Threads: loop.
+class published_batch {
+public:
+    /// `header` needs no channel, count of bytes or checksum: the checksum is made here.
+    published_batch(wire::batch_header header, runtime::block_ref body, std::size_t body_bytes);
+
+    sequence first() const noexcept { return first_; }
+    sequence last() const noexcept { return last_; }
+    std::span<const std::byte> body() const noexcept;
+    std::size_t body_bytes() const noexcept { return body_bytes_; }
+
+    runtime::link::sent send(runtime::link& to, wire::channel channel);
+
+private:
+    sequence first_;
+    sequence last_;
+    std::size_t body_bytes_;
+    wire::channel channel_ = 0;      // in frame_; 0: it was not sent yet
+    zmq::message_t frame_;           // small: header and body
+    std::vector<std::byte> header_;  // large: with any channel in it
+    runtime::block_ref block_;       // large: the body
+};
+
+/// The ring's handle for one.
+class batch_handle {
+public:
+    batch_handle() = default;
+    explicit batch_handle(std::shared_ptr<published_batch> batch) : batch_(std::move(batch)) {}
+
+    sequence first() const noexcept { return batch_->first(); }
+    sequence last() const noexcept { return batch_->last(); }
+    std::size_t bytes() const noexcept { return memory_of(batch_->body_bytes()); }
+    published_batch& operator*() const noexcept { return *batch_; }
+    published_batch* operator->() const noexcept { return batch_.get(); }
+
+    /// What a batch with such a body takes in memory, headers and all.
+    static std::size_t memory_of(std::size_t body_bytes) noexcept { return body_bytes + 320; }
+
+private:
+    std::shared_ptr<published_batch> batch_;
+};
+
+}  // namespace cairn::patterns
