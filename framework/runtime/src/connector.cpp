@@ -111,7 +111,8 @@ void connector::handle_events(time_point now) {
 
 void connector::handle(const monitor_event& event, time_point now) {
     using kind = event_kind;
-    if (event.kind == kind::connected) {
+    // HELLO may be read before the event of the connection that it came by.
+    if (event.kind == kind::connected && !link_->greeted()) {
         greeting_due_ = now + greeting_time_max;
         hub_.loop().at(*this, greeting_due_);
     }
