@@ -1,13 +1,12 @@
 #include "lease_model.hpp"
+#include "random.hpp"
 
 #include <cairn/protocol/lease_table.hpp>
 
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <cstdlib>
-#include <iostream>
-#include <random>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,13 +31,6 @@ fitted fit(sequence_range range, std::uint64_t bytes) {
     }
     return taken;
 }
-
-std::uint64_t first_seed() {
-    const char* wish = std::getenv("CAIRN_SEED");
-    return wish ? std::strtoull(wish, nullptr, 10) : std::random_device{}();
-}
-
-std::size_t schedules() { return std::getenv("CAIRN_SEED") ? 1 : 10'000; }
 
 /// One table and one model that go through the same random life.
 class schedule {
@@ -74,7 +66,7 @@ public:
     }
 
 private:
-    std::uint64_t below(std::uint64_t n) { return random_() % n; }
+    std::uint64_t below(std::uint64_t n) { return random_.below(n); }
 
     lease_options options(bool by_key) {
         lease_options chosen;
@@ -336,7 +328,7 @@ private:
         model_.ends.clear();
     }
 
-    std::mt19937_64 random_;
+    cairn::test::dice random_;
     lease_model model_;
     lease_table table_;
     time_point now_{1h};
@@ -344,15 +336,13 @@ private:
 };
 
 void play(bool by_key) {
-    const std::uint64_t seed = first_seed();
-    std::cout << "seed " << seed << '\n';
-    for (std::size_t i = 0; i < schedules(); ++i) {
-        SCOPED_TRACE("CAIRN_SEED=" + std::to_string(seed + i));
-        schedule one(seed + i, by_key);
+    cairn::test::expect_no_failure(10'000, [by_key](std::uint64_t seed) {
+        schedule one(seed, by_key);
         one.live();
         one.quiet();
-        if (::testing::Test::HasFailure()) return;
-    }
+        return ::testing::Test::HasFailure() ? std::optional<std::string>("see above")
+                                             : std::nullopt;
+    });
 }
 
 TEST(LeaseSchedules, EndAsThePlainModelSays) { play(false); }
