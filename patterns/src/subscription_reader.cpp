@@ -22,7 +22,8 @@ subscription_reader::subscription_reader(runtime::hub& owner, std::string patter
       pattern_(std::move(pattern)),
       from_(options.from),
       window_(options.credit_bytes),
-      channel_(owner.open_channel(*this)) {
+      channel_(owner.open_channel(*this)),
+      fences_(owner.options().topics_per_peer_max) {
     for (const resume_from& r : from_.positions) {
         stream& s = streams_[stream_key(r.topic, r.next.source)];
         s.topic = r.topic;
@@ -71,6 +72,7 @@ void subscription_reader::link_up(runtime::link& peer) {
 }
 
 void subscription_reader::link_down(runtime::link& peer) {
+    fences_.forget(peer);
     peer_state* p = peer_of(peer);
     if (!p) return;
     account(*p);
@@ -168,6 +170,11 @@ subscription_reader::stream* subscription_reader::stream_of(std::string_view top
     return &made;
 }
 
+void subscription_reader::fence(runtime::link& who, const stream& s, epoch older) {
+    if (fences_.due(who, s.topic, s.source, older, s.tracker.epoch()))
+        who.send(wire::fenced{s.topic, s.source, s.tracker.epoch()});
+}
+
 void subscription_reader::attach(stream& s, peer_state& by) {
     if (!s.by) ++attached_;
     s.by = &by;
@@ -179,7 +186,7 @@ void subscription_reader::heads(peer_state& from, const std::vector<wire::head>&
         if (!s) return;
         const protocol::verdict v = s->tracker.on_head({h.epoch, h.first_held, h.last, h.next});
         if (v.what == protocol::verdict::kind::fenced) {
-            from.link->send(wire::fenced{s->topic, s->source, s->tracker.epoch()});
+            fence(*from.link, *s, h.epoch);
             continue;
         }
         attach(*s, from);
@@ -236,7 +243,7 @@ void subscription_reader::batch(runtime::link& from,
             duplicates_ += h.count;
             break;
         case protocol::verdict::kind::fenced:
-            from.send(wire::fenced{s->topic, s->source, s->tracker.epoch()});
+            fence(from, *s, h.epoch);
             break;
         case protocol::verdict::kind::malformed:
             hub_.refuse(from, 0, errc::malformed, "batch with impossible sequences");

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "fences_told.hpp"
+
 #include <cairn/protocol/credit.hpp>
 #include <cairn/protocol/tracker.hpp>
 #include <cairn/runtime/hub.hpp>
@@ -79,6 +81,7 @@ private:
     peer_state* peer_of(const runtime::link& link);
     stream* stream_of(std::string_view topic, std::string_view source, peer_state& by);
     void attach(stream& s, peer_state& by);
+    void fence(runtime::link& who, const stream& s, epoch older);
     void subscribe(peer_state& at);
     void heads(peer_state& from, const std::vector<wire::head>& heads);
     void check_digest(peer_state& from, const wire::digest& told);
@@ -96,6 +99,7 @@ private:
     std::vector<std::unique_ptr<peer_state>> peers_;
     std::unordered_map<std::string, stream> streams_;  // entries stay where they are
     std::vector<stream*> holes_;                       // asked for by REPAIR, not yet answered
+    fences_told fences_;
     std::size_t attached_ = 0;
     std::atomic<std::uint64_t> uncounted_{0};
     std::uint64_t uncounted_received_ = 0;

@@ -163,6 +163,37 @@ TEST_P(Failure, RefusesAcksForWhatAReconnectTookAway) {
     EXPECT_TRUE(jobs.flush(patience));
 }
 
+TEST_P(Failure, IsForgottenAfterEachOfManyReconnects) {
+    pusher jobs(here, "jobs");
+    puller worker(there, "jobs", explicitly());
+    for (std::uint64_t n = 1; n <= 20; ++n) {
+        jobs.push(std::to_string(n));
+        const auto j = worker.receive_for(patience);
+        ASSERT_TRUE(j);
+        EXPECT_EQ(j->text(), std::to_string(n));
+        EXPECT_TRUE(worker.ack(j->id()));
+        ASSERT_TRUE(jobs.flush(patience));
+        cut(there, here);
+        mend(there, here);
+    }
+    EXPECT_TRUE(eventually([&] { return worker.attached() == 1; }, patience));
+    EXPECT_EQ(worker.stats().queue_messages, 0U);
+    EXPECT_EQ(worker.stats().queue_bytes, 0U);
+}
+
+TEST_P(Failure, OfARunEndsWithTheNextRunOfItsSource) {
+    puller worker(there, "jobs", explicitly());
+    for (std::uint64_t n = 1; n <= 20; ++n) {
+        pusher jobs(here, "jobs", {.source = "works"});
+        jobs.push(std::to_string(n));
+        const auto j = worker.receive_for(patience);
+        ASSERT_TRUE(j);
+        EXPECT_EQ(j->text(), std::to_string(n));
+    }
+    EXPECT_TRUE(eventually([&] { return worker.attached() == 0; }, patience));
+    EXPECT_TRUE(eventually([&] { return worker.stats().queue_messages == 0; }, patience));
+}
+
 TEST_P(Failure, GivesOnWhatIsNotAckedInTimeAndRefusesTheLateAck) {
     pusher jobs(here, "jobs", {.ack_wait = 150ms});
     puller stuck(there, "jobs", {.acks = ack_mode::on_request, .credit_messages = 1});
@@ -288,6 +319,25 @@ TEST_P(Failure, MakesCloseReturnWhatIsLeft) {
     EXPECT_EQ(thrown_by([&] { jobs.push("late"); }), errc::closed);
     EXPECT_EQ(jobs.try_push("late").status, send_status::closed);
     EXPECT_EQ(jobs.close(0ms), 6U);
+}
+
+TEST_P(Failure, MakesCloseCountWhatIsOutAndWhatWasNeverSent) {
+    pusher jobs(here, "jobs", {.batch_bytes_max = 1'000});
+    puller worker(there, "jobs",
+                  {.acks = ack_mode::on_request, .credit_messages = 10, .prefetch = 0ms});
+    push_numbers(jobs, 1, 5'000);
+    std::vector<job_id> held;
+    for (int i = 0; i != 10; ++i) {
+        const auto j = worker.receive_for(patience);
+        ASSERT_TRUE(j);
+        held.push_back(j->id());
+    }
+    EXPECT_TRUE(worker.ack(held[3]));
+    EXPECT_TRUE(worker.reject(held[7], "no"));
+    ASSERT_TRUE(eventually([&] { return jobs.unacked() == 4'998; }, patience));
+
+    EXPECT_EQ(jobs.close(0ms), 4'998U);
+    EXPECT_EQ(here.close(0ms), 4'998U);
 }
 
 TEST_P(Failure, LetsCloseWaitForTheLastAck) {
