@@ -82,19 +82,24 @@ void publication::keep(runtime::sealed_batch batch) {
     } else {
         made->block = std::move(batch.body);
     }
-    const wire::batch_header header{.channel = 0,
-                                    .topic = topic_,
-                                    .source = options_.source,
-                                    .epoch = epoch_,
-                                    .first = batch.first,
-                                    .count = batch.count,
-                                    .time = batch.time,
-                                    .durable = 0,
-                                    .checksum = wire::checksum(made->body())};
-    wire::encode(header, made->header);
+    made->time = batch.time;
+    wire::encode(header_of(made->first, made->last, made->time, made->body()), made->header);
     ++batches_;
     if (owner_.has_taps()) owner_.mirror(*this, made->body());
     ring_.push(batch_handle(std::move(made)));
+}
+
+wire::batch_header publication::header_of(sequence first, sequence last, wall_time time,
+                                          std::span<const std::byte> body) const {
+    return {.channel = 0,
+            .topic = topic_,
+            .source = options_.source,
+            .epoch = epoch_,
+            .first = first,
+            .count = static_cast<std::uint32_t>(last - first + 1),
+            .time = time,
+            .durable = 0,
+            .checksum = wire::checksum(body)};
 }
 
 void publication::pump(time_point now) {
@@ -113,17 +118,62 @@ void publication::pump_one(protocol::reader which, time_point now) {
             s.link.send(wire::gone{s.channel, topic_, options_.source, epoch_, step.gone});
         } else {
             const published_batch& batch = **step.batch;
-            const auto outcome =
-                s.link.send_batch(batch.header, s.channel, batch.block, batch.body());
-            if (outcome != runtime::link::sent::yes) {
-                s.blocked = true;
-                break;
-            }
-            s.credit.spend(batch.body_bytes + wire::batch_charge_bytes);
+            // All bodies together being small enough, each is.
+            const bool sent = batch.body_bytes <= s.link.peer_body_bytes_max()
+                                  ? send(s, batch.header, batch, batch.body())
+                                  : send_in_cuts(c, batch);
+            if (!sent) break;
         }
         ring_.passed(which, now);
     }
     stall(c);
+}
+
+bool publication::send(subscription& to, std::span<const std::byte> header,
+                       const published_batch& batch, std::span<const std::byte> body) {
+    if (to.link.send_batch(header, to.channel, batch.block, body) != runtime::link::sent::yes) {
+        to.blocked = true;
+        return false;
+    }
+    to.credit.spend(body.size() + wire::batch_charge_bytes);
+    return true;
+}
+
+// GONE names the messages with a body that the reader's node does not take; what lies between them
+// goes as batches of their own. False when the link or the credit ends before the batch: `cut` is
+// where to go on.
+bool publication::send_in_cuts(cursor& to, const published_batch& batch) {
+    subscription& s = *to.to;
+    const std::uint64_t body_max = s.link.peer_body_bytes_max();
+    const auto taken = [&](const wire::record& r) { return r.body.size() <= body_max; };
+    wire::record_reader records(batch.body());
+    sequence at = batch.first;
+    for (; at < to.cut && !records.done(); ++at) static_cast<void>(records.next());
+    while (!records.done()) {
+        const sequence first = at;
+        const std::size_t begin = batch.body_bytes - records.remaining();
+        const bool takes = taken(records.next());
+        for (++at; !records.done(); ++at) {
+            wire::record_reader ahead = records;
+            if (taken(ahead.next()) != takes) break;
+            records = ahead;
+        }
+        if (!takes) {
+            dropped_ += at - first;
+            s.link.send(wire::gone{
+                s.channel, topic_, options_.source, epoch_, {first, at - 1}, errc::too_large});
+        } else {
+            const std::size_t end = batch.body_bytes - records.remaining();
+            const auto body = batch.body().subspan(begin, end - begin);
+            const bool whole = body.size() == batch.body_bytes;
+            cut_header_.clear();
+            if (!whole) wire::encode(header_of(first, at - 1, batch.time, body), cut_header_);
+            if (!s.ready() || !send(s, whole ? batch.header : cut_header_, batch, body))
+                return false;
+        }
+        to.cut = at;
+    }
+    return true;
 }
 
 void publication::stall(cursor& which) {
@@ -205,6 +255,7 @@ void publication::rewind(subscription& reader, sequence next, time_point now) {
     const auto [which, c] = find(reader);
     if (!c) return;
     ++repairs_;
+    c->cut = {};
     ring_.rewind(which, next, now);
     owner_.hub().loop().flag(*this);
 }

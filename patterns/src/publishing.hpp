@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,6 +32,7 @@ class subscription;
 struct published_batch {
     sequence first;
     sequence last;
+    wall_time time;
     runtime::block_ref block;
     std::size_t body_bytes = 0;
     std::vector<std::byte> header;
@@ -101,6 +103,7 @@ private:
         protocol::scheduled_stream schedule{};
         bool stalled = false;          // and so in the subscription's list
         std::uint64_t told_token = 0;  // of the PING behind the head that told the reader of us
+        sequence cut{};                // of a batch that is sent in cuts: what lies before was sent
         // For close():
         bool ended = false;      // END is sent
         std::uint64_t ping = 0;  // under way; 0: none
@@ -120,6 +123,11 @@ private:
     void keep(runtime::sealed_batch batch);
     void pump(time_point now);
     void pump_one(protocol::reader which, time_point now);
+    wire::batch_header header_of(sequence first, sequence last, wall_time time,
+                                 std::span<const std::byte> body) const;
+    bool send(subscription& to, std::span<const std::byte> header, const published_batch& batch,
+              std::span<const std::byte> body);
+    bool send_in_cuts(cursor& to, const published_batch& batch);
     void stall(cursor& which);
     void stall_all();
     cursor& at(protocol::reader which) { return cursors_[static_cast<std::size_t>(which)]; }
@@ -132,6 +140,7 @@ private:
     runtime::inlet inlet_;
     protocol::ring<batch_handle> ring_;
     std::vector<cursor> cursors_;  // by the ring's reader number
+    std::vector<std::byte> cut_header_;
     std::uint64_t batches_ = 0;
     std::uint64_t repairs_ = 0;
     std::uint64_t dropped_ = 0;

@@ -137,7 +137,9 @@ errc subscription_reader::frame(runtime::link& from, const wire::control_frame& 
         check_digest(*p, *sum);
     } else if (const auto* lost = std::get_if<wire::gone>(&frame)) {
         if (stream* s = stream_of(lost->topic, lost->source, *p)) {
-            tell(*s, s->tracker.on_gone(lost->epoch, lost->range));
+            const bool large = lost->cause == errc::too_large;
+            tell(*s, s->tracker.on_gone(lost->epoch, lost->range),
+                 large ? errc::too_large : errc::gone);
             repair(*s, hub_.loop().now());
         }
     } else if (const auto* ended = std::get_if<wire::end>(&frame)) {
@@ -256,19 +258,20 @@ void subscription_reader::batch(runtime::link& from,
     repair(*s, hub_.loop().now());
 }
 
-void subscription_reader::tell(const stream& s, const protocol::verdict& v) {
-    if (v.tail) lose(s, *v.tail);
+void subscription_reader::tell(const stream& s, const protocol::verdict& v, errc gap_cause) {
+    if (v.tail) lose(s, *v.tail, errc::gone);
     if (v.restart)
         inbox_.put({nullptr, std::make_unique<std::variant<gap, restart>>(
                                  restart{s.topic, s.source, v.restart->before, v.restart->now})});
-    if (v.gap) lose(s, *v.gap);
+    if (v.gap) lose(s, *v.gap, gap_cause);
 }
 
-void subscription_reader::lose(const stream& s, const protocol::verdict::lost_range& lost) {
+void subscription_reader::lose(const stream& s, const protocol::verdict::lost_range& lost,
+                               errc cause) {
     ++gaps_;
     lost_messages_ += lost.range.size();
     inbox_.put({nullptr, std::make_unique<std::variant<gap, restart>>(
-                             gap{s.topic, s.source, lost.epoch, lost.range, errc::gone})});
+                             gap{s.topic, s.source, lost.epoch, lost.range, cause})});
 }
 
 void subscription_reader::repair(stream& s, time_point now) {

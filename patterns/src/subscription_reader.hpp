@@ -85,8 +85,8 @@ private:
     void subscribe(peer_state& at);
     void heads(peer_state& from, const std::vector<wire::head>& heads);
     void check_digest(peer_state& from, const wire::digest& told);
-    void tell(const stream& s, const protocol::verdict& v);
-    void lose(const stream& s, const protocol::verdict::lost_range& range);
+    void tell(const stream& s, const protocol::verdict& v, errc gap_cause = errc::gone);
+    void lose(const stream& s, const protocol::verdict::lost_range& lost, errc cause);
     void repair(stream& s, time_point now);
     void account(peer_state& p);
 

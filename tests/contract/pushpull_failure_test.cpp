@@ -389,6 +389,33 @@ TEST_P(Process, LosesNothingWhenKilled) {
     EXPECT_EQ(taken_by(heir, 3), (std::multiset<std::string>{"1 at 2", "2 at 2", "3 at 2"}));
 }
 
+TEST_P(Process, TakesNoOtherMessageAlongWhenOneKillsIt) {
+    std::mutex mutex;
+    std::vector<std::string> rejected;
+    pusher_options options{.deliveries_max = 3};
+    options.on_rejected = [&](const rejected_message& r) {
+        const std::lock_guard lock(mutex);
+        EXPECT_EQ(r.cause, errc::deliveries_exceeded);
+        rejected.emplace_back(r.message.text());
+    };
+    pusher jobs(here, "jobs", options);
+    push_numbers(jobs, 1, 20);
+    jobs.push("poison");
+    push_numbers(jobs, 21, 40);
+
+    std::optional<child_process> worker;
+    for (int deaths = 0; deaths <= 3; ++deaths) {
+        worker.emplace(std::vector<std::string>{CAIRN_FRAGILE_PROGRAM, endpoint_of(here), "jobs"});
+        if (deaths != 3) {
+            ASSERT_TRUE(worker->wait(patience)) << "the poison did not kill";
+        }
+    }
+
+    EXPECT_TRUE(jobs.flush(patience));
+    const std::lock_guard lock(mutex);
+    EXPECT_EQ(rejected, std::vector<std::string>{"poison"});
+}
+
 TEST_P(Process, LosesNothingWhenStopped) {
     pusher jobs(here, "jobs");
     const auto victim = worker_that_holds(jobs, 3);

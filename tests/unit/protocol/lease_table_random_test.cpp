@@ -20,12 +20,13 @@ constexpr std::uint64_t batch_messages = 7;
 
 std::uint64_t bytes_of(std::uint64_t s) { return 1 + s * 7919 % 50; }
 
-fitted fit(sequence_range range, std::uint64_t bytes) {
-    const std::uint64_t batch_last = (range.first.value - 1) / batch_messages * batch_messages + 7;
-    fitted taken{1, bytes_of(range.first.value)};
-    for (std::uint64_t s = range.first.value + 1; s <= std::min(range.last.value, batch_last);
-         ++s) {
-        if (taken.bytes + bytes_of(s) > bytes) break;
+fitted fit(const fit_request& asked) {
+    const std::uint64_t first = asked.range.first.value;
+    if (bytes_of(first) > asked.body_bytes_max) return {0, bytes_of(first)};
+    const std::uint64_t batch_last = (first - 1) / batch_messages * batch_messages + 7;
+    fitted taken{1, bytes_of(first)};
+    for (std::uint64_t s = first + 1; s <= std::min(asked.range.last.value, batch_last); ++s) {
+        if (taken.bytes + bytes_of(s) > asked.bytes || bytes_of(s) > asked.body_bytes_max) break;
         taken.bytes += bytes_of(s);
         ++taken.count;
     }
@@ -83,7 +84,7 @@ private:
             case 1:
                 return add(1 + below(12));
             case 2:
-                return join({below(15), below(400)});
+                return join({below(15), below(400)}, below(3) == 0 ? 5 + below(50) : UINT64_MAX);
             case 3:
                 return grant(any_member());
             case 4:
@@ -125,7 +126,7 @@ private:
         std::vector<std::uint64_t> keys;
         for (std::uint64_t i = 0; i < count; ++i) {
             keys.push_back(model_.options.ordered_by_key ? below(4) : 0);
-            model_.add(keys.back());
+            model_.add(keys.back(), bytes_of(model_.last() + 1));
         }
         if (model_.options.ordered_by_key) {
             table_.add(first, keys);
@@ -134,11 +135,12 @@ private:
         }
     }
 
-    void join(lease_credit credit) {
-        const member_id id = table_.join(credit);
+    void join(lease_credit credit, std::uint64_t body_bytes_max = UINT64_MAX) {
+        const member_id id = table_.join(credit, body_bytes_max);
         ++joined_;
         ASSERT_TRUE(model_.members.try_emplace(id).second) << "a member's number came twice";
         model_.members[id].granted = credit;
+        model_.members[id].body_bytes_max = body_bytes_max;
     }
 
     void grant(member_id id) {
@@ -167,7 +169,7 @@ private:
                 model_.fail(s, {}, now_, "gone");
             }
         }
-        model_.members.erase(id);
+        if (model_.members.contains(id)) model_.leave(id, now_);
     }
 
     void expire() {
@@ -184,15 +186,20 @@ private:
     }
 
     bool next() {
-        const auto member = model_.first_in_line();
-        const auto first = model_.next_in_line();
+        const auto expected = model_.choose(now_);
         const auto lent = table_.next(now_, fit);
-        EXPECT_EQ(lent.has_value(), member && first);
-        if (!lent || !member || !first) return false;
-        EXPECT_EQ(lent->member, *member);
-        EXPECT_EQ(lent->range.first.value, *first);
+        EXPECT_EQ(lent.has_value(), expected.has_value());
+        if (!lent || !expected) return false;
+        EXPECT_EQ(lent->member, expected->to);
+        EXPECT_EQ(lent->range.first.value, expected->first);
+        EXPECT_EQ(lent->attempt, model_.at(expected->first).attempt);
         EXPECT_EQ(lent->deadline, now_ + model_.options.ack_wait);
-        check_run(*lent);
+        if (expected->single) {
+            EXPECT_EQ(lent->range.size(), 1u);
+            EXPECT_EQ(lent->bytes, bytes_of(expected->first));
+        } else {
+            check_run(*lent);
+        }
         if (::testing::Test::HasFailure()) return false;
         model_.lend(*lent, now_);
         return true;
@@ -211,6 +218,7 @@ private:
         ASSERT_LE(last, model_.last());
         for (std::uint64_t s = first; s <= last; ++s) {
             EXPECT_TRUE(continues(a, s)) << "message " << s << " is no part of this run";
+            EXPECT_LE(bytes_of(s), m.body_bytes_max);
             bytes += bytes_of(s);
         }
         EXPECT_EQ(a.bytes, bytes);
@@ -222,10 +230,11 @@ private:
 
         const bool could_be_longer = continues(a, last + 1) && last % batch_messages != 0 &&
                                      bytes + bytes_of(last + 1) <= bytes_left &&
+                                     bytes_of(last + 1) <= m.body_bytes_max &&
                                      a.range.size() < messages_left;
         if (!could_be_longer) return;
         const auto servable = static_cast<std::uint64_t>(std::ranges::count_if(
-            model_.members, [&](const auto& entry) { return model_.servable(entry.second); }));
+            model_.members, [&](const auto& entry) { return model_.servable(entry.first); }));
         EXPECT_GE(a.range.size(), (model_.ready_count() + servable - 1) / servable);
         EXPECT_GE(a.range.size(), model_.out_of(a.member));
     }
