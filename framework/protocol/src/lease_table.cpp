@@ -325,9 +325,8 @@ struct lease_table::impl {
         });
     }
 
-    /// To whom a message goes that is not for everybody: it is alone, large, or both. When nobody
-    /// may have it now, but somebody who has work could be without soon, nobody gives that one
-    /// more.
+    /// To whom a message goes that is not for everybody: it is alone, large, or both. When it is to
+    /// be alone and all have work, who has least is lent nothing more until it has none.
     lease_member* taker_of(const run& r) {
         lease_member* best = nullptr;
         const bool last_delivery = is_last_delivery(r);
