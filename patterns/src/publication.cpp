@@ -86,19 +86,24 @@ bool publication::take_one(bool open_too, time_point now) {
 }
 
 void publication::keep(runtime::sealed_batch batch) {
-    const wire::batch_header header{.channel = 0,
-                                    .topic = topic_,
-                                    .source = options_.source,
-                                    .epoch = epoch_,
-                                    .first = batch.first,
-                                    .count = batch.count,
-                                    .time = batch.time,
-                                    .durable = 0,
-                                    .checksum = 0};
-    auto made = std::make_shared<published_batch>(header, std::move(batch.body), batch.bytes);
+    auto made = std::make_shared<published_batch>(header_of(batch.first, batch.count, batch.time),
+                                                  std::move(batch.body), batch.bytes);
     ++batches_;
     if (owner_.has_taps()) owner_.mirror(*this, made->body());
     ring_.push(batch_handle(std::move(made)));
+}
+
+wire::batch_header publication::header_of(sequence first, std::uint32_t count,
+                                          wall_time time) const {
+    return {.channel = 0,
+            .topic = topic_,
+            .source = options_.source,
+            .epoch = epoch_,
+            .first = first,
+            .count = count,
+            .time = time,
+            .durable = 0,
+            .checksum = 0};
 }
 
 void publication::pump(time_point now) {
@@ -117,15 +122,61 @@ void publication::pump_one(protocol::reader which, time_point now) {
             s.link.send(wire::gone{s.channel, topic_, options_.source, epoch_, step.gone});
         } else {
             published_batch& batch = **step.batch;
-            if (batch.send(s.link, s.channel) != runtime::link::sent::yes) {
-                s.blocked = true;
-                break;
-            }
-            s.credit.spend(batch.body_bytes() + wire::batch_charge_bytes);
+            // All bodies together being small enough, each is.
+            const bool sent = batch.body_bytes() <= s.link.peer_body_bytes_max()
+                                  ? sent_to(s, batch.send(s.link, s.channel), batch.body_bytes())
+                                  : send_in_cuts(c, batch);
+            if (!sent) break;
         }
         ring_.passed(which, now);
     }
     stall(c);
+}
+
+bool publication::sent_to(subscription& to, runtime::link::sent outcome, std::size_t body_bytes) {
+    if (outcome != runtime::link::sent::yes) {
+        to.blocked = true;
+        return false;
+    }
+    to.credit.spend(body_bytes + wire::batch_charge_bytes);
+    return true;
+}
+
+// GONE names the messages with a body that the reader's node does not take; what lies between them
+// goes as batches of their own. False when the link or the credit ends before the batch: `cut` is
+// where to go on.
+bool publication::send_in_cuts(cursor& to, published_batch& batch) {
+    subscription& s = *to.to;
+    const std::uint64_t body_max = s.link.peer_body_bytes_max();
+    const auto taken = [&](const wire::record& r) { return r.body.size() <= body_max; };
+    wire::record_reader records(batch.body());
+    sequence at = batch.first();
+    for (; at < to.cut && !records.done(); ++at) static_cast<void>(records.next());
+    while (!records.done()) {
+        const sequence first = at;
+        const std::size_t begin = batch.body_bytes() - records.remaining();
+        const bool takes = taken(records.next());
+        for (++at; !records.done(); ++at) {
+            wire::record_reader ahead = records;
+            if (taken(ahead.next()) != takes) break;
+            records = ahead;
+        }
+        if (!takes) {
+            dropped_ += at - first;
+            s.link.send(wire::gone{
+                s.channel, topic_, options_.source, epoch_, {first, at - 1}, errc::too_large});
+        } else {
+            const std::size_t end = batch.body_bytes() - records.remaining();
+            const auto body = batch.body().subspan(begin, end - begin);
+            const auto part =
+                header_of(first, static_cast<std::uint32_t>(at - first), batch.time());
+            if (!s.ready() ||
+                !sent_to(s, batch.send_part(s.link, s.channel, part, body), body.size()))
+                return false;
+        }
+        to.cut = at;
+    }
+    return true;
 }
 
 void publication::stall(cursor& which) {
@@ -207,6 +258,7 @@ void publication::rewind(subscription& reader, sequence next, time_point now) {
     const auto [which, c] = find(reader);
     if (!c) return;
     ++repairs_;
+    c->cut = {};
     ring_.rewind(which, next, now);
     owner_.hub().loop().flag(*this);
 }

@@ -20,7 +20,7 @@ std::byte* bytes_of(zmq::message_t& frame) { return static_cast<std::byte*>(fram
 
 published_batch::published_batch(wire::batch_header header, runtime::block_ref body,
                                  std::size_t body_bytes)
-    : first_(header.first), last_(header.last()), body_bytes_(body_bytes) {
+    : first_(header.first), last_(header.last()), time_(header.time), body_bytes_(body_bytes) {
     header.checksum = wire::checksum({body.data(), body_bytes});
     wire::encode(header, header_);
     if (body_bytes <= wire::inline_body_bytes_max) {
@@ -51,6 +51,16 @@ runtime::link::sent published_batch::send(runtime::link& to, wire::channel chann
         channel_ = channel;
     }
     return to.send_batch(frame_, body_bytes_);
+}
+
+runtime::link::sent published_batch::send_part(runtime::link& to, wire::channel channel,
+                                               wire::batch_header header,
+                                               std::span<const std::byte> part) {
+    if (part.size() == body_bytes_) return send(to, channel);
+    header.checksum = wire::checksum(part);
+    std::vector<std::byte> encoded;
+    wire::encode(header, encoded);
+    return to.send_batch(encoded, channel, block_, part);
 }
 
 }  // namespace cairn::patterns

@@ -22,19 +22,25 @@ namespace cairn::patterns {
 /// Threads: loop.
 class published_batch {
 public:
-    /// `header` needs no channel, count of bytes or checksum: the checksum is made here.
+    /// `header` needs neither channel nor checksum.
     published_batch(wire::batch_header header, runtime::block_ref body, std::size_t body_bytes);
 
     sequence first() const noexcept { return first_; }
     sequence last() const noexcept { return last_; }
+    wall_time time() const noexcept { return time_; }
     std::span<const std::byte> body() const noexcept;
     std::size_t body_bytes() const noexcept { return body_bytes_; }
 
     runtime::link::sent send(runtime::link& to, wire::channel channel);
+    /// Some of its messages as a batch of their own: `part` is a piece of body(), `header` is as in
+    /// the constructor.
+    runtime::link::sent send_part(runtime::link& to, wire::channel channel,
+                                  wire::batch_header header, std::span<const std::byte> part);
 
 private:
     sequence first_;
     sequence last_;
+    wall_time time_;
     std::size_t body_bytes_;
     wire::channel channel_ = 0;      // in frame_; 0: it was not sent yet
     zmq::message_t frame_;           // small: header and body

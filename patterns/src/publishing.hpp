@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -72,6 +73,7 @@ private:
         protocol::scheduled_stream schedule{};
         bool stalled = false;          // and so in the subscription's list
         std::uint64_t told_token = 0;  // of the PING behind the head that told the reader of us
+        sequence cut{};                // of a batch that is sent in cuts: what lies before was sent
         // For close():
         bool ended = false;      // END is sent
         std::uint64_t ping = 0;  // under way; 0: none
@@ -92,6 +94,9 @@ private:
     void keep(runtime::sealed_batch batch);
     void pump(time_point now);
     void pump_one(protocol::reader which, time_point now);
+    wire::batch_header header_of(sequence first, std::uint32_t count, wall_time time) const;
+    bool sent_to(subscription& to, runtime::link::sent outcome, std::size_t body_bytes);
+    bool send_in_cuts(cursor& to, published_batch& batch);
     void stall(cursor& which);
     void stall_all();
     cursor& at(protocol::reader which) { return cursors_[static_cast<std::size_t>(which)]; }

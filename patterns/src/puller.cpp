@@ -100,6 +100,7 @@ struct puller::impl {
             batches.clear();
             at = 0;
             if (reader->inbox().take(batches)) continue;
+            reader->asked();
             if (deadline && hub.loop().now() >= *deadline) return std::nullopt;
             hub.loop().wait(reader->inbox(), deadline, reader->inbox().filled());
         }

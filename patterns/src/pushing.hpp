@@ -97,7 +97,7 @@ private:
     bool somebody_has_credit() const;
     void grant(const member& to);
     void resume_paused();
-    protocol::fitted fit(sequence_range range, std::uint64_t bytes);
+    protocol::fitted fit(const protocol::fit_request& asked);
     runtime::link::sent send(const protocol::assignment& run, const attachment& to);
     stored& batch_of(sequence which);
     std::size_t offset_of(stored& in, sequence which);

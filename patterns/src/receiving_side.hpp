@@ -2,11 +2,14 @@
 
 #include <cairn/ids.hpp>
 #include <cairn/runtime/received_batch.hpp>
+#include <cairn/wire/limits.hpp>
 #include <cairn/wire/records.hpp>
 
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 /// What subscribers and pullers have in common on the user's side.

@@ -22,7 +22,8 @@ subscription_reader::subscription_reader(runtime::hub& owner, std::string patter
       pattern_(std::move(pattern)),
       from_(options.from),
       window_(options.credit_bytes),
-      channel_(owner.open_channel(*this)) {
+      channel_(owner.open_channel(*this)),
+      fences_(owner.options().topics_per_peer_max) {
     for (const resume_from& r : from_.positions) {
         stream& s = add_stream(r.topic, r.next.source);
         s.tracker = protocol::stream_tracker(r.next.epoch, r.next.sequence);
@@ -69,6 +70,7 @@ void subscription_reader::link_up(runtime::link& peer) {
 }
 
 void subscription_reader::link_down(runtime::link& peer) {
+    fences_.forget(peer);
     peer_state* p = peer_of(peer);
     if (!p) return;
     account(*p);
@@ -133,7 +135,9 @@ errc subscription_reader::frame(runtime::link& from, const wire::control_frame& 
         check_digest(*p, *sum);
     } else if (const auto* lost = std::get_if<wire::gone>(&frame)) {
         if (stream* s = stream_of(lost->topic, lost->source, *p)) {
-            tell(*s, s->tracker.on_gone(lost->epoch, lost->range));
+            const bool large = lost->cause == errc::too_large;
+            tell(*s, s->tracker.on_gone(lost->epoch, lost->range),
+                 large ? errc::too_large : errc::gone);
             repair(*s, hub_.loop().now());
         }
     } else if (const auto* ended = std::get_if<wire::end>(&frame)) {
@@ -180,6 +184,11 @@ std::uint32_t subscription_reader::number_of(const resume_from& start) const {
     return streams_.at(stream_key(start.topic, start.next.source)).number;
 }
 
+void subscription_reader::fence(runtime::link& who, const stream& s, epoch older) {
+    if (fences_.due(who, s.topic, s.source, older, s.tracker.epoch()))
+        who.send(wire::fenced{s.topic, s.source, s.tracker.epoch()});
+}
+
 void subscription_reader::attach(stream& s, peer_state& by) {
     if (!s.by) ++attached_;
     s.by = &by;
@@ -191,7 +200,7 @@ void subscription_reader::heads(peer_state& from, const std::vector<wire::head>&
         if (!s) return;
         const protocol::verdict v = s->tracker.on_head({h.epoch, h.first_held, h.last, h.next});
         if (v.what == protocol::verdict::kind::fenced) {
-            from.link->send(wire::fenced{s->topic, s->source, s->tracker.epoch()});
+            fence(*from.link, *s, h.epoch);
             continue;
         }
         attach(*s, from);
@@ -249,7 +258,7 @@ void subscription_reader::batch(runtime::link& from,
             duplicates_ += h.count;
             break;
         case protocol::verdict::kind::fenced:
-            from.send(wire::fenced{s->topic, s->source, s->tracker.epoch()});
+            fence(from, *s, h.epoch);
             break;
         case protocol::verdict::kind::malformed:
             hub_.refuse(from, 0, errc::malformed, "batch with impossible sequences");
@@ -262,16 +271,17 @@ void subscription_reader::batch(runtime::link& from,
     repair(*s, hub_.loop().now());
 }
 
-void subscription_reader::tell(const stream& s, const protocol::verdict& v) {
-    if (v.tail) lose(s, *v.tail);
+void subscription_reader::tell(const stream& s, const protocol::verdict& v, errc gap_cause) {
+    if (v.tail) lose(s, *v.tail, errc::gone);
     if (v.restart) notify(s, restart{s.topic, s.source, v.restart->before, v.restart->now});
-    if (v.gap) lose(s, *v.gap);
+    if (v.gap) lose(s, *v.gap, gap_cause);
 }
 
-void subscription_reader::lose(const stream& s, const protocol::verdict::lost_range& lost) {
+void subscription_reader::lose(const stream& s, const protocol::verdict::lost_range& lost,
+                               errc cause) {
     ++gaps_;
     lost_messages_ += lost.range.size();
-    notify(s, gap{s.topic, s.source, lost.epoch, lost.range, errc::gone});
+    notify(s, gap{s.topic, s.source, lost.epoch, lost.range, cause});
 }
 
 void subscription_reader::notify(const stream& s, std::variant<gap, restart> notice) {

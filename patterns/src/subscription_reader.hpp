@@ -1,5 +1,7 @@
 #pragma once
 
+#include "fences_told.hpp"
+
 #include <cairn/protocol/credit.hpp>
 #include <cairn/protocol/tracker.hpp>
 #include <cairn/runtime/hub.hpp>
@@ -88,11 +90,12 @@ private:
     stream& add_stream(std::string_view topic, std::string_view source);
     void notify(const stream& s, std::variant<gap, restart> notice);
     void attach(stream& s, peer_state& by);
+    void fence(runtime::link& who, const stream& s, epoch older);
     void subscribe(peer_state& at);
     void heads(peer_state& from, const std::vector<wire::head>& heads);
     void check_digest(peer_state& from, const wire::digest& told);
-    void tell(const stream& s, const protocol::verdict& v);
-    void lose(const stream& s, const protocol::verdict::lost_range& range);
+    void tell(const stream& s, const protocol::verdict& v, errc gap_cause = errc::gone);
+    void lose(const stream& s, const protocol::verdict::lost_range& lost, errc cause);
     void repair(stream& s, time_point now);
     void account(peer_state& p);
 
@@ -105,6 +108,7 @@ private:
     std::vector<std::unique_ptr<peer_state>> peers_;
     std::unordered_map<std::string, stream> streams_;  // entries stay where they are
     std::vector<stream*> holes_;                       // asked for by REPAIR, not yet answered
+    fences_told fences_;
     std::size_t attached_ = 0;
     std::atomic<std::uint64_t> uncounted_{0};
     std::uint64_t uncounted_received_ = 0;

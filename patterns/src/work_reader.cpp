@@ -39,7 +39,10 @@ work_reader::work_reader(runtime::hub& owner, std::string topic, const puller_op
       topic_(std::move(topic)),
       options_(options),
       channel_(owner.open_channel(*this)),
-      epochs_(owner.options().topics_per_peer_max) {
+      streams_(owner.options().topics_per_peer_max,
+               {options.credit_messages, options.credit_bytes, options.prefetch}),
+      epochs_(owner.options().topics_per_peer_max),
+      fences_(owner.options().topics_per_peer_max) {
     hub_.add(*this);
 }
 
@@ -56,7 +59,7 @@ void work_reader::close() {
     hub_.remove(*this);
     inbox_.close();
     const std::lock_guard lock(mutex_);
-    for (std::uint32_t i = 0; i != streams_.size(); ++i) ledger_.forget(i);
+    for (const auto& [number, stream] : streams_.all()) ledger_.forget(number);
     hub_.loop().changed();
 }
 
@@ -78,18 +81,14 @@ void work_reader::link_up(runtime::link& peer) {
 
 void work_reader::link_down(runtime::link& peer) {
     pushers_.erase(&peer);
-    forget_streams_of(peer);
+    fences_.forget(peer);
+    forget(streams_.end(peer));
     hub_.loop().changed();
 }
 
-void work_reader::forget_streams_of(const runtime::link& peer) {
+void work_reader::forget(const std::vector<job_streams::number>& ended) {
     const std::lock_guard lock(mutex_);
-    for (std::uint32_t i = 0; i != streams_.size(); ++i) {
-        if (streams_[i].link != &peer) continue;
-        streams_[i].alive = false;
-        streams_[i].link = nullptr;
-        ledger_.forget(i);
-    }
+    for (const job_streams::number n : ended) ledger_.forget(n);
 }
 
 errc work_reader::frame(runtime::link& from, const wire::control_frame& frame) {
@@ -97,6 +96,8 @@ errc work_reader::frame(runtime::link& from, const wire::control_frame& frame) {
     if (known == pushers_.end()) return errc::ok;
     if (const auto* told = std::get_if<wire::attached>(&frame)) {
         known->second = told->pushers;
+        // Whoever pushed here is gone: links deliver in order, so nothing more comes of them.
+        if (told->pushers == 0) forget(streams_.end(from));
         hub_.loop().changed();
     } else if (const auto* refused = std::get_if<wire::job_refused>(&frame)) {
         // The pusher had taken them back; it counts there too.
@@ -109,37 +110,28 @@ errc work_reader::frame(runtime::link& from, const wire::control_frame& frame) {
     return errc::ok;
 }
 
-std::optional<std::uint32_t> work_reader::stream_of(runtime::link& from,
-                                                    const wire::jobs_header& header) {
-    std::size_t of_link = 0;
-    for (std::uint32_t i = 0; i != streams_.size(); ++i) {
-        const stream& s = streams_[i];
-        if (s.alive && s.link == &from && s.source == header.source && s.epoch == header.epoch)
-            return i;
-        if (s.link == &from) ++of_link;
-    }
-    if (of_link >= hub_.options().topics_per_peer_max) return std::nullopt;
-    // Numbers are not used again while something of theirs may wait in the inbox: job ids name
-    // them.
-    streams_.push_back({&from, std::string(header.source), header.epoch,
-                        protocol::work_credit_reader(options_.credit_messages,
-                                                     options_.credit_bytes, options_.prefetch)});
-    return static_cast<std::uint32_t>(streams_.size() - 1);
+std::optional<job_streams::number> work_reader::stream_of(runtime::link& from,
+                                                          const wire::jobs_header& header) {
+    if (const auto known = streams_.find(from, header.source, header.epoch)) return known;
+    // A node has one pusher of a name on a topic: with a newer run the one before is over.
+    if (const auto before = streams_.end(from, header.source)) forget({*before});
+    return streams_.open(from, header.source, header.epoch);
 }
 
 void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_batch> batch) {
     const wire::jobs_header& h = batch->header;
     if (h.topic != topic_) return hub_.refuse(from, 0, errc::malformed, "work of another topic");
     if (epochs_.judge(h.topic, h.source, h.epoch) == protocol::epoch_standing::older) {
-        const auto newer = epochs_.highest(h.topic, h.source);
-        from.send(wire::fenced{h.topic, h.source, newer.value_or(h.epoch)});
+        const epoch newer = epochs_.highest(h.topic, h.source).value_or(h.epoch);
+        if (fences_.due(from, h.topic, h.source, h.epoch, newer))
+            from.send(wire::fenced{h.topic, h.source, newer});
         return;
     }
     const auto number = stream_of(from, h);
     if (!number)
         return hub_.refuse(from, 0, errc::limit_exceeded, "more sources than topics_per_peer_max");
     batch->stream = *number;
-    stream& s = streams_[*number];
+    job_stream& s = *streams_.at(*number);
     // Not kept: its lease ends, and it comes again when there is room.
     if (!s.credit.received(h.count, batch->body.size(), hub_.loop().now())) {
         s.credit.consumed(h.count, batch->body.size(), hub_.loop().now());
@@ -171,6 +163,23 @@ bool work_reader::apply(const job_verb& verb) {
     return messages_held != 0;
 }
 
+void work_reader::asked() {
+    {
+        const std::lock_guard lock(mutex_);
+        // Nothing in hand: then the credit is not what is missing.
+        if (ledger_.held_messages() == 0) return;
+    }
+    if (asked_.exchange(true)) return;
+    hub_.loop().flag(*this);
+    hub_.loop().kick();
+}
+
+void work_reader::grant(const job_stream& to, const std::optional<protocol::work_grant>& total) {
+    if (total)
+        to.link->send(
+            wire::work_credit{channel_, to.source, to.epoch, total->messages, total->bytes});
+}
+
 void work_reader::run(time_point now) {
     std::vector<job_verb> verbs;
     std::vector<finished_work> finished;
@@ -181,30 +190,32 @@ void work_reader::run(time_point now) {
     }
     tell(verbs);
     for (const finished_work& f : finished) {
-        stream& s = streams_[f.stream];
-        if (!s.alive) continue;
-        s.credit.consumed(f.messages, f.bytes, now);
-        if (const auto grant = s.credit.due())
-            s.link->send(
-                wire::work_credit{channel_, s.source, s.epoch, grant->messages, grant->bytes});
+        job_stream* s = streams_.at(f.stream);
+        if (!s) continue;
+        s->credit.consumed(f.messages, f.bytes, now);
+        grant(*s, s->credit.due());
     }
+    // What came meanwhile answers the question.
+    if (asked_.exchange(false) && inbox_.empty())
+        for (auto& [number, stream] : streams_.all()) grant(stream, stream.credit.asked());
 }
 
 void work_reader::tell(const std::vector<job_verb>& verbs) {
     for (auto v = verbs.begin(); v != verbs.end();) {
-        const stream& s = streams_[v->stream];
+        const job_stream* s = streams_.at(v->stream);
+        const auto first = v;
         wire::job_ranges what;
         what.channel = channel_;
-        what.source = s.source;
-        what.epoch = s.epoch;
-        const auto first = v;
         // One frame for all that share verb, stream and its details.
         for (; v != verbs.end() && v->what == first->what && v->stream == first->stream &&
                v->time == first->time && v->reason == first->reason &&
                what.ranges.size() != wire::array_items_max;
              ++v)
             what.ranges.push_back(v->range);
-        if (s.alive) s.link->send(frame_of(*first, std::move(what)));
+        if (!s) continue;
+        what.source = s->source;
+        what.epoch = s->epoch;
+        s->link->send(frame_of(*first, std::move(what)));
     }
 }
 
@@ -228,8 +239,8 @@ handle_stats work_reader::stats() const {
         const std::lock_guard lock(mutex_);
         s.queue_messages = ledger_.held_messages();
     }
-    for (const stream& one : streams_)
-        if (one.alive) s.queue_bytes += one.credit.waiting().bytes;
+    for (const auto& [number, stream] : streams_.all())
+        s.queue_bytes += stream.credit.waiting().bytes;
     s.peers = attached();
     return s;
 }

@@ -1,6 +1,8 @@
 #pragma once
 
+#include "fences_told.hpp"
 #include "job_ledger.hpp"
+#include "job_streams.hpp"
 
 #include <cairn/protocol/epochs.hpp>
 #include <cairn/protocol/work_credit.hpp>
@@ -36,6 +38,8 @@ public:
 
     /// What the application did. Any thread. False when nothing of it is held.
     bool apply(const job_verb& verb);
+    /// The application asks for a message, and has taken all that came. Any thread.
+    void asked();
 
     void run(time_point now) override;
     void link_up(runtime::link& peer) override;
@@ -56,18 +60,13 @@ public:
     std::atomic<std::uint64_t> bytes{0};
 
 private:
-    /// One source that a peer pushes from; lives as long as the link.
-    struct stream {
-        runtime::link* link;
-        std::string source;
-        cairn::epoch epoch;
-        protocol::work_credit_reader credit;
-        bool alive = true;
-    };
-
-    std::optional<std::uint32_t> stream_of(runtime::link& from, const wire::jobs_header& header);
+    /// The stream that a batch belongs to; nothing when the link has too many.
+    std::optional<job_streams::number> stream_of(runtime::link& from,
+                                                 const wire::jobs_header& header);
     void tell(const std::vector<job_verb>& verbs);
-    void forget_streams_of(const runtime::link& peer);
+    void grant(const job_stream& to, const std::optional<protocol::work_grant>& total);
+    /// Their pushers are gone: nothing of it is held any more.
+    void forget(const std::vector<job_streams::number>& ended);
 
     runtime::hub& hub_;
     const std::string topic_;
@@ -75,11 +74,13 @@ private:
     const wire::channel channel_;
     runtime::inbox<std::unique_ptr<runtime::received_batch>> inbox_;
     std::map<runtime::link*, std::uint32_t> pushers_;  // as each peer told
-    std::vector<stream> streams_;                      // by number; dead ones are used again
+    job_streams streams_;
     protocol::epoch_table epochs_;
+    fences_told fences_;
 
     mutable std::mutex mutex_;
-    job_ledger ledger_;  // guarded by mutex_
+    job_ledger ledger_;               // guarded by mutex_
+    std::atomic<bool> asked_{false};  // and not yet dealt with
 
     std::uint64_t batches_ = 0;
     std::uint64_t refused_acks_ = 0;

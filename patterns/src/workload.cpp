@@ -106,8 +106,8 @@ void workload::admit(runtime::sealed_batch batch) {
 }
 
 bool workload::lend_one(time_point now) {
-    const auto run = leases_.next(
-        now, [this](sequence_range range, std::uint64_t bytes) { return fit(range, bytes); });
+    const auto run =
+        leases_.next(now, [this](const protocol::fit_request& asked) { return fit(asked); });
     if (!run) return false;
     member* m = member_of(run->member);
     if (send(*run, *m->puller) == runtime::link::sent::yes) {
@@ -148,18 +148,22 @@ bool workload::somebody_is_idle() const {
     });
 }
 
-protocol::fitted workload::fit(sequence_range range, std::uint64_t bytes) {
-    stored& in = batch_of(range.first);
-    const std::size_t from = offset_of(in, range.first);
-    if (range.last >= in.last() && in.batch.bytes - from <= bytes)
-        return {in.last() - range.first + 1, in.batch.bytes - from};
-    const std::uint64_t wanted = std::min(range.last, in.last()) - range.first + 1;
+protocol::fitted workload::fit(const protocol::fit_request& asked) {
+    stored& in = batch_of(asked.range.first);
+    const sequence first = asked.range.first;
+    const std::size_t from = offset_of(in, first);
+    const std::size_t rest = in.batch.bytes - from;
+    // All bodies together being small enough, each is.
+    if (asked.range.last >= in.last() && rest <= asked.bytes && rest <= asked.body_bytes_max)
+        return {in.last() - first + 1, rest};
+    const std::uint64_t wanted = std::min(asked.range.last, in.last()) - first + 1;
     wire::record_reader records(in.body().subspan(from));
     protocol::fitted fits;
     while (fits.count != wanted) {
-        static_cast<void>(records.next());
-        const std::uint64_t end = in.batch.bytes - from - records.remaining();
-        if (end > bytes && fits.count != 0) break;
+        const std::size_t body = records.next().body.size();
+        if (body > asked.body_bytes_max) return fits.count != 0 ? fits : protocol::fitted{0, body};
+        const std::uint64_t end = rest - records.remaining();
+        if (end > asked.bytes && fits.count != 0) break;
         ++fits.count;
         fits.bytes = end;
     }
@@ -303,7 +307,12 @@ bool workload::flush(time_point until) {
 // --- Pullers ----------------------------------------------------------------------------------
 
 void workload::attach(const attachment& puller) {
-    members_.push_back({&puller, leases_.join(puller.granted), puller.granted, {}, {}, false});
+    members_.push_back({&puller,
+                        leases_.join(puller.granted, puller.link.peer_body_bytes_max()),
+                        puller.granted,
+                        {},
+                        {},
+                        false});
     owner_flag();
 }
 

@@ -163,6 +163,37 @@ TEST_P(Failure, RefusesAcksForWhatAReconnectTookAway) {
     EXPECT_TRUE(jobs.flush(patience));
 }
 
+TEST_P(Failure, IsForgottenAfterEachOfManyReconnects) {
+    pusher jobs(here, "jobs");
+    puller worker(there, "jobs", explicitly());
+    for (std::uint64_t n = 1; n <= 20; ++n) {
+        jobs.push(std::to_string(n));
+        const auto j = worker.receive_for(patience);
+        ASSERT_TRUE(j);
+        EXPECT_EQ(j->text(), std::to_string(n));
+        EXPECT_TRUE(worker.ack(j->id()));
+        ASSERT_TRUE(jobs.flush(patience));
+        cut(there, here);
+        mend(there, here);
+    }
+    EXPECT_TRUE(eventually([&] { return worker.attached() == 1; }, patience));
+    EXPECT_EQ(worker.stats().queue_messages, 0U);
+    EXPECT_EQ(worker.stats().queue_bytes, 0U);
+}
+
+TEST_P(Failure, OfARunEndsWithTheNextRunOfItsSource) {
+    puller worker(there, "jobs", explicitly());
+    for (std::uint64_t n = 1; n <= 20; ++n) {
+        pusher jobs(here, "jobs", {.source = "works"});
+        jobs.push(std::to_string(n));
+        const auto j = worker.receive_for(patience);
+        ASSERT_TRUE(j);
+        EXPECT_EQ(j->text(), std::to_string(n));
+    }
+    EXPECT_TRUE(eventually([&] { return worker.attached() == 0; }, patience));
+    EXPECT_TRUE(eventually([&] { return worker.stats().queue_messages == 0; }, patience));
+}
+
 TEST_P(Failure, GivesOnWhatIsNotAckedInTimeAndRefusesTheLateAck) {
     pusher jobs(here, "jobs", {.ack_wait = 150ms});
     puller stuck(there, "jobs", {.acks = ack_mode::on_request, .credit_messages = 1});
@@ -290,6 +321,25 @@ TEST_P(Failure, MakesCloseReturnWhatIsLeft) {
     EXPECT_EQ(jobs.close(0ms), 6U);
 }
 
+TEST_P(Failure, MakesCloseCountWhatIsOutAndWhatWasNeverSent) {
+    pusher jobs(here, "jobs", {.batch_bytes_max = 1'000});
+    puller worker(there, "jobs",
+                  {.acks = ack_mode::on_request, .credit_messages = 10, .prefetch = 0ms});
+    push_numbers(jobs, 1, 5'000);
+    std::vector<job_id> held;
+    for (int i = 0; i != 10; ++i) {
+        const auto j = worker.receive_for(patience);
+        ASSERT_TRUE(j);
+        held.push_back(j->id());
+    }
+    EXPECT_TRUE(worker.ack(held[3]));
+    EXPECT_TRUE(worker.reject(held[7], "no"));
+    ASSERT_TRUE(eventually([&] { return jobs.unacked() == 4'998; }, patience));
+
+    EXPECT_EQ(jobs.close(0ms), 4'998U);
+    EXPECT_EQ(here.close(0ms), 4'998U);
+}
+
 TEST_P(Failure, LetsCloseWaitForTheLastAck) {
     pusher jobs(here, "jobs");
     puller worker(there, "jobs");
@@ -337,6 +387,33 @@ TEST_P(Process, LosesNothingWhenKilled) {
     ASSERT_TRUE(victim->signal(SIGKILL));
 
     EXPECT_EQ(taken_by(heir, 3), (std::multiset<std::string>{"1 at 2", "2 at 2", "3 at 2"}));
+}
+
+TEST_P(Process, TakesNoOtherMessageAlongWhenOneKillsIt) {
+    std::mutex mutex;
+    std::vector<std::string> rejected;
+    pusher_options options{.deliveries_max = 3};
+    options.on_rejected = [&](const rejected_message& r) {
+        const std::lock_guard lock(mutex);
+        EXPECT_EQ(r.cause, errc::deliveries_exceeded);
+        rejected.emplace_back(r.message.text());
+    };
+    pusher jobs(here, "jobs", options);
+    push_numbers(jobs, 1, 20);
+    jobs.push("poison");
+    push_numbers(jobs, 21, 40);
+
+    std::optional<child_process> worker;
+    for (int deaths = 0; deaths <= 3; ++deaths) {
+        worker.emplace(std::vector<std::string>{CAIRN_FRAGILE_PROGRAM, endpoint_of(here), "jobs"});
+        if (deaths != 3) {
+            ASSERT_TRUE(worker->wait(patience)) << "the poison did not kill";
+        }
+    }
+
+    EXPECT_TRUE(jobs.flush(patience));
+    const std::lock_guard lock(mutex);
+    EXPECT_EQ(rejected, std::vector<std::string>{"poison"});
 }
 
 TEST_P(Process, LosesNothingWhenStopped) {

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <thread>
+#include <vector>
 
 namespace cairn::test {
 
@@ -322,6 +324,56 @@ TEST_P(Puller, AcksInAnyOrderWhenAsked) {
 
     EXPECT_TRUE(jobs.flush(patience));
     EXPECT_EQ(jobs.unacked(), 0U);
+}
+
+TEST_P(Puller, HoldsAsManyUnackedAsItsCreditSays) {
+    node& here = listening();
+    node& there = connected_to(here);
+    pusher jobs(here, "jobs");
+    puller worker(there, "jobs", {.acks = ack_mode::on_request, .credit_messages = 500});
+    push_numbers(jobs, 1, 1'000);
+    std::vector<job_id> held;
+    while (held.size() != 500) {
+        const auto j = worker.receive_for(patience);
+        ASSERT_TRUE(j) << "it waits with " << held.size() << " in hand";
+        held.push_back(j->id());
+    }
+    EXPECT_FALSE(worker.receive_for(silence));
+
+    for (int i = 0; i != 10; ++i) EXPECT_TRUE(worker.ack(held[i]));
+
+    EXPECT_EQ(texts(worker, 10), numbers(501, 510));
+    EXPECT_FALSE(worker.receive_for(silence));
+    EXPECT_EQ(jobs.stats().redeliveries, 0U);
+}
+
+TEST_P(Puller, GoesOnWhenAnotherThreadAcksOneOfAllItMayHold) {
+    node& here = listening();
+    node& there = connected_to(here);
+    pusher jobs(here, "jobs");
+    puller worker(there, "jobs", {.acks = ack_mode::on_request, .credit_messages = 100});
+    push_numbers(jobs, 1, 101);
+    std::optional<job_id> last;
+    for (int i = 0; i != 100; ++i) {
+        const auto j = worker.receive_for(patience);
+        ASSERT_TRUE(j);
+        last = j->id();
+    }
+    std::thread acking([&] { EXPECT_TRUE(worker.ack(*last)); });
+
+    EXPECT_EQ(texts(worker, 1), numbers(101, 101));
+    acking.join();
+}
+
+TEST_P(Puller, HoldsJobsOfSeveralPushersUnacked) {
+    node& there = listening();
+    pusher one(connected_to(there), "jobs", {.source = "one"});
+    pusher two(connected_to(there), "jobs", {.source = "two"});
+    puller worker(there, "jobs", {.acks = ack_mode::on_request});
+    push_numbers(one, 1, 300);
+    push_numbers(two, 1, 300);
+
+    EXPECT_EQ(texts(worker, 600).size(), 600U);
 }
 
 TEST_P(Puller, GetsANackedMessageAgainAfterTheDelay) {

@@ -104,6 +104,40 @@ TEST_F(Flood, OfStreamsEndsAtTheLimitOfThePeer) {
     expect_honest_peers_unharmed();
 }
 
+TEST_F(Flood, OfJobsOfAnOldRunIsAnsweredFencedOnce) {
+    puller worker(node_, "work");
+    stranger peer(endpoint_);
+    ASSERT_TRUE(peer.greet());
+    const auto asked = peer.hear<wire::attach>(kind::attach);
+    ASSERT_TRUE(asked);
+    wire::jobs_header jobs;
+    jobs.channel = asked->channel;
+    jobs.topic = "work";
+    jobs.source = "twin";
+    jobs.first = sequence{1};
+    jobs.count = 1;
+    jobs.attempt = 1;
+    jobs.ack_wait_ms = 30'000;
+    const std::string body("\1\0\0\0x", 5);
+    const auto say_as = [&](std::uint64_t run) {
+        jobs.epoch = epoch{run};
+        return peer.say(jobs, body);
+    };
+    ASSERT_TRUE(say_as(5));
+    for (int i = 0; i != 20; ++i) ASSERT_TRUE(say_as(3));
+
+    const auto told = peer.hear<wire::fenced>(kind::fenced);
+    ASSERT_TRUE(told);
+    EXPECT_EQ(told->newer, epoch{5});
+    EXPECT_FALSE(peer.hear(kind::fenced, 100ms));
+    EXPECT_TRUE(peer.answered());
+
+    // Another old run is another matter.
+    ASSERT_TRUE(say_as(4));
+    EXPECT_TRUE(peer.hear(kind::fenced));
+    expect_honest_peers_unharmed();
+}
+
 TEST_F(Flood, OfHalfSubscriptionsEndsAtTheLimitOfThePeer) {
     stranger peer(endpoint_);
     ASSERT_TRUE(peer.greet());

@@ -9,6 +9,7 @@
 #include <deque>
 #include <memory_resource>
 #include <set>
+#include <utility>
 
 namespace cairn::protocol {
 
@@ -17,12 +18,14 @@ struct lease_member;
 enum class run_state : std::uint8_t {
     fresh,     // ready, never lent
     due,       // ready, came back or was held back by its key
+    alone,     // ready for its last delivery, to a member that holds nothing else
+    large,     // ready for a member that takes a body of its size; given up at its time
     waiting,   // for an earlier message of its key
     out,       // lent to its owner until its time
     delayed,   // ready at its time
     given_up,  // its body is still needed
 };
-inline constexpr std::size_t run_states = 6;
+inline constexpr std::size_t run_states = 8;
 
 /// Neighbouring messages in one state and of one attempt; of those out, of one lease.
 struct run {
@@ -31,8 +34,9 @@ struct run {
     run* before = nullptr;  // in sequence order, over all states
     run* after = nullptr;
     lease_member* owner = nullptr;
-    time_point time;   // out and delayed: when it ends
-    time_point since;  // out: when it was lent
+    time_point time;               // out, delayed and large: when it ends
+    time_point since;              // out: when it was lent
+    std::uint64_t body_bytes = 0;  // large: of its one message
     std::uint32_t attempt = 1;
     std::uint32_t timer = UINT32_MAX;
     run_state state = run_state::fresh;
@@ -49,6 +53,14 @@ struct by_last {
     bool operator()(const run* a, std::uint64_t b) const { return a->last < b; }
 };
 using run_index = std::pmr::set<run*, by_last>;
+
+/// Messages that only some members take: the smallest first, which most can take.
+struct by_size {
+    bool operator()(const run* a, const run* b) const {
+        return std::pair(a->body_bytes, a->first) < std::pair(b->body_bytes, b->first);
+    }
+};
+using size_index = std::pmr::set<run*, by_size>;
 
 struct ends_sooner {
     bool operator()(const run& a, const run& b) const { return a.time < b.time; }

@@ -13,10 +13,12 @@
 namespace cairn::protocol {
 
 struct lease_member {
-    lease_member(member_id number, lease_credit credit, std::pmr::memory_resource* memory)
-        : id(number), granted(credit), held(memory) {}
+    lease_member(member_id number, lease_credit credit, std::uint64_t body_max,
+                 std::pmr::memory_resource* memory)
+        : id(number), body_bytes_max(body_max), granted(credit), held(memory) {}
 
     member_id id;
+    std::uint64_t body_bytes_max;
     lease_credit granted;  // in all
     lease_credit lent;     // in all; bytes may pass what is granted by one message
     run_index held;
@@ -24,6 +26,7 @@ struct lease_member {
     std::uint64_t turn = 0;  // when it was last lent something
     std::uint32_t place = UINT32_MAX;
     bool paused = false;
+    bool alone = false;  // what it holds is to be alone with it
 
     std::uint64_t messages() const { return granted.messages - lent.messages; }
     std::uint64_t bytes() const { return granted.bytes - std::min(granted.bytes, lent.bytes); }
@@ -54,6 +57,8 @@ struct lease_table::impl {
     run_list runs;
     run_index fresh{&memory};
     run_index due{&memory};
+    run_index alone{&memory};
+    size_index large{&memory};
     run_index waiting{&memory};
     run_index dead{&memory};
     run_timers timers;
@@ -63,6 +68,7 @@ struct lease_table::impl {
 
     std::unordered_map<member_id, lease_member> by_id;
     indexed_heap<lease_member, &lease_member::place, served_sooner> servable;
+    lease_member* draining = nullptr;  // is lent nothing until it holds nothing: for `alone`
     std::uint64_t ids = 0;
     std::uint64_t turns = 0;
     std::uint64_t share = 0;     // messages a run, while share_left
@@ -83,16 +89,24 @@ struct lease_table::impl {
                 return &fresh;
             case run_state::due:
                 return &due;
+            case run_state::alone:
+                return &alone;
             case run_state::waiting:
                 return &waiting;
             case run_state::out:
                 return &r.owner->held;
+            case run_state::large:
             case run_state::delayed:
                 return nullptr;
             case run_state::given_up:
                 return &dead;
         }
         return nullptr;
+    }
+
+    static bool timed(const run& r) {
+        return r.state == run_state::out || r.state == run_state::delayed ||
+               r.state == run_state::large;
     }
 
     void tally(const run& r, std::uint64_t added) {
@@ -103,7 +117,8 @@ struct lease_table::impl {
     void attach(run& r) {
         // Mostly at the end (what is lent for the first time), and then without a search.
         if (run_index* const index = index_of(r)) index->insert(index->end(), &r);
-        if (r.state == run_state::out || r.state == run_state::delayed) timers.push(r);
+        if (r.state == run_state::large) large.insert(&r);
+        if (timed(r)) timers.push(r);
         tally(r, r.size());
     }
 
@@ -111,16 +126,18 @@ struct lease_table::impl {
         if (run_index* const index = index_of(r)) {
             index->erase(*index->begin() == &r ? index->begin() : index->find(&r));
         }
+        if (r.state == run_state::large) large.erase(&r);
         timers.erase(r);
         tally(r, 0 - r.size());
     }
 
-    /// To any state but out. `until` is for delayed only.
-    void change(run& r, run_state state, time_point until = {}) {
+    /// To any state but out. `until` is for delayed and large, `body_bytes` for large only.
+    void change(run& r, run_state state, time_point until = {}, std::uint64_t body_bytes = 0) {
         detach(r);
         r.state = state;
         r.owner = nullptr;
         r.time = until;
+        r.body_bytes = body_bytes;
         attach(r);
     }
 
@@ -142,7 +159,7 @@ struct lease_table::impl {
 
     static bool alike(const run& a, const run& b) {
         return a.last + 1 == b.first && a.state == b.state && a.attempt == b.attempt &&
-               a.owner == b.owner && a.time == b.time;
+               a.owner == b.owner && a.time == b.time && a.state != run_state::large;
     }
 
     /// Makes two neighbours one, which keeps few what came back in pieces.
@@ -179,8 +196,12 @@ struct lease_table::impl {
         }
     }
 
+    bool is_last_delivery(const run& r) const {
+        return r.attempt > 1 && options.deliveries_max != 0 && r.attempt >= options.deliveries_max;
+    }
+
     void make_due(run& r) {
-        change(r, run_state::due);
+        change(r, is_last_delivery(r) ? run_state::alone : run_state::due);
         merge_around(r);
     }
 
@@ -229,15 +250,17 @@ struct lease_table::impl {
     }
 
     void report(const run& r, errc cause, std::string_view reason) {
+        // What nobody takes is given up before its next delivery.
+        const std::uint32_t attempts = r.attempt - (cause == errc::too_large ? 1 : 0);
         if (!reports.empty()) {
             given_up& before = reports.back();
             if (before.range.last.value + 1 == r.first && before.cause == cause &&
-                before.attempts == r.attempt && before.reason == reason) {
+                before.attempts == attempts && before.reason == reason) {
                 before.range.last = {r.last};
                 return;
             }
         }
-        reports.push_back({range_of(r.first, r.last), cause, r.attempt, std::string(reason)});
+        reports.push_back({range_of(r.first, r.last), cause, attempts, std::string(reason)});
     }
 
     struct retry {
@@ -279,13 +302,44 @@ struct lease_table::impl {
 
     /// After any change of what decides whether and when a member is served.
     void reseat(lease_member& m) {
-        if (m.paused || m.messages() == 0 || m.bytes() == 0) {
+        if (m.out == 0) m.alone = false;
+        const bool drains = &m == draining && m.out != 0;
+        if (m.paused || m.alone || drains || m.messages() == 0 || m.bytes() == 0) {
             servable.erase(m);
         } else if (servable.holds(m)) {
             servable.update(m);
         } else {
             servable.push(m);
         }
+    }
+
+    void drain(lease_member* m) {
+        lease_member* const before = std::exchange(draining, m);
+        if (before) reseat(*before);
+        if (m) reseat(*m);
+    }
+
+    bool somebody_takes(const run& r) const {
+        return std::any_of(by_id.begin(), by_id.end(), [&r](const auto& entry) {
+            return entry.second.body_bytes_max >= r.body_bytes;
+        });
+    }
+
+    /// To whom a message goes that is not for everybody: it is alone, large, or both. When it is to
+    /// be alone and all have work, who has least is lent nothing more until it has none.
+    lease_member* taker_of(const run& r) {
+        lease_member* best = nullptr;
+        const bool last_delivery = is_last_delivery(r);
+        for (auto& [id, m] : by_id) {
+            if (!servable.holds(m) || m.body_bytes_max < r.body_bytes) continue;
+            const bool sooner =
+                best && (last_delivery && m.out != best->out ? m.out < best->out
+                                                             : served_sooner{}(m, *best));
+            if (!best || sooner) best = &m;
+        }
+        if (!best || !last_delivery || best->out == 0) return best;
+        if (!draining) drain(best);
+        return nullptr;
     }
 
     std::uint64_t run_messages_max(const lease_member& m) {
@@ -357,9 +411,10 @@ void lease_table::add(sequence first, std::span<const std::uint64_t> keys) {
     }
 }
 
-member_id lease_table::join(lease_credit credit) {
+member_id lease_table::join(lease_credit credit, std::uint64_t body_bytes_max) {
     const member_id id{++impl_->ids};
-    const auto added = impl_->by_id.try_emplace(id, id, credit, &impl_->memory).first;
+    const auto added =
+        impl_->by_id.try_emplace(id, id, credit, body_bytes_max, &impl_->memory).first;
     impl_->reseat(added->second);
     return id;
 }
@@ -404,21 +459,47 @@ void lease_table::leave(member_id member, departure how, time_point now, std::st
             impl_->fail(r, {now, {}, jitter, reason.empty() ? "the worker failed" : reason});
         }
     }
+    // Who waits for somebody like it waits a whole ack wait more.
+    for (run* r : impl_->large) {
+        if (r->body_bytes > m->body_bytes_max) break;
+        r->time = now + impl_->options.ack_wait;
+        impl_->timers.update(*r);
+    }
+    if (impl_->draining == m) impl_->draining = nullptr;
     impl_->by_id.erase(member);
 }
 
 std::optional<lease_table::offer> lease_table::choose() {
+    const auto single = [this](run& r) -> std::optional<offer> {
+        const lease_member* const m = impl_->taker_of(r);
+        if (m == nullptr) return std::nullopt;
+        return offer{m->id, {range_of(r.first, r.first), m->bytes(), m->body_bytes_max}, &r};
+    };
+    if (!impl_->large.empty()) {
+        if (const auto found = single(**impl_->large.begin())) return found;
+    }
+    if (!impl_->alone.empty()) {
+        if (const auto found = single(**impl_->alone.begin())) return found;
+    }
     if (impl_->ready() == 0 || impl_->servable.empty()) return std::nullopt;
     const lease_member& m = *impl_->servable.top();
-    const run& r = **(impl_->due.empty() ? impl_->fresh : impl_->due).begin();
+    run& r = **(impl_->due.empty() ? impl_->fresh : impl_->due).begin();
     const std::uint64_t count = std::min(r.size(), impl_->run_messages_max(m));
-    return offer{m.id, range_of(r.first, r.first + (count - 1)), m.bytes()};
+    return offer{m.id, {range_of(r.first, r.first + (count - 1)), m.bytes(), m.body_bytes_max}, &r};
+}
+
+void lease_table::set_aside(const offer& chosen, std::uint64_t body_bytes, time_point now) {
+    assert(body_bytes > chosen.what.body_bytes_max);
+    const std::uint64_t first = chosen.what.range.first.value;
+    impl_->change(impl_->cut_out(*chosen.from, first, first), run_state::large,
+                  now + impl_->options.ack_wait, body_bytes);
 }
 
 assignment lease_table::lend(const offer& chosen, fitted taken, time_point now) {
-    assert(taken.count >= 1 && taken.count <= chosen.range.size());
+    assert(taken.count >= 1 && taken.count <= chosen.what.range.size());
     lease_member& m = *impl_->find(chosen.member);
-    run* lent = *(impl_->due.empty() ? impl_->fresh : impl_->due).begin();
+    run* lent = chosen.from;
+    const bool for_everybody = lent->state == run_state::fresh || lent->state == run_state::due;
     if (taken.count == lent->size()) {
         impl_->detach(*lent);
     } else {
@@ -433,13 +514,16 @@ assignment lease_table::lend(const offer& chosen, fitted taken, time_point now) 
     lent->owner = &m;
     lent->since = now;
     lent->time = now + impl_->options.ack_wait;
+    lent->body_bytes = 0;
     impl_->attach(*lent);
 
     m.lent.messages += taken.count;
     m.lent.bytes += taken.bytes;
     m.turn = ++impl_->turns;
+    m.alone = impl_->is_last_delivery(*lent);
     impl_->reseat(m);
-    impl_->share_left = impl_->ready() == 0 ? 0 : impl_->share_left - 1;
+    if (m.alone) impl_->drain(nullptr);
+    if (for_everybody) impl_->share_left = impl_->ready() == 0 ? 0 : impl_->share_left - 1;
     impl_->counters.deliveries += taken.count;
     if (lent->attempt > 1) impl_->counters.redeliveries += taken.count;
     return {m.id, range_of(lent->first, lent->last), taken.bytes, lent->attempt, lent->time};
@@ -496,9 +580,18 @@ std::uint64_t lease_table::expire(time_point now, double jitter) {
     std::uint64_t changed = 0;
     while (!impl_->timers.empty() && impl_->timers.top()->time <= now) {
         run& r = *impl_->timers.top();
+        if (r.state == run_state::large && impl_->somebody_takes(r)) {
+            r.time = now + impl_->options.ack_wait;
+            impl_->timers.update(r);
+            continue;
+        }
         changed += r.size();
         if (r.state == run_state::delayed) {
             impl_->make_due(r);
+            continue;
+        }
+        if (r.state == run_state::large) {
+            impl_->give_up(r, errc::too_large, "no worker takes a body of that size");
             continue;
         }
         lease_member& m = *r.owner;
@@ -529,7 +622,8 @@ sequence lease_table::floor() const { return {impl_->floor()}; }
 sequence lease_table::last() const { return {impl_->last_added}; }
 
 std::uint64_t lease_table::unfinished() const {
-    return ready() + impl_->count(run_state::waiting) + impl_->count(run_state::out) +
+    return ready() + impl_->count(run_state::alone) + impl_->count(run_state::large) +
+           impl_->count(run_state::waiting) + impl_->count(run_state::out) +
            impl_->count(run_state::delayed);
 }
 

@@ -55,6 +55,8 @@ void pace::adapt() noexcept {
     window_ = target <= window_ ? target : std::min(target, add_saturated(window_, window_));
 }
 
+void pace::widen() noexcept { window_ = std::min(max_, add_saturated(window_, window_)); }
+
 // --- Sender -----------------------------------------------------------------------------------
 
 work_grant work_credit_sender::left() const noexcept {
@@ -80,12 +82,14 @@ bool work_credit_sender::raise(work_grant to) noexcept {
 work_credit_reader::work_credit_reader(std::uint64_t messages_max, std::uint64_t bytes_window,
                                        duration prefetch) noexcept
     : pace_(messages_max, prefetch),
+      messages_max_(std::max<std::uint64_t>(messages_max, 1)),
       bytes_window_(bytes_window),
       granted_{.messages = pace_.window(), .bytes = bytes_window} {}
 
 bool work_credit_reader::received(std::uint64_t messages, std::uint64_t bytes,
                                   time_point now) noexcept {
     if (waiting().messages == 0) pace_.woke(now);
+    asking_ = false;
     const bool bytes_left = received_.bytes < granted_.bytes;
     received_.messages = add_saturated(received_.messages, messages);
     received_.bytes = add_saturated(received_.bytes, bytes);
@@ -102,6 +106,10 @@ void work_credit_reader::consumed(std::uint64_t messages, std::uint64_t bytes,
 }
 
 std::optional<work_grant> work_credit_reader::due() noexcept {
+    if (asking_) {
+        pace_.adapt();
+        return raise_to(add_saturated(received_.messages, pace_.window()));
+    }
     const std::uint64_t messages = consumed_.messages - reported_.messages;
     const std::uint64_t bytes = consumed_.bytes - reported_.bytes;
     const bool much = messages >= std::max<std::uint64_t>(1, pace_.window() / 4) ||
@@ -109,10 +117,25 @@ std::optional<work_grant> work_credit_reader::due() noexcept {
     if (!much) return std::nullopt;
 
     pace_.adapt();
+    return raise_to(add_saturated(consumed_.messages, pace_.window()));
+}
+
+std::optional<work_grant> work_credit_reader::asked() noexcept {
+    const bool messages_used_up = received_.messages >= granted_.messages;
+    const bool bytes_used_up = received_.bytes >= granted_.bytes;
+    if (waiting().messages == 0 || (!messages_used_up && !bytes_used_up)) return std::nullopt;
+    asking_ = true;
+    const bool at_limit = waiting().messages >= messages_max_;
+    if (bytes_used_up || at_limit) return raise_to(granted_.messages);
+    pace_.widen();
+    return raise_to(add_saturated(received_.messages, pace_.window()));
+}
+
+std::optional<work_grant> work_credit_reader::raise_to(std::uint64_t messages) noexcept {
     reported_ = consumed_;
     const work_grant before = granted_;
-    granted_.messages =
-        std::max(granted_.messages, add_saturated(consumed_.messages, pace_.window()));
+    messages = std::min(messages, add_saturated(consumed_.messages, messages_max_));
+    granted_.messages = std::max(granted_.messages, messages);
     granted_.bytes = std::max(granted_.bytes, add_saturated(consumed_.bytes, bytes_window_));
     if (granted_ == before) return std::nullopt;
     return granted_;

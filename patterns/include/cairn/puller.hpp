@@ -23,12 +23,14 @@ enum class ack_mode : std::uint8_t {
 
 struct puller_options {
     ack_mode acks = ack_mode::on_next;
-    /// Messages and bytes that a peer may send ahead of the application.
+    /// Messages and bytes that a pusher may have at this puller unfinished: those that wait, and
+    /// those that were taken and not acked. At the limit receive() waits for one to be finished.
     std::size_t credit_messages = 65'536;
     std::size_t credit_bytes = std::size_t{8} << 20;
     /// The application's time for what it has waiting: the credit is lowered, down to one message,
-    /// until what waits is about so much work. So slow jobs are not hoarded. Zero: credit as above,
-    /// always.
+    /// until what waits is about so much work. So slow jobs are not hoarded. Who takes several
+    /// before it finishes one is sent more as it asks: one, two, four … up to the limits above.
+    /// Zero: credit as above, always.
     std::chrono::milliseconds prefetch = std::chrono::milliseconds(100);
     std::string member{};  ///< name for logs and counters; empty: the node's name
 };

@@ -17,11 +17,11 @@
 
 namespace cairn {
 
-/// A message that was given up: delivered too often, or refused by a worker.
+/// A message that was given up: delivered too often, refused by a worker, or too large for all.
 struct rejected_message {
     const owned_message& message;
-    errc cause;               ///< deliveries_exceeded or rejected
-    std::string_view reason;  ///< what the last worker said
+    errc cause;               ///< deliveries_exceeded, rejected or too_large
+    std::string_view reason;  ///< what the last worker said, or how its delivery ended
 };
 
 struct pusher_options {
@@ -30,9 +30,14 @@ struct pusher_options {
     /// Memory for messages that are not yet acked, bytes; push() waits when it is used up.
     std::size_t backlog_bytes_max = std::size_t{64} << 20;
     std::size_t batch_bytes_max = std::size_t{256} << 10;  ///< 256 KiB at most
-    /// A message that a puller neither acks nor extends for so long goes to another.
+    /// A message that a puller neither acks nor extends for so long goes to another. Likewise a
+    /// message whose body is above the body_bytes_max of every attached puller's node waits so long
+    /// for one that takes it; then on_rejected.
     std::chrono::milliseconds ack_wait = std::chrono::seconds(30);
-    /// Deliveries of one message at most; then on_rejected. 0: no limit.
+    /// Deliveries of one message at most; then on_rejected. 0: no limit. A puller that dies makes a
+    /// delivery count for all that it held, whichever of them killed it. So the last delivery is
+    /// made alone (unless it is the first, too): that puller holds nothing else until the message
+    /// is finished, and only a message that kills its puller even then is given up.
     std::uint32_t deliveries_max = 10;
     /// While a message with a key is out, later ones with that key wait; others overtake them.
     bool ordered_by_key = false;

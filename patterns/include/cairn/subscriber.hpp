@@ -25,7 +25,9 @@ struct gap {
     std::string source;
     cairn::epoch epoch;
     sequence_range range;
-    errc cause;  ///< gone: the publisher's ring no longer held them
+    /// gone: the publisher's ring no longer held them. too_large: their bodies are above this
+    /// node's body_bytes_max.
+    errc cause;
 };
 
 /// A source began a new run: its sequences start again at 1. Told before the new run's first

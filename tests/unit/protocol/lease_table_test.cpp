@@ -30,10 +30,10 @@ constexpr sequence_range range(std::uint64_t first, std::uint64_t last) {
 }
 constexpr sequence_range only(std::uint64_t s) { return range(s, s); }
 
-fitted fit(sequence_range offered, std::uint64_t bytes) {
-    const std::uint64_t in_batch = batch_messages - (offered.first.value - 1) % batch_messages;
-    const std::uint64_t count =
-        std::min({offered.size(), in_batch, std::max<std::uint64_t>(1, bytes / message_bytes)});
+fitted fit(const fit_request& asked) {
+    const std::uint64_t in_batch = batch_messages - (asked.range.first.value - 1) % batch_messages;
+    const std::uint64_t count = std::min(
+        {asked.range.size(), in_batch, std::max<std::uint64_t>(1, asked.bytes / message_bytes)});
     return {count, count * message_bytes};
 }
 
@@ -392,16 +392,16 @@ TEST_F(LeaseTable, CountsNoDeliveryForWhatADetachedWorkerHeld) {
 
 TEST_F(LeaseTable, GivesUpAfterTheLastDeliveryThatIsAllowed) {
     const member_id a = worker();
-    table.add(range(1, 2));
+    table.add(only(1));
     for (std::uint32_t attempt = 1; attempt <= 3; ++attempt) {
         EXPECT_EQ(lend()->attempt, attempt);
         EXPECT_TRUE(table.take_given_up().empty());
-        nack(a, range(1, 2));
+        nack(a, only(1));
     }
     EXPECT_FALSE(lend());
     const auto ends = table.take_given_up();
     ASSERT_EQ(ends.size(), 1u);
-    EXPECT_EQ(ends[0].range, range(1, 2));
+    EXPECT_EQ(ends[0].range, only(1));
     EXPECT_EQ(ends[0].cause, errc::deliveries_exceeded);
     EXPECT_EQ(ends[0].attempts, 3u);
     EXPECT_EQ(table.unfinished(), 0u);

@@ -150,6 +150,90 @@ TEST(WorkCredit, IgnoresWhatItNeverReceived) {
     EXPECT_EQ(reader.waiting(), work_grant{});
 }
 
+// --- An application that holds several --------------------------------------------------------
+
+/// Takes all that comes and finishes nothing until it has `wanted` in hand.
+struct collecting_puller : working_puller {
+    std::uint64_t held = 0;
+    std::size_t asks = 0;
+
+    void collect(std::uint64_t wanted) {
+        while (held < wanted) {
+            const std::uint64_t count = std::min(sender.left().messages, wanted - held);
+            if (count == 0) {
+                ++asks;
+                const auto grant = reader.asked();
+                ASSERT_TRUE(grant) << "it would wait with " << held << " in hand";
+                EXPECT_TRUE(sender.raise(*grant));
+                continue;
+            }
+            sender.spend(count, count);
+            EXPECT_TRUE(reader.received(count, count, now += 100us));
+            held += count;
+        }
+    }
+    void finish(std::uint64_t count, duration each) {
+        reader.consumed(count, count, now += each * static_cast<std::int64_t>(count));
+        if (const auto grant = reader.due()) (void)sender.raise(*grant);
+        held -= count;
+    }
+};
+
+TEST(WorkCredit, LetsAnApplicationHoldAsManyAsTheLimitSays) {
+    collecting_puller puller{{.reader = {1'000, 8 << 20, 100ms}}};
+    puller.collect(1'000);
+    EXPECT_EQ(puller.reader.asked(), std::nullopt);
+    EXPECT_FALSE(puller.sender.may_send());
+}
+
+TEST(WorkCredit, DoublesWhatItGrantsToWhoAsksForMore) {
+    collecting_puller puller{{.reader = {most, 8 << 20, 100ms}}};
+    puller.collect(60'000);
+    EXPECT_LE(puller.asks, 16U);
+}
+
+TEST(WorkCredit, GrantsOneForEachThatIsFinishedAtTheLimit) {
+    collecting_puller puller{{.reader = {100, 8 << 20, 100ms}}};
+    puller.collect(100);
+    EXPECT_EQ(puller.reader.asked(), std::nullopt);
+    for (int i = 0; i != 10; ++i) {
+        puller.finish(1, 1s);
+        EXPECT_EQ(puller.sender.left().messages, 1U);
+        puller.collect(100);
+        EXPECT_EQ(puller.reader.asked(), std::nullopt);
+    }
+}
+
+TEST(WorkCredit, GrantsNothingToWhoAsksWhileSomethingMayStillCome) {
+    work_credit_reader reader(100, 1'000, 0ms);
+    EXPECT_TRUE(reader.received(99, 99, at(0s)));
+    EXPECT_EQ(reader.asked(), std::nullopt);
+}
+
+TEST(WorkCredit, GrantsNothingToWhoAsksWithEmptyHands) {
+    work_credit_reader reader(100, 1'000, 100ms);
+    EXPECT_TRUE(reader.received(1, 1, at(0s)));
+    reader.consumed(1, 1, at(0s));
+    EXPECT_EQ(reader.asked(), std::nullopt);
+}
+
+TEST(WorkCredit, GrantsNoMoreMessagesToWhoHoldsAllItsBytes) {
+    work_credit_reader reader(100, 1'000, 100ms);
+    EXPECT_TRUE(reader.received(1, 1'000, at(0s)));
+    EXPECT_EQ(reader.asked(), std::nullopt);
+    reader.consumed(1, 1'000, at(1s));
+    const auto grant = reader.due();
+    ASSERT_TRUE(grant);
+    EXPECT_EQ(grant->bytes, 2'000U);
+}
+
+TEST(WorkCredit, LendsOneAtATimeAgainAfterACollectionOfSlowWork) {
+    collecting_puller puller{{.reader = {most, 8 << 20, 100ms}}};
+    puller.collect(1'000);
+    puller.finish(1'000, 1s);
+    EXPECT_EQ(puller.reader.window_messages(), 1U);
+}
+
 TEST(Pace, TakesWorkWithoutMeasurableTimeForFast) {
     pace measured(100, 100ms);
     measured.woke(at(0s));

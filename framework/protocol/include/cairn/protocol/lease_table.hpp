@@ -15,6 +15,8 @@
 
 namespace cairn::protocol {
 
+struct run;
+
 struct lease_options {
     /// A message that its member neither acks nor extends for so long comes back. More than zero.
     duration ack_wait = std::chrono::seconds(30);
@@ -38,7 +40,15 @@ struct lease_credit {
     std::uint64_t bytes = 0;
 };
 
-/// What a caller's `fit` answers: `count` messages take `bytes`.
+/// What a caller's `fit` is asked: how many messages, from the first of `range` on?
+struct fit_request {
+    sequence_range range;
+    std::uint64_t bytes = 0;           ///< they take together, but for a first that is larger
+    std::uint64_t body_bytes_max = 0;  ///< the body of none may be larger
+};
+
+/// What it answers: `count` messages take `bytes`. A count of 0 says that the first message has a
+/// body above `body_bytes_max`, of so many `bytes`.
 struct fitted {
     std::uint64_t count = 0;
     std::uint64_t bytes = 0;
@@ -56,7 +66,7 @@ struct assignment {
 /// Messages that will not be delivered again. Their bodies are still needed until forget().
 struct given_up {
     sequence_range range;
-    errc cause = errc::rejected;  ///< rejected or deliveries_exceeded
+    errc cause = errc::rejected;  ///< rejected, deliveries_exceeded or too_large
     std::uint32_t attempts = 0;   ///< deliveries of each that counted
     std::string reason;           ///< what the last worker said, or how the last delivery ended
 };
@@ -91,7 +101,14 @@ struct member_status {
 
 /// Decides who works on which message of one sequence, and remembers what is finished.
 ///
-/// A message is ready, out (lent to one member), delayed, waiting (for its key), given up, or done.
+/// A message is ready, out (lent to one member), delayed, waiting (for its key, or for a member
+/// that may have it), given up, or done.
+///
+/// A message that kills its worker takes the worker's other messages along, and nobody can tell
+/// which of them did it. So the last delivery of a message that came back is made to a member that
+/// holds nothing else, and is lent nothing else meanwhile: what is given up then has done it alone.
+/// While no member is without work, one is lent nothing new until it is.
+///
 /// Messages are kept as runs of neighbours in one state, so that a lease of thousands costs as much
 /// as a lease of one. Verbs take any range: what of it the member holds is changed, the rest is
 /// stale and handed back. A member is known by its lease alone: the ack of a message that was lent
@@ -101,9 +118,11 @@ struct member_status {
 /// Threads: one at a time. Time is passed in and may repeat; work that is overdue comes back only
 ///          in expire().
 /// Fails:   never throws but std::bad_alloc; an unknown member holds nothing and gets nothing.
-/// Limits:  about 130 bytes a run; runs at most one a lease and one more a hole acked in it: when
-///          every second message is acked, that is one a message still out. With ordered_by_key 16
-///          bytes more a message and about 48 a key that is unfinished.
+/// Limits:  about 140 bytes a run; runs at most one a lease, one more a hole acked in it (when
+///          every second message is acked, that is one a message still out), and one a message
+///          that waits for a member that takes its body. With ordered_by_key 16 bytes more a
+///          message and about 48 a key that is unfinished. O(members) to lend a message that is
+///          not for everybody.
 class lease_table {
 public:
     /// What lies below `first` counts as done.
@@ -120,7 +139,8 @@ public:
     /// ordered as one. O(1) a message. Without ordered_by_key the keys are ignored.
     void add(sequence first, std::span<const std::uint64_t> keys);
 
-    member_id join(lease_credit credit);
+    /// The member takes bodies of up to `body_bytes_max`.
+    member_id join(lease_credit credit, std::uint64_t body_bytes_max = UINT64_MAX);
     /// Raises what may be lent to a member in all; never lowers it.
     void grant(member_id member, lease_credit total);
     /// Lends the member nothing new until resume(). What it holds stays its own.
@@ -139,14 +159,19 @@ public:
     /// equal share of what is ready among those with credit, or than it holds already, whichever is
     /// more: few messages are spread, a busy member gets long runs.
     ///
-    /// `fit(sequence_range, std::uint64_t bytes)` returns a `fitted`: how many messages, from the
-    /// range's first on, take at most so many bytes and lie in one batch; at least one, even when
-    /// that one alone is larger.
+    /// `fit(fit_request)` returns a `fitted`: how many messages fit and lie in one batch; at least
+    /// one, even when that one alone is larger than the bytes, but none for a body that the member
+    /// does not take. Such a message waits, without holding up others, for a member that takes it,
+    /// and is given up (too_large) when for a whole ack wait there was none.
     template <typename Fit>
     std::optional<assignment> next(time_point now, Fit&& fit) {
-        const std::optional<offer> chosen = choose();
-        if (!chosen) return std::nullopt;
-        return lend(*chosen, fit(chosen->range, chosen->bytes), now);
+        for (;;) {
+            const std::optional<offer> chosen = choose();
+            if (!chosen) return std::nullopt;
+            const fitted taken = fit(chosen->what);
+            if (taken.count != 0) return lend(*chosen, taken, now);
+            set_aside(*chosen, taken.bytes, now);
+        }
     }
 
     // The verbs of a member. Each returns for how many messages it held, and appends what it did
@@ -185,7 +210,7 @@ public:
     sequence last() const;
     /// Messages neither done nor given up.
     std::uint64_t unfinished() const;
-    std::uint64_t ready() const;  ///< could be lent now
+    std::uint64_t ready() const;  ///< could be lent now to anybody
     std::uint64_t out() const;    ///< lent to members
     std::size_t members() const;
     /// Runs in memory (see Limits).
@@ -198,12 +223,13 @@ private:
     struct impl;
     struct offer {
         member_id member;
-        sequence_range range;
-        std::uint64_t bytes = 0;
+        fit_request what;
+        run* from = nullptr;  // begins with the range
     };
 
     std::optional<offer> choose();
     assignment lend(const offer& chosen, fitted taken, time_point now);
+    void set_aside(const offer& chosen, std::uint64_t body_bytes, time_point now);
 
     std::unique_ptr<impl> impl_;
 };

@@ -25,6 +25,9 @@ public:
     void worked(std::uint64_t messages, time_point now) noexcept;
     /// Takes in what was measured; called for each grant.
     void adapt() noexcept;
+    /// The application took the whole window and asks for more: doubles it, until adapt() knows
+    /// better.
+    void widen() noexcept;
     std::uint64_t window() const noexcept { return window_; }
 
 private:
@@ -73,7 +76,12 @@ private:
 
 /// The puller's side: messages by pace, bytes by a fixed window.
 ///
+/// What is granted beyond what was consumed (finished, that is) follows the pace. An application
+/// that takes several messages before it finishes one outgrows that: it is granted more whenever it
+/// asks and nothing waits, in steps that double, up to `messages_max` in all that it has in hand.
+///
 /// Threads: one at a time.
+/// Limits:  messages_max and bytes_window are never exceeded by what is granted and not consumed.
 class work_credit_reader {
 public:
     work_credit_reader(std::uint64_t messages_max, std::uint64_t bytes_window,
@@ -91,18 +99,27 @@ public:
     /// The WORK_CREDIT to send now, if one is worth it: a quarter of the window of messages, or of
     /// that of bytes, was consumed since the last.
     std::optional<work_grant> due() noexcept;
+    /// The application asks for a message, and has taken all that came. The WORK_CREDIT to send
+    /// now, if what was granted is used up: nothing would come before something is finished. At
+    /// the limit there is none, and from then on due() has one for each message that is finished,
+    /// until something is received.
+    std::optional<work_grant> asked() noexcept;
 
     std::uint64_t window_messages() const noexcept { return pace_.window(); }
     /// Received and not consumed.
     work_grant waiting() const noexcept;
 
 private:
+    std::optional<work_grant> raise_to(std::uint64_t messages) noexcept;
+
     pace pace_;
+    std::uint64_t messages_max_;
     std::uint64_t bytes_window_;
     work_grant granted_;
     work_grant received_;
     work_grant consumed_;
     work_grant reported_;  // consumed_ at the last grant
+    bool asking_ = false;  // asked() for more, and nothing came since
 };
 
 }  // namespace cairn::protocol

@@ -105,6 +105,11 @@ public:
         return true;
     }
 
+    bool empty() const {
+        const std::lock_guard lock(mutex_);
+        return items_.empty();
+    }
+
     /// For loop::wait().
     auto filled() const {
         return [this] { return !items_.empty(); };
