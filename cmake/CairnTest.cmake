@@ -1,8 +1,12 @@
 # How tests are registered: every one has a label, a time limit, and the environment of its preset.
 option(CAIRN_TEST_TREE "Also test what no compiler flag changes: style, texts, installation" ON)
+option(CAIRN_TEST_SINGLE_THREADED "Also test what no two threads share" ON)
+option(CAIRN_TEST_PRECOMPILE "Share the parsing of common headers: builds in half the time, but a \
+forgotten include goes unnoticed" OFF)
 set(CAIRN_TEST_SUFFIX "" CACHE STRING "Appended to test names, so that reports tell presets apart")
 set(CAIRN_TEST_ENVIRONMENT "" CACHE STRING "NAME=VALUE set for each test (sanitizer options)")
-mark_as_advanced(CAIRN_TEST_TREE CAIRN_TEST_SUFFIX CAIRN_TEST_ENVIRONMENT)
+mark_as_advanced(CAIRN_TEST_TREE CAIRN_TEST_SINGLE_THREADED CAIRN_TEST_PRECOMPILE
+  CAIRN_TEST_SUFFIX CAIRN_TEST_ENVIRONMENT)
 
 if(CAIRN_BUILD_TESTS)
   find_package(GTest 1.12 REQUIRED)
@@ -19,6 +23,11 @@ function(cairn_test_program name)
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE
     ${arg_LIBRARIES} cairn_test_support cairn_internal GTest::gtest_main)
+  list(LENGTH arg_SOURCES sources)
+  if(CAIRN_TEST_PRECOMPILE AND sources GREATER 3)
+    target_precompile_headers(${name} PRIVATE <gtest/gtest.h>
+      <algorithm> <atomic> <chrono> <map> <memory> <string> <thread> <variant> <vector>)
+  endif()
   set(properties LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
   if(CAIRN_TEST_ENVIRONMENT)
     list(APPEND properties ENVIRONMENT ${CAIRN_TEST_ENVIRONMENT})
