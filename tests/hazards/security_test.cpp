@@ -8,7 +8,10 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <zmq.hpp>
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -214,6 +217,47 @@ TEST_F(Meeting, OfKeysThatAreTakenOffTheListGoesOnAndTheNextIsRefused) {
     second.node.connect(where_);
     EXPECT_TRUE(second.says("allow-list does not hold our key")) << second.all();
     EXPECT_EQ(first.node.stats().links, 1U);
+}
+
+// Half of them are not on the list, half do not know the node's key: those come again every few
+// milliseconds. Each handshake costs the node a key exchange.
+TEST_F(Meeting, OfAHundredStrangersWhoKeepTryingHoldsUpNoFriend) {
+    talker strict(binding({client_.public_key}));
+    ASSERT_TRUE(binds(strict.node, where_));
+    publisher out(strict.node, "news");
+    talker friendly(connecting());
+    subscriber in(friendly.node, "news");
+    friendly.node.connect(where_);
+    ASSERT_TRUE(out.wait_for_subscribers(1, 10s));
+
+    zmq::context_t strangers;
+    std::vector<zmq::socket_t> flood;
+    for (int i = 0; i != 100; ++i) {
+        const key_pair keys = generate_keys();
+        zmq::socket_t& s = flood.emplace_back(strangers, zmq::socket_type::dealer);
+        s.set(zmq::sockopt::linger, 0);
+        s.set(zmq::sockopt::reconnect_ivl, 5);
+        s.set(zmq::sockopt::curve_serverkey,
+              i % 2 == 0 ? server_.public_key : generate_keys().public_key);
+        s.set(zmq::sockopt::curve_publickey, keys.public_key);
+        s.set(zmq::sockopt::curve_secretkey, keys.secret_key);
+        s.connect(where_);
+    }
+    for (std::uint64_t refused = 0; refused < 300;) {
+        out.publish("still here");
+        const auto m = in.receive_for(10s);
+        ASSERT_TRUE(m.has_value());
+        EXPECT_EQ(m->text(), "still here");
+        refused = strict.node.stats().handshakes_failed;
+    }
+    EXPECT_EQ(strict.node.stats().links, 1U);
+    EXPECT_EQ(in.stats().gaps, 0U);
+    // A friend that comes in the middle of it gets in.
+    talker late(connecting());
+    late.node.connect(where_);
+    EXPECT_TRUE(late.node.wait_for_peers(1, 10s)) << late.all();
+    // Hundreds of refusals are a few lines of the log and a count.
+    EXPECT_LT(std::ranges::count(strict.all(), '\n'), 60);
 }
 
 TEST(AllowingKeys, NeedsKeysOfOnesOwnAndKeysThatAreKeys) {
