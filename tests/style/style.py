@@ -314,6 +314,23 @@ def links(tree):
 
 
 @rule
+def claims(tree):
+    """`Suite.Name` or `Suite.*` in a text begins the name of a test."""
+    macro = re.compile(r"TEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)|TYPED_TEST\(\s*(\w+),\s*(\w+)")
+    tests = {".".join(part for part in found if part)
+             for path in tree.matching(r"^tests/.*\.(cpp|hpp)$")
+             for found in macro.findall(tree.text(path))}
+    tests |= {name for path in tree.matching(r"^(tests|examples|bench)/.*CMakeLists\.txt$")
+              for name in re.findall(r"cairn_test_command\(\s*([\w.]+)", tree.text(path))}
+    for path in tree.matching(r"\.md$"):
+        for number, line in tree.lines(path):
+            for suite, name in re.findall(r"`([A-Z]\w*)\.([A-Z]\w*|\*)`", line):
+                beginning = f"{suite}.{name.rstrip('*')}"
+                if not any(test.startswith(beginning) for test in tests):
+                    yield path, number, f"there is no test {beginning}"
+
+
+@rule
 def format(tree):
     """clang-format has nothing to change."""
     done = subprocess.run(

@@ -34,6 +34,10 @@ CLEAN = {
 }
 # rule: what is changed in the clean tree so that it is broken; None as a text removes the file.
 PLANTED = {
+    "claims": [
+        ("README.md", "Shown by `Thing.Works`.\n"),
+        ("README.md", "Shown by `Thing.*`.\n"),
+    ],
     "layering": [
         ("framework/wire/src/a.cpp", "#include <zmq.hpp>\n"),
         ("framework/wire/src/a.cpp", "#include <cairn/message.hpp>\n"),
