@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <thread>
@@ -129,13 +130,18 @@ TEST_P(Puller, CallsAHandlerAndAcksWhenItReturns) {
     node& here = listening();
     node& there = connected_to(here);
     pusher jobs(here, "jobs");
+    std::mutex mutex;  // acks that came over the network order no memory
     std::vector<std::string> got;
     puller worker(there, "jobs");
-    worker.start([&](const job& j) { got.emplace_back(j.text()); });
+    worker.start([&](const job& j) {
+        const std::lock_guard lock(mutex);
+        got.emplace_back(j.text());
+    });
 
     push_numbers(jobs, 1, 100);
 
     EXPECT_TRUE(jobs.flush(patience));
+    const std::lock_guard lock(mutex);
     EXPECT_EQ(got, numbers(1, 100));
 }
 

@@ -223,6 +223,7 @@ TEST_P(Threads, PushAMillionMessagesEachToOneOfTwo) {
     for (std::uint64_t n = 0; n != count; ++n) jobs.push(std::as_bytes(std::span(&n, 1)));
 
     EXPECT_EQ(jobs.close(60s), 0U);
+    const std::lock_guard lock(mutex);
     EXPECT_EQ(std::count(seen.begin(), seen.end(), 1), static_cast<std::ptrdiff_t>(count));
 }
 

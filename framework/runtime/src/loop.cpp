@@ -135,18 +135,17 @@ void loop::turn() {
         again_.store(false);
         if (signaled_words_.load() != 0) flag_signaled();
         task* stack = flagged_.exchange(nullptr);
-        task* first = nullptr;  // in the order in which they were flagged
         while (stack) {
             task* next = stack->next_;
-            stack->next_ = first;
-            first = stack;
+            stack->next_ = running_;
+            running_ = stack;
             stack = next;
         }
-        const bool any = first != nullptr;
+        const bool any = running_ != nullptr;
         const time_point time = turn_time_ = now();
-        while (first) {
-            task* t = first;
-            first = t->next_;
+        while (running_) {
+            task* t = running_;
+            running_ = t->next_;
             t->flagged_.store(false);
             t->run(time);
         }
@@ -243,6 +242,12 @@ void loop::at(task& t, time_point when) {
 void loop::remove(task& t) {
     at(t, never);
     if (!t.flagged_.load()) return;
+    for (task** at = &running_; *at; at = &(*at)->next_) {
+        if (*at != &t) continue;
+        *at = t.next_;
+        t.flagged_.store(false);
+        return;
+    }
     task* stack = flagged_.exchange(nullptr);
     while (stack) {
         task* next = stack->next_;

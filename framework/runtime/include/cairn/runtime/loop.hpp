@@ -44,7 +44,7 @@ protected:
 private:
     friend class loop;
     std::atomic<bool> flagged_{false};
-    task* next_ = nullptr;    // in the stack of flagged tasks
+    task* next_ = nullptr;    // in the list of flagged tasks
     time_point due_ = never;  // guarded by the loop's lock
     static constexpr time_point never = time_point::max();
 };
@@ -176,6 +176,7 @@ private:
     std::condition_variable_any changed_;
 
     std::atomic<task*> flagged_{nullptr};
+    task* running_ = nullptr;  // of these, what this turn has still to run; guarded by the lock
     std::atomic<bool> again_{false};
     std::set<timer> timers_;  // guarded by the lock
 

@@ -1,0 +1,102 @@
+#include <cairn/runtime/loop.hpp>
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+// Turns are taken by run_once() here: no thread, no sockets.
+namespace {
+
+using namespace cairn;
+using namespace cairn::runtime;
+
+struct noted_task final : task {
+    noted_task(std::string& runs, char letter, std::function<void()> then = {})
+        : runs_(runs), letter_(letter), then_(std::move(then)) {}
+    void run(time_point) override {
+        runs_ += letter_;
+        if (then_) then_();
+    }
+
+private:
+    std::string& runs_;
+    const char letter_;
+    const std::function<void()> then_;
+};
+
+class Turn : public testing::Test {
+protected:
+    void take() { loop_.run_once({}); }
+
+    std::string runs_;
+    loop loop_;
+};
+
+TEST_F(Turn, RunsEachFlaggedTaskOnceInTheirOrder) {
+    noted_task a(runs_, 'a');
+    noted_task b(runs_, 'b');
+    loop_.flag(a);
+    loop_.flag(b);
+    loop_.flag(a);
+    take();
+    take();
+    EXPECT_EQ(runs_, "ab");
+}
+
+TEST_F(Turn, RunsWhatATaskFlags) {
+    noted_task b(runs_, 'b');
+    noted_task a(runs_, 'a', [&] { loop_.flag(b); });
+    loop_.flag(a);
+    take();
+    EXPECT_EQ(runs_, "ab");
+}
+
+TEST_F(Turn, DoesNotRunATaskThatAnotherOneRemovedAndEnded) {
+    auto b = std::make_unique<noted_task>(runs_, 'b');
+    noted_task a(runs_, 'a', [&] {
+        loop_.remove(*b);
+        b.reset();
+    });
+    noted_task c(runs_, 'c');
+    loop_.flag(a);
+    loop_.flag(*b);
+    loop_.flag(c);
+    take();
+    EXPECT_EQ(runs_, "ac");
+}
+
+TEST_F(Turn, RunsATaskThatAnotherOneRemovedAndFlaggedAgainAndAllBehindIt) {
+    noted_task b(runs_, 'b');
+    noted_task a(runs_, 'a', [&] {
+        loop_.remove(b);
+        loop_.flag(b);
+    });
+    noted_task c(runs_, 'c');
+    noted_task d(runs_, 'd');
+    loop_.flag(a);
+    loop_.flag(b);
+    loop_.flag(c);
+    loop_.flag(d);
+    take();
+    EXPECT_EQ(runs_, "acdb");
+    loop_.flag(c);
+    take();
+    EXPECT_EQ(runs_, "acdbc");
+}
+
+TEST_F(Turn, RunsATaskAtItsTimeAndNotWhenThatIsTakenBack) {
+    noted_task a(runs_, 'a');
+    noted_task b(runs_, 'b');
+    loop_.at(a, loop_.now());
+    loop_.at(b, loop_.now());
+    loop_.at(b, loop::never);
+    take();
+    take();
+    EXPECT_EQ(runs_, "a");
+}
+
+}  // namespace
