@@ -25,5 +25,5 @@ int main() {
     for (int hour = 6; hour < 22; ++hour)
         readings.publish(std::to_string(hour) + ":00 wind " + std::to_string(hour % 7) + " m/s");
     readings.publish("good night");
-    return readings.close(5s) == 0 ? 0 : 1;  // 0 messages did not reach a subscriber
+    return readings.close(5s) == 0 ? 0 : 1;  // 0 messages are still on their way
 }

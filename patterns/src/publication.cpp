@@ -72,6 +72,13 @@ bool publication::take_one(bool open_too, time_point now) {
         return false;
     }
     const protocol::admission admitted = ring_.admit(batch_handle::memory_of(bytes), now);
+    if (ring_.left_behind_total() != left_behind_told_) {
+        left_behind_told_ = ring_.left_behind_total();
+        owner_.hub().log(log_level::warning, "left behind",
+                         "publisher " + options_.source + " on " + topic_ +
+                             " goes on without a reader that takes nothing; it will be told what "
+                             "it missed");
+    }
     if (!admitted) {
         owner_.hub().loop().at(*this, admitted.wait_until);
         stall_all();
@@ -265,9 +272,9 @@ void publication::rewind(subscription& reader, sequence next, time_point now) {
 
 wire::head publication::head_for(const subscription& reader) const {
     const auto [which, c] = const_cast<publication*>(this)->find(reader);
-    return {topic_,       options_.source,
-            epoch_,       ring_.first_held(),
-            ring_.last(), c ? ring_.wanted(which) : ring_.last() + 1};
+    return {topic_,        options_.source,
+            epoch_,        ring_.first_held(),
+            inlet_.last(), c ? ring_.wanted(which) : ring_.last() + 1};
 }
 
 void publication::fence(cairn::epoch newer) {

@@ -16,7 +16,7 @@ struct publisher::impl {
         : parts(owner.internals()),
           source(parts.hub, "publish", topic, options.source),
           publication(std::make_unique<patterns::publication>(
-              parts.publishing, source.topic, with_source(std::move(options)), source.epoch)) {
+              parts.publishing, source.topic, checked(std::move(options)), source.epoch)) {
         const runtime::loop::guard holding(parts.hub.loop());
         parts.publishing.add(*publication, parts.hub.loop().now());
     }
@@ -35,7 +35,14 @@ struct publisher::impl {
         publication.reset();
     }
 
-    publisher_options with_source(publisher_options options) const {
+    publisher_options checked(publisher_options options) const {
+        if (options.ring_bytes_max == 0 || options.batch_bytes_max == 0)
+            throw error(errc::invalid_argument,
+                        "publish on " + source.topic +
+                            ": ring_bytes_max and batch_bytes_max must be above zero");
+        if (options.patience < std::chrono::milliseconds::zero())
+            throw error(errc::invalid_argument,
+                        "publish on " + source.topic + ": patience must not be below zero");
         options.source = source.name;
         return options;
     }

@@ -294,8 +294,21 @@ void subscription::run(time_point now) {
         }
     }
     if (!told.items.empty()) link.send(told);
-    if (heads.take_digest(now) && stalled.empty()) tell_digest();
+    if (heads.take_digest(now)) stalled.empty() ? tell_digest() : tell_stalled();
     owner.hub().loop().at(*this, heads.next_time());
+}
+
+// What waits for the reader, closed in a batch or not, exists: should the publisher die now, the
+// reader can tell what it will not get.
+void subscription::tell_stalled() {
+    wire::heads told{channel, {}};
+    for (const publication* p : stalled) {
+        told.items.push_back(p->head_for(*this));
+        if (told.items.size() < heads_a_frame) continue;
+        link.send(told);
+        told.items.clear();
+    }
+    if (!told.items.empty()) link.send(told);
 }
 
 void subscription::tell_digest() {

@@ -112,6 +112,7 @@ private:
     std::uint64_t batches_ = 0;
     std::uint64_t repairs_ = 0;
     std::uint64_t dropped_ = 0;
+    std::uint64_t left_behind_told_ = 0;
     bool fenced_ = false;
     bool closing_ = false;                  // close() waits for progress
     std::atomic<bool> handed_over_{false};  // close() left nothing
@@ -161,6 +162,7 @@ public:
 
 private:
     void tell_digest();
+    void tell_stalled();
 };
 
 /// A PUB socket that mirrors what the node publishes.

@@ -39,6 +39,9 @@ struct puller::impl {
         if (options.credit_messages == 0 || options.credit_bytes == 0)
             throw error(errc::invalid_argument, "pull from " + std::string(topic) +
                                                     ": credit must be at least 1 message and byte");
+        if (options.prefetch < std::chrono::milliseconds::zero())
+            throw error(errc::invalid_argument,
+                        "pull from " + std::string(topic) + ": prefetch must not be below zero");
         if (options.member.size() > wire::name_bytes_max)
             throw error(errc::too_large, "pull: the member's name is longer than 255 bytes");
         const runtime::loop::guard holding(hub.loop());

@@ -28,6 +28,11 @@ struct pusher::impl {
         }
         const runtime::loop::guard holding(parts.hub.loop());
         workload->inlet().stop(send_status::closed);
+        if (const std::uint64_t left = workload->unacked(); left != 0)
+            parts.hub.log(log_level::warning, "dropped",
+                          "pusher " + source.name + " on " + source.topic + " ends with " +
+                              std::to_string(left) +
+                              " messages that no puller acked; close() waits for them");
         parts.pushing.remove(*workload);
         workload.reset();
     }
@@ -36,6 +41,10 @@ struct pusher::impl {
         if (options.ack_wait <= std::chrono::milliseconds::zero())
             throw error(errc::invalid_argument,
                         "push on " + source.topic + ": ack_wait must be above zero");
+        if (options.backlog_bytes_max == 0 || options.batch_bytes_max == 0)
+            throw error(errc::invalid_argument,
+                        "push on " + source.topic +
+                            ": backlog_bytes_max and batch_bytes_max must be above zero");
         options.source = source.name;
         return options;
     }

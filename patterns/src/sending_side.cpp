@@ -60,10 +60,13 @@ sequence send(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
             case send_status::fenced:
                 throw error(errc::fenced,
                             at_topic(verb, topic) +
-                                "a newer run of this source exists; this one must stop");
+                                "a newer run of this source exists; this one must stop (if there "
+                                "is none, the clock went back: set node_options.state_directory)");
             case send_status::too_large:
                 throw error(errc::too_large, at_topic(verb, topic) + std::to_string(body.size()) +
-                                                 " bytes are above the node's body_bytes_max");
+                                                 " bytes are above the node's body_bytes_max, " +
+                                                 std::to_string(hub.options().body_bytes_max) +
+                                                 "; send it in parts");
         }
     }
 }

@@ -182,6 +182,8 @@ std::optional<event> subscriber::next_event(std::chrono::milliseconds patience) 
 }
 
 void subscriber::start(std::function<void(const message&)> handler) {
+    if (impl_->thread.joinable())
+        throw error(errc::invalid_argument, "subscriber: start() was called before");
     impl_->thread = std::thread([this_impl = impl_.get(), handler = std::move(handler)] {
         while (const auto m = this_impl->next_message(std::nullopt)) handler(*m);
     });

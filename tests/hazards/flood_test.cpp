@@ -159,6 +159,22 @@ TEST_F(Flood, OfHalfSubscriptionsEndsAtTheLimitOfThePeer) {
     expect_honest_peers_unharmed();
 }
 
+// Should the publisher die then, the reader knows how much it will not get.
+TEST_F(Flood, OfMessagesIsToldToTheLastOneToAReaderThatTakesNone) {
+    stranger peer(endpoint_);
+    ASSERT_TRUE(peer.greet());
+    ASSERT_TRUE(peer.say(wire::subscribe{7, "honest", wire::start::live, 100'000, false, {}}));
+    ASSERT_TRUE(peer.hear(kind::subscribed));
+    const std::string body(1'000, 'x');
+    sequence published;
+    for (int i = 0; i != 1'000; ++i) published = publisher_.publish(body);
+    for (sequence told; told < published;) {
+        const auto heads = peer.hear<wire::heads>(kind::heads);
+        ASSERT_TRUE(heads) << told.value;
+        for (const wire::head& h : heads->items) told = h.last;
+    }
+}
+
 TEST_F(Flood, OfHeadsEndsAtTheLimitOfStreams) {
     subscriber reader(node_, "made.up.*");
     stranger peer(endpoint_);

@@ -73,6 +73,19 @@ std::string printable(std::string_view text) {
     return shown;
 }
 
+std::string how_it_ended(errc why) {
+    switch (why) {
+        case errc::closed:
+            return "it left in good order";
+        case errc::peer_unreachable:
+            return "the connection ended";
+        case errc::peer_silent:
+            return "nothing was heard from it for too long";
+        default:
+            return std::string(describe(why));
+    }
+}
+
 std::span<const std::byte> bytes_of(const zmq::message_t& frame) {
     return {static_cast<const std::byte*>(frame.data()), frame.size()};
 }
@@ -379,7 +392,8 @@ void hub::bury(link& which, errc why) {
     if (which.was_greeted_) {
         --counters_.links;
         log(log_level::info, "lost",
-            "lost " + which.description() + ": " + std::string(describe(why)));
+            "lost " + which.description() + ": " + how_it_ended(why) +
+                (which.side() == link::role::connecting ? "; connecting again" : ""));
         // Of one that stood by, too: its peer may have asked for something all the same.
         std::erase(primary_links_, &which);
         for (frame_handler* h : std::vector(handlers_)) h->link_down(which);

@@ -196,6 +196,10 @@ void listener::serve(unique_fd from) {
     use_descriptor(*socket_, -1);
     if (outcome != 0) {
         if (where_.is_file()) unlink(where_.name.c_str());
+        if (fault == EADDRINUSE)
+            throw error(errc::address_in_use,
+                        "bind " + text +
+                            ": another socket listens there; choose another port, or 0 for any");
         throw_zmq("bind", text, fault);
     }
     descriptor_ = from.release();

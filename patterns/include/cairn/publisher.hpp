@@ -77,7 +77,9 @@ public:
     handle_stats stats() const;
 
     /// Takes no more messages and waits until every attached subscriber's node has received what
-    /// was published. Returns how many messages did not reach one of them. Idempotent.
+    /// was published, or was told that it is gone. Returns how many messages are still on their
+    /// way to one of them; what was dropped for a reader that was left behind is in stats().drops,
+    /// and not in here. Idempotent.
     std::uint64_t close(std::chrono::milliseconds deadline);
 
 private:

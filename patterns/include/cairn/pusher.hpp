@@ -27,7 +27,8 @@ struct rejected_message {
 struct pusher_options {
     /// Stable name of this pusher on its topic. Empty: the node's name.
     std::string source{};
-    /// Memory for messages that are not yet acked, bytes; push() waits when it is used up.
+    /// Memory for messages that are not yet acked, bytes, and one batch more; push() waits when it
+    /// is used up.
     std::size_t backlog_bytes_max = std::size_t{64} << 20;
     std::size_t batch_bytes_max = std::size_t{256} << 10;  ///< 256 KiB at most
     /// A message that a puller neither acks nor extends for so long goes to another. Likewise a
