@@ -64,7 +64,8 @@ private:
             for (const entry& e : found.entries) {
                 if (e.what == entry::kind::lost) {
                     // Those behind the last message come with each reading from there.
-                    if (e.offsets.first != found.end || at == found.end) losses.push_back({e.source, e.epoch, e.sequences});
+                    if (e.offsets.first != found.end || at == found.end)
+                        losses.push_back({e.source, e.epoch, e.sequences});
                     continue;
                 }
                 expect(e.what == entry::kind::batch, "damage from ", e.offsets.first.value);
