@@ -248,8 +248,7 @@ reply applier::repeated(const append& w, sequence last_stored) {
         const sequence to = std::min(last_stored, batch.header.last());
         if (batch.offset_of(at) < kept) {  // trimmed, though its bytes may still be there
             const sequence next = std::min(to + 1, batch.sequence_of(kept));
-            rest = rest.subspan(
-                wire::prefix_bytes(rest, static_cast<std::uint32_t>(next - at)));
+            rest = rest.subspan(wire::prefix_bytes(rest, static_cast<std::uint32_t>(next - at)));
             at = next;
             some_gone = true;
             continue;

@@ -51,7 +51,7 @@ public:
 
     enum class kind { end, mark, batch, damaged };
 
-    /// Goes to the entry that holds `from`, or to the first behind it; marks in front of it included.
+    /// Goes to the entry that holds `from`, or the first behind it; marks in front of it included.
     void start(offset from);
     /// What is here. After damaged: damage() says how far it goes at least.
     kind here() const noexcept { return kind_; }

@@ -80,7 +80,7 @@ bool sealed_header(bytes value, const key& place, std::uint8_t layout) {
 }  // namespace
 
 void encode(const meta_record& r, std::vector<std::byte>& out) {
-    // Format and `needs` come first and keep their place for ever: what is newer than we must say so.
+    // Format and `needs` come first and keep their place for ever: a newer file must say so.
     packer(out)
         .number(r.format)
         .text(r.needs)

@@ -48,7 +48,7 @@ using Committer = Database;
 
 TEST_F(Committer, AnswersEveryProducerAndKeepsItsOrder) {
     constexpr int producers = 8;
-    constexpr std::uint64_t messages = 50;
+    static constexpr std::uint64_t messages = 50;
     std::vector<source_opened> sources;
     for (int i = 0; i < producers; ++i) sources.push_back(opened("jobs", "s" + std::to_string(i)));
     committer group(*db_);
@@ -59,7 +59,9 @@ TEST_F(Committer, AnswersEveryProducerAndKeepsItsOrder) {
             for (std::uint64_t i = 1; i <= messages; ++i) {
                 command one = batch(s, {1}, i, 1, records({std::to_string(i)}));
                 ASSERT_EQ(group.submit_until(one, answers, i, clock::now() + 60s), errc::ok);
-                if (i % 10 == 0) ASSERT_TRUE(answers.wait(i).ok());
+                if (i % 10 == 0) {
+                    ASSERT_TRUE(answers.wait(i).ok());
+                }
             }
             answers.wait(messages);
             EXPECT_EQ(answers.count(), messages);

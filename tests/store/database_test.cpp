@@ -118,16 +118,16 @@ TEST_F(Database, TellsReadersWhatASourceDeclaredLostInItsPlace) {
 
 TEST_F(Database, FindsAPositionAndATimeByTheIndex) {
     const auto s = opened("quakes", "a");
-    now_ = at_ms(100);
+    now_ = at_ms(2'000);
     append_to(s, 1, {"one", "two"});
-    now_ = at_ms(200);
+    now_ = at_ms(3'000);
     append_to(s, 3, {"three"});
     reader from(*db_);
     EXPECT_EQ(from.offset_of(s.topic, s.source, {1}, {3}).value(), offset{3});
     EXPECT_EQ(from.offset_of(s.topic, s.source, {1}, {4}).error(), errc::not_stored);
-    EXPECT_EQ(from.offset_at(s.topic, at_ms(150)).value(), offset{3});
-    EXPECT_EQ(from.offset_at(s.topic, at_ms(50)).value(), offset{1});
-    EXPECT_EQ(from.offset_at(s.topic, at_ms(900)).value(), offset{4});
+    EXPECT_EQ(from.offset_at(s.topic, at_ms(2'500)).value(), offset{3});
+    EXPECT_EQ(from.offset_at(s.topic, at_ms(1'500)).value(), offset{1});
+    EXPECT_EQ(from.offset_at(s.topic, at_ms(9'000)).value(), offset{4});
 }
 
 TEST_F(Database, KeepsStoredTimesInOrderWhenTheClockGoesBack) {

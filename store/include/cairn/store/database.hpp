@@ -43,8 +43,9 @@ struct database_stats {
 /// Owns:    the directory and its lock. One opener: a second throws store_in_use.
 /// Threads: commit() and close() one at a time, always on one thread; stats() thread-safe.
 ///          Readers (reader.hpp) on threads of their own.
-/// Fails:   construction throws error: store_in_use, store_newer, store_damaged, filesystem_refused,
-///          permission_denied, disk_full, invalid_argument. commit() answers in its replies.
+/// Fails:   construction throws error: store_in_use, store_newer, store_damaged,
+///          filesystem_refused, permission_denied, disk_full, invalid_argument. commit() answers
+///          in its replies.
 /// Limits:  options; commit_bytes_max a commit. Not to be used across fork().
 class database {
 public:

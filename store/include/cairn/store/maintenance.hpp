@@ -32,7 +32,8 @@ struct verify_report {
 // All of these take the lock of a closed database, and throw error as the database's constructor
 // does. Threads: one at a time for one directory.
 
-/// Walks everything: tree pages, pieces, checksums, indexes, sequences, group state. Changes nothing.
+/// Walks everything: tree pages, pieces, checksums, indexes, sequences, group state.
+/// Changes nothing.
 /// A file whose trees are damaged is told so, without trusting them further.
 verify_report verify(const std::filesystem::path& directory);
 
@@ -41,7 +42,8 @@ verify_report verify(const std::filesystem::path& directory);
 std::uint64_t compact(const std::filesystem::path& directory);
 
 /// Copies an open database, while it is written, as it is at one moment, to `target`, a directory
-/// that does not exist or is empty. The copy has a generation of its own: open it, and it is restored.
+/// that does not exist or is empty. The copy has a generation of its own; opening
+/// it is restoring it.
 /// Returns its bytes. Any thread. While it runs, pages that writers free are not used again, so the
 /// file grows by what is written meanwhile.
 /// Fails: throws error: invalid_argument (`target` holds something), disk_full, store_failed.

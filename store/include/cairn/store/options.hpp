@@ -19,8 +19,8 @@ enum class full_policy : std::uint8_t {
 /// When an append is confirmed.
 enum class durability : std::uint8_t {
     flushed = 0,  ///< after the sync that holds it
-    /// When it has its offset, before the sync that follows at once: the store's process or its host
-    /// may die in between, and then the message is not there.
+    /// When it has its offset, before the sync that follows at once: the store or its host
+    /// may die, or the disk be full, in between, and then the message is not there.
     written = 1,
 };
 
@@ -51,8 +51,8 @@ enum class check : std::uint8_t {
 
 /// Threads: a value. All sizes in bytes.
 struct options {
-    /// Address space kept for the file; costs nothing until used. Less is taken when the system does
-    /// not give so much. The file never grows beyond it.
+    /// Address space kept for the file; costs nothing until used. Less is taken when the system
+    /// does not give so much. The file never grows beyond it.
     std::size_t map_bytes = std::size_t{1} << 40;
     /// What messages may take in all, of all topics; 0: what the map holds. Appends beyond it are
     /// refused, or drop the oldest. Never more than nine tenths of the map.

@@ -99,8 +99,8 @@ struct letter_story {
 ///
 /// Owns:    a slot in the reader table. The database must outlive it.
 /// Threads: one at a time; any number of readers on as many threads.
-/// Fails:   construction throws error limit_exceeded (readers_max). A call that meets damage beyond a
-///          batch returns store_damaged; a disk that cannot be read, store_failed.
+/// Fails:   construction throws error limit_exceeded (readers_max). A call that meets damage beyond
+///          a batch returns store_damaged; a disk that cannot be read, store_failed.
 /// Limits:  see read().
 class reader {
 public:
@@ -109,9 +109,10 @@ public:
     reader(const reader&) = delete;
     reader& operator=(const reader&) = delete;
 
-    /// Entries from `from` on, oldest first: the batch that holds `from` comes whole. Stops when
-    /// `buffer` has `bytes_max` bytes or more, or after 1,024 entries; one entry at least, when there is
-    /// one. `buffer` is overwritten; the entries' bodies are in it.
+    /// Entries from `from` on, oldest first: the batch that holds `from` comes whole. Stops
+    /// when `buffer` has `bytes_max` bytes or more, or after 1,024 entries; one entry at least,
+    /// when there is one. Marks behind the last message come again with each read from there.
+    /// `buffer` is overwritten; the entries' bodies are in it.
     errc read(topic_id topic, offset from, std::size_t bytes_max, std::vector<std::byte>& buffer,
               page& out);
 
