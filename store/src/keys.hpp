@@ -24,7 +24,7 @@ public:
     key& letter(char c) noexcept { return number(static_cast<std::uint8_t>(c)); }
     /// Requires: at most 255 bytes, once.
     key& text(std::string_view value) noexcept {
-        std::memcpy(data_.data() + size_, value.data(), value.size());
+        if (!value.empty()) std::memcpy(data_.data() + size_, value.data(), value.size());
         size_ += value.size();
         return *this;
     }
