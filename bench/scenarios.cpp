@@ -2,6 +2,7 @@
 
 #include "harness/contest.hpp"
 #include "roles/call_timer.hpp"
+#include "store/store_scenarios.hpp"
 
 #include <cairn/publisher.hpp>
 #include <cairn/puller.hpp>
@@ -411,6 +412,14 @@ constexpr std::array scenarios{
 
 }  // namespace
 
-std::span<const scenario> all_scenarios() { return scenarios; }
+std::span<const scenario> all_scenarios() {
+    static const std::vector<scenario> all = [] {
+        std::vector<scenario> both(scenarios.begin(), scenarios.end());
+        const auto stores = store_scenarios();
+        both.insert(both.end(), stores.begin(), stores.end());
+        return both;
+    }();
+    return all;
+}
 
 }  // namespace cairn::bench

@@ -17,6 +17,10 @@ void add_user_options(CLI::App& app, options& chosen) {
         ->check(CLI::Range(std::size_t{1}, std::size_t{1'000}));
     app.add_option("--topics", chosen.topics, "Topics of idle-topics")
         ->check(CLI::Range(std::size_t{1}, std::size_t{60'000}));
+    app.add_option("--messages", chosen.messages, "Messages that a store-… scenario stores")
+        ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1'000'000'000}));
+    app.add_option("--directory", chosen.directory, "Where the store-… scenarios make databases")
+        ->check(CLI::ExistingDirectory);
     app.add_option("--seconds", chosen.seconds, "Time for each scenario, about")
         ->check(CLI::Range(0.05, 3'600.0))
         ->capture_default_str();

@@ -3,6 +3,7 @@
 #include "harness/role.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,8 @@ struct options {
     std::optional<std::size_t> size;
     std::optional<std::size_t> peers;
     std::optional<std::size_t> topics;
+    std::optional<std::uint64_t> messages;
+    std::string directory;  ///< where databases are made; empty: where temporary files go
     std::string transport = "tcp";
     double seconds = 16;     ///< that the whole scenario takes, about
     std::size_t rounds = 0;  ///< 0: the scenario's own number

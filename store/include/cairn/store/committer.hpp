@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cairn/ids.hpp>
+#include <cairn/store/database.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace cairn::store {
+
+/// Gets replies. Called on the committer's thread: must be quick, and must not throw.
+class completion {
+public:
+    /// `flushed` is false for what durability::written confirms before its sync; no second call
+    /// follows then. Should that sync fail, all later replies are store_failed.
+    virtual void replied(std::uint64_t token, const reply& answer, bool flushed) = 0;
+
+protected:
+    ~completion() = default;
+};
+
+struct committer_options {
+    /// Bytes of bodies, and 256 a command, that may wait at once.
+    std::size_t waiting_bytes_max = std::size_t{64} << 20;
+    /// Bytes after which a transaction is closed although more waits: 1 byte to commit_bytes_max.
+    std::size_t transaction_bytes_max = std::size_t{8} << 20;
+    std::size_t transaction_commands_max = 8'192;
+    /// While nothing is asked: how often retention is looked after.
+    std::chrono::milliseconds idle_interval{1'000};
+};
+
+struct committer_stats {
+    std::uint64_t transactions = 0;
+    std::uint64_t commands = 0;
+    std::uint64_t waiting_bytes = 0;
+    std::chrono::nanoseconds commit_time{};  ///< spent in commits, in all
+};
+
+/// Commits what many threads submit, in groups: while one sync runs, the next commands gather.
+///
+/// Nothing waits for a timer: a lone command is committed at once.
+///
+/// Owns:    its thread, and the commands that wait. Database and completions must outlive it. From
+///          construction to close() nobody else may call database::commit().
+/// Threads: thread-safe, but close() one at a time.
+/// Fails:   construction throws error(invalid_argument). Submitting returns ok, full, closed,
+///          timed_out, or too_large (a command above waiting_bytes_max or commit_bytes_max).
+/// Limits:  committer_options. Commands of one thread are committed in its order.
+class committer {
+public:
+    explicit committer(database& target, const committer_options& chosen = {});
+    /// Closes.
+    ~committer();
+    committer(const committer&) = delete;
+    committer& operator=(const committer&) = delete;
+
+    /// Takes `wanted` when it returns ok, and leaves it as it was otherwise. Never waits.
+    errc try_submit(command& wanted, completion& to, std::uint64_t token);
+    /// Waits for room until `deadline`.
+    errc submit_until(command& wanted, completion& to, std::uint64_t token, time_point deadline);
+
+    /// Commits what was submitted, then ends the thread. Submitting fails from now on.
+    void close();
+
+    committer_stats stats() const;
+
+    struct impl;
+
+private:
+    std::unique_ptr<impl> impl_;
+};
+
+}  // namespace cairn::store

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cairn/store/commands.hpp>
+#include <cairn/store/options.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace cairn::store {
+
+/// What the last opening found.
+struct opening {
+    store::generation generation;
+    std::uint32_t format = 0;
+    bool created = false;
+    bool clean = false;  ///< closed in good order before; true when created
+    std::uint64_t last_commit = 0;
+    std::uint64_t stale_readers = 0;  ///< left behind by processes that died
+};
+
+struct database_stats {
+    std::uint64_t commits = 0;       ///< since open, that changed something
+    std::uint64_t refused = 0;       ///< commands whose reply was not ok
+    std::uint64_t stored_bytes = 0;  ///< what quota_bytes bounds
+    std::uint64_t stored_messages = 0;
+    std::uint64_t quota_bytes = 0;  ///< the one in force
+    std::uint64_t file_bytes = 0;
+    std::uint64_t trimmed_batches = 0;
+    std::uint64_t repeats = 0;
+    bool disk_full = false;
+    bool failed = false;
+};
+
+/// A durable, sequence-numbered log of many topics in one directory: a state machine over LMDB.
+///
+/// When commit() has returned, everything that its replies confirm is on the disk, and survives the
+/// death of the process and the loss of power. README.md says exactly what that means.
+///
+/// Owns:    the directory and its lock. One opener: a second throws store_in_use.
+/// Threads: commit() and close() one at a time, always on one thread; stats() thread-safe.
+///          Readers (reader.hpp) on threads of their own.
+/// Fails:   construction throws error: store_in_use, store_newer, store_damaged,
+///          filesystem_refused, permission_denied, disk_full, invalid_argument. commit() answers
+///          in its replies.
+/// Limits:  options; commit_bytes_max a commit. Not to be used across fork().
+class database {
+public:
+    /// Opens the database in `directory`, or makes one, with the directory when its parent exists.
+    explicit database(const std::filesystem::path& directory, const options& chosen = {});
+    /// Closes.
+    ~database();
+    database(const database&) = delete;
+    database& operator=(const database&) = delete;
+
+    const opening& opened() const noexcept;
+    const std::filesystem::path& directory() const noexcept;
+
+    /// Told of replies that `durability::written` confirms, before the sync: index in `commands`,
+    /// and the reply.
+    using early = std::function<void(std::size_t, const reply&)>;
+
+    /// Applies all commands in order, in one transaction, and syncs. `replies` gets one for each.
+    ///
+    /// Does a bounded share of what is due besides (retention, deleted topics) and returns whether
+    /// more is. Without commands it does only that. After a failed write or sync every reply is
+    /// store_failed, now and until the database is opened again; whether the commands of that very
+    /// commit are stored is then not known.
+    /// `now` may jump: stored times never go back.
+    bool commit(std::span<const command> commands, wall_time now, std::vector<reply>& replies,
+                const early& written = {});
+
+    /// Marks the database as closed in good order. No more commits. Readers must be gone.
+    void close();
+
+    database_stats stats() const noexcept;
+
+    struct impl;
+
+private:
+    friend class reader;
+    friend std::uint64_t backup(const database& source, const std::filesystem::path& target);
+    std::unique_ptr<impl> impl_;
+};
+
+}  // namespace cairn::store

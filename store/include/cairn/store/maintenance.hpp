@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cairn/error.hpp>
+#include <cairn/store/database.hpp>
+#include <cairn/store/ids.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace cairn::store {
+
+/// Something that verify() found.
+struct finding {
+    std::string what;      ///< in words, with the page or record
+    topic_id topic;        ///< 0: not of one topic
+    offset_range offsets;  ///< messages that cannot be served; empty: none
+};
+
+struct verify_report {
+    std::vector<finding> findings;  ///< 1,000 at most
+    std::uint64_t found = 0;        ///< in all
+    std::uint64_t pages = 0;        ///< of the trees
+    std::uint64_t topics = 0;
+    std::uint64_t batches = 0;
+    std::uint64_t messages = 0;
+    std::uint64_t bytes = 0;  ///< of bodies whose checksum was made again
+    bool sound() const noexcept { return found == 0; }
+};
+
+// All of these take the lock of a closed database, and throw error as the database's constructor
+// does. Threads: one at a time for one directory.
+
+/// Walks everything: tree pages, pieces, checksums, indexes, sequences, group state.
+/// Changes nothing.
+/// A file whose trees are damaged is told so, without trusting them further.
+verify_report verify(const std::filesystem::path& directory);
+
+/// Writes the database anew without its free pages, and replaces the file; needs room for both.
+/// Returns the bytes that the disk got back.
+std::uint64_t compact(const std::filesystem::path& directory);
+
+/// Copies an open database, while it is written, as it is at one moment, to `target`, a directory
+/// that does not exist or is empty. The copy has a generation of its own; opening
+/// it is restoring it.
+/// Returns its bytes. Any thread. While it runs, pages that writers free are not used again, so the
+/// file grows by what is written meanwhile.
+/// Fails: throws error: invalid_argument (`target` holds something), disk_full, store_failed.
+std::uint64_t backup(const database& source, const std::filesystem::path& target);
+
+}  // namespace cairn::store

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cairn/store/ids.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace cairn::store {
+
+/// What happens to an append when a limit in bytes or messages is reached.
+enum class full_policy : std::uint8_t {
+    refuse = 0,       ///< the append is refused with store_full
+    drop_oldest = 1,  ///< the oldest messages go
+};
+
+/// When an append is confirmed.
+enum class durability : std::uint8_t {
+    flushed = 0,  ///< after the sync that holds it
+    /// When it has its offset, before the sync that follows at once: the store or its host
+    /// may die, or the disk be full, in between, and then the message is not there.
+    written = 1,
+};
+
+/// How long messages are kept. 0 means no limit.
+struct retention {
+    std::chrono::milliseconds age_max{0};  ///< since they were stored
+    std::uint64_t bytes_max = 0;           ///< as database::stats counts them
+    std::uint64_t messages_max = 0;
+    bool until_acked = false;  ///< goes when all groups have acked; kept while there is no group
+    full_policy when_full = full_policy::drop_oldest;
+
+    bool operator==(const retention&) const = default;
+};
+
+struct topic_config {
+    store::retention retention{};
+    durability confirm = durability::flushed;
+    bool last_per_key = false;  ///< keep an index of the last message of each key
+
+    bool operator==(const topic_config&) const = default;
+};
+
+/// Whether open looks at the file's trees before LMDB trusts them.
+enum class check : std::uint8_t {
+    none,       ///< opening takes the same time whatever is stored
+    structure,  ///< every page of the trees, in time proportional to them: after damage
+};
+
+/// Threads: a value. All sizes in bytes.
+struct options {
+    /// Address space kept for the file; costs nothing until used. Less is taken when the system
+    /// does not give so much. The file never grows beyond it.
+    std::size_t map_bytes = std::size_t{1} << 40;
+    /// What messages may take in all, of all topics; 0: what the map holds. Appends beyond it are
+    /// refused, or drop the oldest. Never more than nine tenths of the map.
+    std::uint64_t quota_bytes = 0;
+    full_policy when_full = full_policy::refuse;
+    /// Age limit of every topic that has none or a longer one; 0: none.
+    std::chrono::milliseconds age_max{0};
+    std::uint64_t messages_max = 0;  ///< of all topics together; 0: no limit
+    /// A file of this size stands ready to be given back when the disk is full, so that acks and
+    /// trims go on. 0: none.
+    std::size_t ballast_bytes = std::size_t{16} << 20;
+    std::size_t readers_max = 512;  ///< reader objects at once; 1 to 4,096
+    std::uint32_t topics_max = 100'000;
+    bool allow_network_filesystem = false;
+    check on_open = check::none;
+};
+
+/// Bytes of bodies in one commit at most; what does not fit is refused with limit_exceeded.
+inline constexpr std::size_t commit_bytes_max = std::size_t{192} << 20;
+/// Messages that one range of an ack may span.
+inline constexpr std::uint64_t ack_range_max = std::uint64_t{8} << 20;
+inline constexpr std::size_t group_name_bytes_max = 255;
+inline constexpr std::size_t owner_bytes_max = 64;
+inline constexpr std::size_t settings_bytes_max = 1'024;  ///< of a group, the caller's own
+
+}  // namespace cairn::store

@@ -1,0 +1,152 @@
+#pragma once
+
+#include <cairn/error.hpp>
+#include <cairn/store/database.hpp>
+#include <cairn/store/ids.hpp>
+#include <cairn/store/options.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cairn::store {
+
+/// One step of a log, in store order.
+struct entry {
+    enum class kind : std::uint8_t {
+        batch,    ///< messages
+        lost,     ///< its source declared a range lost, here: `cause` says why
+        damaged,  ///< offsets whose bytes fail their checksum
+    };
+
+    kind what = kind::batch;
+    offset_range offsets;  ///< lost: empty, and first is that of the next message
+    source_id source;      ///< damaged: 0
+    cairn::epoch epoch;
+    sequence_range sequences;
+    wall_time time;              ///< batch: when it was published
+    wall_time stored;            ///< never goes back within a store
+    std::uint64_t checksum = 0;  ///< batch: XXH3-64 of the body
+    errc cause = errc::ok;
+    std::span<const std::byte> body;  ///< batch: records; in the caller's buffer
+};
+
+/// What a read found.
+struct page {
+    std::vector<entry> entries;
+    offset next;   ///< where to read on
+    offset first;  ///< the lowest offset that is stored; messages before it are gone
+    offset end;    ///< one behind the last
+};
+
+struct topic_info {
+    topic_id id;
+    std::string name;
+    topic_config config;
+    offset first;  ///< of what is stored
+    offset end;    ///< one behind the last
+    std::uint64_t bytes = 0;
+    std::uint32_t sources = 0;
+    std::uint32_t groups = 0;
+    bool dead_letters = false;
+};
+
+struct source_info {
+    source_id id;
+    std::string name;
+    cairn::epoch epoch;
+    sequence last;
+    std::string owner;
+};
+
+struct group_info {
+    group_id id;
+    std::string name;
+    std::string settings;
+    offset floor;               ///< all up to here are acked
+    std::uint64_t acked = 0;    ///< above the floor
+    std::uint64_t pending = 0;  ///< stored and not acked
+};
+
+struct attempt_info {
+    offset message;
+    std::uint32_t attempts = 0;
+    wall_time not_before;
+    std::string reason;
+};
+
+/// Where a dead letter comes from.
+struct letter_story {
+    std::string topic;
+    std::string group;
+    std::string source;
+    cairn::epoch epoch;
+    cairn::sequence sequence;
+    offset at;
+    std::uint32_t attempts = 0;
+    errc cause = errc::ok;
+    std::string reason;
+    wall_time moved;
+};
+
+/// Reads a database beside its writer. Each call sees one moment and copies what it returns: no
+/// page of the file stays pinned between calls.
+///
+/// Owns:    a slot in the reader table. The database must outlive it.
+/// Threads: one at a time; any number of readers on as many threads.
+/// Fails:   construction throws error limit_exceeded (readers_max). A call that meets damage beyond
+///          a batch returns store_damaged; a disk that cannot be read, store_failed.
+/// Limits:  see read().
+class reader {
+public:
+    explicit reader(const database& source);
+    ~reader();
+    reader(const reader&) = delete;
+    reader& operator=(const reader&) = delete;
+
+    /// Entries from `from` on, oldest first: the batch that holds `from` comes whole. Stops
+    /// when `buffer` has `bytes_max` bytes or more, or after 1,024 entries; one entry at least,
+    /// when there is one. Marks behind the last message come again with each read from there.
+    /// `buffer` is overwritten; the entries' bodies are in it.
+    errc read(topic_id topic, offset from, std::size_t bytes_max, std::vector<std::byte>& buffer,
+              page& out);
+
+    /// The position's offset. gone: trimmed. lost: declared lost. not_stored: not yet.
+    result<offset> offset_of(topic_id topic, source_id source, epoch e, sequence s);
+    /// The first offset stored at or after a time; one behind the last when there is none.
+    result<offset> offset_at(topic_id topic, wall_time stored);
+    /// The last message of a key. gone: none, or trimmed. not_supported: not indexed.
+    result<offset> last_of_key(topic_id topic, std::string_view key);
+    /// Of each key behind `after`, in order, the last message: 1,024 at most.
+    result<std::vector<std::pair<std::string, offset>>> last_per_key(topic_id topic,
+                                                                     std::string_view after);
+
+    result<topic_id> find_topic(std::string_view name);
+    /// Topics with a name behind `after`, in order: 1,024 at most.
+    result<std::vector<topic_info>> topics(std::string_view after = {});
+    result<topic_info> topic(topic_id id);
+    result<std::vector<source_info>> sources(topic_id topic);
+    result<source_info> source(topic_id topic, source_id source);
+    result<std::vector<group_info>> groups(topic_id topic);
+    result<group_info> group(topic_id topic, group_id group);
+    result<group_id> find_group(topic_id topic, std::string_view name);
+
+    /// Ranges from `from` on that are stored and not acked: `ranges_max` at most.
+    result<std::vector<offset_range>> pending(topic_id topic, group_id group, offset from,
+                                              std::size_t ranges_max);
+    /// What note_attempts() left, from `from` on: 1,024 at most.
+    result<std::vector<attempt_info>> attempts(topic_id topic, group_id group, offset from);
+    result<letter_story> story(topic_id topic, offset letter);
+
+    struct impl;
+
+private:
+    std::unique_ptr<impl> impl_;
+};
+
+}  // namespace cairn::store

@@ -1,0 +1,299 @@
+#include "apply.hpp"
+
+#include "sabotage.hpp"
+
+#include <cairn/wire/attributes.hpp>
+#include <cairn/wire/frames.hpp>
+#include <cairn/wire/limits.hpp>
+#include <cairn/wire/records.hpp>
+
+#include <algorithm>
+
+namespace cairn::store {
+
+reply applier::apply(const command& wanted) {
+    try {
+        return std::visit([this](const auto& w) { return on(w); }, wanted);
+    } catch (const damaged&) {
+        return {errc::store_damaged, {}};
+    }
+}
+
+// --- Topics -------------------------------------------------------------------------------------
+
+reply applier::on(const create_topic& w) {
+    if (const std::uint32_t known = c_.number_at(topic_name_key(w.name)); known != 0) {
+        const topic_record* const r = c_.topic({known});
+        if (r == nullptr) return {errc::store_damaged, {}};
+        if (r->config != w.config) return {errc::topic_exists, {}};
+        return {errc::ok, topic_created{{known}}};
+    }
+    if (const errc problem = check_new_topic(w.name); problem != errc::ok) return {problem, {}};
+    return {errc::ok, topic_created{make_topic(w.name, w.config, false)}};
+}
+
+reply applier::on(const alter_topic& w) {
+    const topic_record* const r = c_.topic(w.topic);
+    if (r == nullptr) return {errc::topic_unknown, {}};
+    if (r->config.last_per_key != w.config.last_per_key) return {errc::not_supported, {}};
+    if (r->config != w.config) c_.change(w.topic).config = w.config;
+    return {};
+}
+
+reply applier::on(const delete_topic& w) {
+    const topic_record* const known = c_.topic(w.topic);
+    if (known == nullptr) return {errc::topic_unknown, {}};
+    c_.erase(topic_name_key(known->name));
+    topic_record& r = c_.change(w.topic);
+    const std::uint64_t messages = r.next - r.first;
+    c_.counters().messages -= std::min(c_.counters().messages, messages);
+    --c_.counters().topics;
+    r.deleted = true;
+    return {errc::ok, counted{messages}};
+}
+
+reply applier::on(const trim& w) {
+    const topic_record* const r = c_.topic(w.topic);
+    if (r == nullptr) return {errc::topic_unknown, {}};
+    if (w.last >= r->next) return {errc::not_stored, {}};
+    if (w.last < r->first) return {errc::ok, counted{0}};
+    return {errc::ok, counted{trim_to(c_, w.topic, w.last)}};
+}
+
+reply applier::on(const purge& w) {
+    const topic_record* const r = c_.topic(w.topic);
+    if (r == nullptr) return {errc::topic_unknown, {}};
+    if (r->first == r->next) return {errc::ok, counted{0}};
+    return {errc::ok, counted{trim_to(c_, w.topic, r->next - 1)}};
+}
+
+errc applier::check_new_topic(std::string_view name) {
+    if (name.empty() || name.size() > wire::topic_bytes_max) return errc::topic_invalid;
+    if (c_.counters().topics >= limits_.topics_max) return errc::limit_exceeded;
+    if (c_.counters().next_topic == ~std::uint32_t{0}) return errc::limit_exceeded;
+    return errc::ok;
+}
+
+topic_id applier::make_topic(std::string_view name, const topic_config& config, bool letters) {
+    const topic_id t{c_.counters().next_topic++};
+    ++c_.counters().topics;
+    topic_record r;
+    r.name = name;
+    r.config = config;
+    r.letters = letters;
+    c_.add(t, std::move(r));
+    std::vector<std::byte> number;
+    packer(number).number(t.value);
+    c_.put(topic_name_key(name), number);
+    return t;
+}
+
+// --- Sources and messages -----------------------------------------------------------------------
+
+source_id applier::make_source(topic_id t, std::string_view name, std::string_view owner) {
+    const source_id s{c_.change(t).next_source++};
+    c_.add(t, s, source_record{std::string(name), std::string(owner), {}, {}});
+    std::vector<std::byte> number;
+    packer(number).number(s.value);
+    c_.put(source_name_key(t, name), number);
+    return s;
+}
+
+reply applier::on(const open_source& w) {
+    // Names with @ in front are the store's own.
+    if (w.source.empty() || w.source.size() > wire::source_bytes_max || w.source.front() == '@' ||
+        w.owner.size() > owner_bytes_max || w.epoch.value == 0)
+        return {errc::invalid_argument, {}};
+    topic_id t{c_.number_at(topic_name_key(w.topic))};
+    source_id s{};
+    if (t == topic_id{}) {
+        if (!w.create_topic) return {errc::topic_unknown, {}};
+        if (const errc problem = check_new_topic(w.topic); problem != errc::ok)
+            return {problem, {}};
+        t = make_topic(w.topic, {}, false);
+    } else {
+        if (c_.topic(t) == nullptr) return {errc::store_damaged, {}};
+        s = {c_.number_at(source_name_key(t, w.source))};
+    }
+    if (s == source_id{}) s = make_source(t, w.source, w.owner);
+    const source_record* const r = c_.source(t, s);
+    if (r == nullptr) return {errc::store_damaged, {}};
+    if (r->owner != w.owner) return {errc::not_authorised, {}};
+    if (w.epoch < r->epoch) return {errc::fenced, fenced_by{r->epoch}};
+    if (w.epoch > r->epoch) {
+        source_record& changed = c_.change(t, s);
+        changed.epoch = w.epoch;
+        changed.last = {};
+    }
+    return {errc::ok, source_opened{t, s, r->last, generation_}};
+}
+
+reply applier::check_run(topic_id t, source_id s, epoch e, topic_record*& topic,
+                         source_record*& source) {
+    topic = c_.topic(t);
+    if (topic == nullptr) return {errc::topic_unknown, {}};
+    source = c_.source(t, s);
+    if (source == nullptr) return {errc::source_unknown, {}};
+    if (e < source->epoch) return {errc::fenced, fenced_by{source->epoch}};
+    if (e > source->epoch) return {errc::source_unknown, {}};
+    return {};
+}
+
+reply applier::on(const append& w) {
+    topic_record* topic = nullptr;
+    source_record* source = nullptr;
+    if (reply problem = check_run(w.topic, w.source, w.epoch, topic, source); !problem.ok())
+        return problem;
+    const bytes body = w.body.bytes;
+    if (w.count == 0 || w.count > wire::batch_messages_max || w.first.value == 0 ||
+        w.first.value > number_max - w.count || topic->next.value > number_max - w.count)
+        return {errc::invalid_argument, {}};
+    if (body.size() > wire::batch_bytes_max) return {errc::too_large, {}};
+    const sequence last = w.first + (w.count - 1);
+    if (w.first > source->last + 1) return {errc::hole, expected{source->last + 1}};
+    if (!sabotaged("no-checksum") && wire::checksum(body) != w.checksum)
+        return {errc::checksum_mismatch, {}};
+    if (const errc problem = wire::check_records(body, w.count); problem != errc::ok)
+        return {problem, {}};
+
+    std::uint32_t stored = 0;  // messages at the batch's begin that are stored already
+    if (w.first <= source->last && !sabotaged("no-duplicate-check")) {
+        const sequence known = std::min(last, source->last);
+        reply before = repeated(w, known);
+        if (!before.ok()) return before;
+        if (known == last) {
+            ++repeats_;
+            auto& value = std::get<appended>(before.value);
+            value.up_to = source->last;
+            return before;
+        }
+        stored = static_cast<std::uint32_t>(known - w.first + 1);
+    }
+    if (refusal_ != errc::ok) return {refusal_, {}};
+    const bytes fresh = body.subspan(wire::prefix_bytes(body, stored));
+    if (const errc problem =
+            make_room(c_, limits_, w.topic, cost_of(fresh.size()), w.count - stored, budget_);
+        problem != errc::ok)
+        return {problem, {}};
+    batch_record header;
+    header.count = w.count - stored;
+    header.epoch = w.epoch;
+    header.first = w.first + stored;
+    header.time = w.time;
+    header.checksum = stored == 0 ? w.checksum : wire::checksum(fresh);
+    return {errc::ok, store(w.topic, w.source, header, fresh)};
+}
+
+appended applier::store(topic_id t, source_id s, batch_record header, bytes body) {
+    topic_record& topic = c_.change(t);
+    source_record& source = c_.change(t, s);
+    header.source = s;
+    header.body_bytes = static_cast<std::uint32_t>(body.size());
+    header.stored = c_.counters().time;
+    const offset first = topic.next;
+    write_batch(c_.txn(), c_.dbs(), t, first, header, body);
+    topic.next = topic.next + header.count;
+    source.last = header.last();
+    const std::uint64_t cost = cost_of(body.size());
+    topic.bytes += cost;
+    c_.counters().bytes += cost;
+    c_.counters().messages += header.count;
+    if (topic.config.last_per_key) remember_keys(t, first, body);
+    return {first, topic.next - 1, source.last, false, topic.config.confirm};
+}
+
+void applier::remember_keys(topic_id t, offset first, bytes body) {
+    std::vector<std::byte> value;
+    offset at = first;
+    for (wire::record_reader records(body); !records.done(); at = at + 1) {
+        const wire::record one = records.next();
+        if (one.attributes.empty()) continue;
+        const std::string_view name = wire::key_of(one.attributes);
+        if (name.empty()) continue;
+        value.clear();
+        packer(value).number(at.value);
+        c_.put(last_of_key_key(t, name), value);
+    }
+}
+
+reply applier::repeated(const append& w, sequence last_stored) {
+    const epoch e = w.epoch;
+    appended answer{
+        .first = {}, .last = {}, .up_to = {}, .repeated = true, .level = durability::flushed};
+    const offset kept = c_.topic(w.topic)->first;
+    bool some_gone = false;
+    sequence at = w.first;
+    bytes rest = w.body.bytes;
+    while (at <= last_stored) {
+        const found_position found = find_position(c_.txn(), c_.dbs(), w.topic, w.source, e, at);
+        if (found.mark) {
+            if (found.mark_at >= kept) return {errc::lost, {}};
+            const sequence next = std::min(last_stored, found.mark->last) + 1;
+            rest = rest.subspan(wire::prefix_bytes(rest, static_cast<std::uint32_t>(next - at)));
+            at = next;
+            some_gone = true;
+            continue;
+        }
+        if (!found.batch) {
+            // Trimmed: what was confirmed once is confirmed again. Later ones may still be there.
+            const auto next = index_from(c_.txn(), c_.dbs(), w.topic, w.source, e, at);
+            if (!next || next->first > last_stored) break;
+            rest = rest.subspan(
+                wire::prefix_bytes(rest, static_cast<std::uint32_t>(next->first - at)));
+            at = next->first;
+            some_gone = true;
+            continue;
+        }
+        const found_batch& batch = *found.batch;
+        const sequence to = std::min(last_stored, batch.header.last());
+        if (batch.offset_of(at) < kept) {  // trimmed, though its bytes may still be there
+            const sequence next = std::min(to + 1, batch.sequence_of(kept));
+            rest = rest.subspan(wire::prefix_bytes(rest, static_cast<std::uint32_t>(next - at)));
+            at = next;
+            some_gone = true;
+            continue;
+        }
+        if (at == w.first && batch.header.first == at && batch.header.count == w.count) {
+            if (batch.header.checksum != w.checksum) return {errc::conflict, {}};
+            answer.first = batch.first;
+            answer.last = batch.last();
+            return {errc::ok, answer};
+        }
+        // Cut otherwise than the first time: the bytes themselves are compared.
+        const std::vector<std::byte> body = body_of(c_.txn(), c_.dbs(), w.topic, batch);
+        const auto before = static_cast<std::uint32_t>(at - batch.header.first);
+        const auto count = static_cast<std::uint32_t>(to - at + 1);
+        const bytes theirs = bytes(body).subspan(wire::prefix_bytes(body, before));
+        const std::size_t size = wire::prefix_bytes(theirs, count);
+        if (wire::prefix_bytes(rest, count) != size ||
+            std::memcmp(theirs.data(), rest.data(), size) != 0)
+            return {errc::conflict, {}};
+        if (answer.first == offset{}) answer.first = batch.offset_of(at);
+        answer.last = batch.offset_of(to);
+        rest = rest.subspan(size);
+        at = to + 1;
+    }
+    if (some_gone || at <= last_stored) answer.first = answer.last = {};
+    return {errc::ok, answer};
+}
+
+reply applier::on(const declare_lost& w) {
+    topic_record* topic = nullptr;
+    source_record* source = nullptr;
+    if (reply problem = check_run(w.topic, w.source, w.epoch, topic, source); !problem.ok())
+        return problem;
+    if (w.range.empty() || w.range.first.value == 0 || w.range.last.value >= number_max)
+        return {errc::invalid_argument, {}};
+    if (w.range.first > source->last + 1) return {errc::hole, expected{source->last + 1}};
+    if (refusal_ != errc::ok) return {refusal_, {}};
+    if (w.range.last > source->last) {
+        const mark_record mark{w.cause,          w.source,     w.epoch,
+                               source->last + 1, w.range.last, c_.counters().time};
+        write_mark(c_.txn(), c_.dbs(), w.topic, topic->next, mark);
+        c_.change(w.topic, w.source).last = w.range.last;
+    }
+    return {errc::ok, appended{topic->next, topic->next - 1, source->last,
+                               w.range.last < source->last, durability::flushed}};
+}
+
+}  // namespace cairn::store

@@ -1,0 +1,74 @@
+#pragma once
+
+#include "changes.hpp"
+#include "retention.hpp"
+
+#include <cairn/store/commands.hpp>
+
+#include <string_view>
+
+namespace cairn::store {
+
+/// Applies commands to the changes of one transaction. Everything that a command needs is read and
+/// judged before it changes anything, so that one that fails leaves nothing behind.
+class applier {
+public:
+    applier(changes& c, const store_limits& limits, const generation& which, work_budget& budget)
+        : c_(c), limits_(limits), generation_(which), budget_(budget) {}
+
+    /// Every append is answered with this from now on; ok: none is.
+    void refuse_appends(errc why) noexcept { refusal_ = why; }
+
+    /// Fails: lmdb::failure; damaged records become store_damaged.
+    reply apply(const command& wanted);
+
+    std::uint64_t repeats() const noexcept { return repeats_; }
+
+private:
+    reply on(const open_source& w);
+    reply on(const append& w);
+    reply on(const declare_lost& w);
+    reply on(const create_topic& w);
+    reply on(const alter_topic& w);
+    reply on(const delete_topic& w);
+    reply on(const trim& w);
+    reply on(const purge& w);
+    reply on(const create_group& w);
+    reply on(const alter_group& w);
+    reply on(const delete_group& w);
+    reply on(const seek_group& w);
+    reply on(const ack& w);
+    reply on(const ack_positions& w);
+    reply on(const note_attempts& w);
+    reply on(const dead_letter& w);
+    reply on(const redrive& w);
+
+    /// Topic and source of an append, and that it comes from the current run: ok or what to answer.
+    reply check_run(topic_id t, source_id s, epoch e, topic_record*& topic, source_record*& source);
+    /// What is stored of [w.first, up to] against the batch's own bytes.
+    reply repeated(const append& w, sequence last_stored);
+    /// Requires: source and count fit behind what is stored.
+    appended store(topic_id t, source_id s, batch_record header, bytes body);
+    void remember_keys(topic_id t, offset first, bytes body);
+
+    result<topic_id> topic_for(std::string_view name, bool create, bool letters);
+    errc check_new_topic(std::string_view name);
+    topic_id make_topic(std::string_view name, const topic_config& config, bool letters);
+    source_id make_source(topic_id t, std::string_view name, std::string_view owner);
+    group_id make_group(topic_id t, std::string_view name, std::string_view settings, offset floor);
+    source_id own_source(topic_id t, std::string_view name);
+
+    errc check_group(topic_id t, group_id g);
+    errc check_unfinished(topic_id t, group_id g, offset message);
+    /// Appends the stored offsets of a range of positions that lie above the group's floor.
+    errc offsets_of(const ack_positions& w, sequence_range range, std::vector<offset_range>& out);
+
+    changes& c_;
+    const store_limits& limits_;
+    const generation& generation_;
+    work_budget& budget_;
+    errc refusal_ = errc::ok;
+    std::uint64_t repeats_ = 0;
+};
+
+}  // namespace cairn::store

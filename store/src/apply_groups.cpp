@@ -1,0 +1,200 @@
+#include "apply.hpp"
+#include "groups.hpp"
+
+#include <cairn/wire/limits.hpp>
+
+#include <algorithm>
+
+namespace cairn::store {
+
+namespace {
+
+// Batches that one range of positions may touch: each is a look-up.
+constexpr std::uint32_t batches_of_ack_max = 65'536;
+
+// Everything up to the returned offset is acked when reading begins at `start`.
+offset floor_for(const topic_record& r, offset start) {
+    return std::clamp(start, r.first, r.next) - 1;
+}
+
+}  // namespace
+
+group_id applier::make_group(topic_id t, std::string_view name, std::string_view settings,
+                             offset floor) {
+    const group_id g{c_.change(t).next_group++};
+    c_.add(t, g, group_record{std::string(name), std::string(settings), floor, 0, 0});
+    std::vector<std::byte> number;
+    packer(number).number(g.value);
+    c_.put(group_name_key(t, name), number);
+    return g;
+}
+
+reply applier::on(const create_group& w) {
+    const topic_record* const topic = c_.topic(w.topic);
+    if (topic == nullptr) return {errc::topic_unknown, {}};
+    if (w.name.empty() || w.name.size() > group_name_bytes_max || w.name.front() == '@' ||
+        w.settings.size() > settings_bytes_max)
+        return {errc::invalid_argument, {}};
+    if (const std::uint32_t known = c_.number_at(group_name_key(w.topic, w.name)); known != 0) {
+        const group_record* const r = c_.group(w.topic, {known});
+        if (r == nullptr) return {errc::store_damaged, {}};
+        if (r->settings != w.settings) return {errc::group_exists, {}};
+        follow_trims(c_, w.topic, {known});
+        return {errc::ok, group_created{{known}, r->floor}};
+    }
+    const offset floor = floor_for(*topic, w.start);
+    return {errc::ok, group_created{make_group(w.topic, w.name, w.settings, floor), floor}};
+}
+
+errc applier::check_group(topic_id t, group_id g) {
+    if (c_.topic(t) == nullptr) return errc::topic_unknown;
+    if (c_.group(t, g) == nullptr) return errc::group_unknown;
+    return errc::ok;
+}
+
+reply applier::on(const alter_group& w) {
+    if (const errc problem = check_group(w.topic, w.group); problem != errc::ok)
+        return {problem, {}};
+    if (w.settings.size() > settings_bytes_max) return {errc::invalid_argument, {}};
+    c_.change(w.topic, w.group).settings = w.settings;
+    return {};
+}
+
+reply applier::on(const delete_group& w) {
+    if (const errc problem = check_group(w.topic, w.group); problem != errc::ok)
+        return {problem, {}};
+    if (c_.group(w.topic, w.group)->name.front() == '@') return {errc::not_supported, {}};
+    erase_group(c_, w.topic, w.group);
+    return {};
+}
+
+reply applier::on(const seek_group& w) {
+    if (const errc problem = check_group(w.topic, w.group); problem != errc::ok)
+        return {problem, {}};
+    forget_acks(c_, w.topic, w.group);
+    const offset floor = floor_for(*c_.topic(w.topic), w.next);
+    c_.change(w.topic, w.group).floor = floor;
+    return {errc::ok, acked{0, floor}};
+}
+
+reply applier::on(const ack& w) {
+    if (const errc problem = check_group(w.topic, w.group); problem != errc::ok)
+        return {problem, {}};
+    const topic_record& topic = *c_.topic(w.topic);
+    const offset floor = std::max(c_.group(w.topic, w.group)->floor, topic.first - 1);
+    for (const offset_range& range : w.ranges) {
+        if (range.empty()) return {errc::invalid_argument, {}};
+        if (range.last >= topic.next) return {errc::not_stored, {}};
+        if (range.first > floor + 1 && range.size() > ack_range_max)
+            return {errc::limit_exceeded, {}};
+    }
+    follow_trims(c_, w.topic, w.group);
+    std::uint64_t added = 0;
+    for (const offset_range& range : w.ranges)
+        added += ack_range(c_, w.topic, w.group, range.first, range.last);
+    return {errc::ok, acked{added, c_.group(w.topic, w.group)->floor}};
+}
+
+reply applier::on(const ack_positions& w) {
+    if (const errc problem = check_group(w.topic, w.group); problem != errc::ok)
+        return {problem, {}};
+    const source_record* const source = c_.source(w.topic, w.source);
+    if (source == nullptr) return {errc::source_unknown, {}};
+    std::optional<sequence> last;
+    if (w.epoch == source->epoch) {
+        last = source->last;
+    } else if (w.epoch < source->epoch) {
+        const auto entry =
+            index_before(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, {number_max});
+        if (entry) {
+            const found_position found =
+                find_position(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, entry->first);
+            last = found.mark ? found.mark->last : found.batch->header.last();
+        } else {
+            last = {number_max};  // all of that run is trimmed
+        }
+    }
+    for (const sequence_range& range : w.ranges) {
+        if (range.empty() || range.first.value == 0) return {errc::invalid_argument, {}};
+        if (!last || range.last > *last) return {errc::not_stored, {}};
+        if (range.size() > ack_range_max) return {errc::limit_exceeded, {}};
+    }
+    follow_trims(c_, w.topic, w.group);
+    std::vector<offset_range> all;
+    for (const sequence_range& range : w.ranges)
+        if (const errc problem = offsets_of(w, range, all); problem != errc::ok)
+            return {problem, {}};
+    std::uint64_t added = 0;
+    for (const offset_range& range : all)
+        added += ack_range(c_, w.topic, w.group, range.first, range.last);
+    return {errc::ok, acked{added, c_.group(w.topic, w.group)->floor}};
+}
+
+errc applier::offsets_of(const ack_positions& w, sequence_range range,
+                         std::vector<offset_range>& out) {
+    const offset floor = c_.group(w.topic, w.group)->floor;
+    // Offsets rise with the sequences of a run: what lies below the floor is skipped by halving.
+    const auto behind_floor = [&](sequence s) {
+        const auto entry = index_before(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, s);
+        return entry && entry->at > floor;
+    };
+    sequence low = range.first;
+    if (!behind_floor(low) && low < range.last) {
+        sequence high = range.last;
+        while (low + 1 < high) {
+            const sequence middle = low + (high - low) / 2;
+            (behind_floor(middle) ? high : low) = middle;
+        }
+        // The floor may lie inside the batch that was found.
+        const auto entry = index_before(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, low);
+        if (entry) low = std::max(range.first, entry->first);
+    }
+    const std::size_t begun = out.size();
+    std::uint32_t looked_up = 0;
+    for (sequence at = low; at <= range.last;) {
+        if (++looked_up > batches_of_ack_max) return errc::limit_exceeded;
+        const found_position found =
+            find_position(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, at);
+        if (found.mark) {
+            at = found.mark->last + 1;
+        } else if (found.batch) {
+            const sequence to = std::min(found.batch->header.last(), range.last);
+            const offset first = found.batch->offset_of(at);
+            const offset last = found.batch->offset_of(to);
+            if (out.size() > begun && out.back().last + 1 == first)
+                out.back().last = last;
+            else
+                out.push_back({first, last});
+            at = to + 1;
+        } else {
+            // Trimmed: go on where this run's stored part begins.
+            const auto next = index_from(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, at);
+            if (!next) break;
+            at = next->first;
+        }
+    }
+    return errc::ok;
+}
+
+errc applier::check_unfinished(topic_id t, group_id g, offset message) {
+    if (const errc problem = check_group(t, g); problem != errc::ok) return problem;
+    const topic_record& topic = *c_.topic(t);
+    if (message >= topic.next) return errc::not_stored;
+    if (message < topic.first || is_acked(c_, t, g, message)) return errc::gone;
+    return errc::ok;
+}
+
+reply applier::on(const note_attempts& w) {
+    if (w.reason.size() > wire::text_bytes_max) return {errc::invalid_argument, {}};
+    if (const errc problem = check_unfinished(w.topic, w.group, w.message); problem != errc::ok)
+        return {problem, {}};
+    follow_trims(c_, w.topic, w.group);
+    const key k = attempt_key(w.topic, w.group, w.message);
+    if (!c_.get(k)) ++c_.change(w.topic, w.group).attempts;
+    std::vector<std::byte> value;
+    encode(attempt_record{w.attempts, w.not_before, w.reason}, value);
+    c_.put(k, value);
+    return {};
+}
+
+}  // namespace cairn::store

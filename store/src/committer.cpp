@@ -1,0 +1,188 @@
+#include <cairn/store/committer.hpp>
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace cairn::store {
+
+namespace {
+
+// What a command costs of the waiting limit beside its body.
+constexpr std::size_t command_charge_bytes = 256;
+
+std::size_t body_bytes(const command& c) {
+    const auto* const one = std::get_if<append>(&c);
+    return one != nullptr ? one->body.bytes.size() : 0;
+}
+
+struct origin {
+    completion* to = nullptr;
+    std::uint64_t token = 0;
+    bool confirmed = false;  // before the sync
+};
+
+wall_time system_now() {
+    return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
+}
+
+}  // namespace
+
+struct committer::impl {
+    impl(database& target, const committer_options& wanted) : db(target), chosen(wanted) {
+        if (chosen.transaction_bytes_max < 1 || chosen.transaction_bytes_max > commit_bytes_max ||
+            chosen.transaction_commands_max < 1 || chosen.waiting_bytes_max < 1)
+            throw error(errc::invalid_argument, "commit: an option is outside its range");
+        thread = std::thread([this] { run(); });
+    }
+
+    errc submit(command& wanted, completion& to, std::uint64_t token, const time_point* deadline);
+    void run();
+    void commit();
+    bool has_room(std::size_t charge) const { return waiting + charge <= chosen.waiting_bytes_max; }
+
+    database& db;
+    const committer_options chosen;
+
+    mutable std::mutex mutex;
+    std::condition_variable work;  // something waits, or closing
+    std::condition_variable room;  // less waits
+    std::vector<command> commands;
+    std::vector<origin> origins;
+    std::size_t waiting = 0;  // charge of what is queued or being committed
+    bool sleeping = false;
+    std::size_t blocked = 0;
+    bool closing = false;
+    committer_stats counts;
+
+    // Of the thread.
+    std::size_t next = 0;  // of taken: where the next transaction begins
+    std::vector<command> taken;
+    std::vector<origin> taken_origins;
+    std::vector<reply> replies;
+    bool more = false;
+    std::thread thread;
+};
+
+errc committer::impl::submit(command& wanted, completion& to, std::uint64_t token,
+                             const time_point* deadline) {
+    const std::size_t body = body_bytes(wanted);
+    const std::size_t charge = body + command_charge_bytes;
+    if (body > commit_bytes_max || charge > chosen.waiting_bytes_max) return errc::too_large;
+    std::unique_lock hold(mutex);
+    while (!closing && !has_room(charge)) {
+        if (deadline == nullptr) return errc::full;
+        ++blocked;
+        const auto woken = room.wait_until(hold, *deadline);
+        --blocked;
+        if (woken == std::cv_status::timeout && !closing && !has_room(charge))
+            return errc::timed_out;
+    }
+    if (closing) return errc::closed;
+    waiting += charge;
+    commands.push_back(std::move(wanted));
+    origins.push_back({&to, token, false});
+    if (sleeping) {
+        sleeping = false;
+        hold.unlock();
+        work.notify_one();
+    }
+    return errc::ok;
+}
+
+void committer::impl::run() {
+    for (;;) {
+        {
+            std::unique_lock hold(mutex);
+            if (commands.empty() && !closing && !more) {
+                sleeping = true;
+                work.wait_for(hold, chosen.idle_interval,
+                              [&] { return closing || !commands.empty(); });
+                sleeping = false;
+            }
+            if (commands.empty() && closing) return;
+            std::swap(commands, taken);
+            std::swap(origins, taken_origins);
+        }
+        next = 0;
+        do {
+            commit();
+        } while (next < taken.size());
+        // Who was just answered may have more to say: it goes into the next transaction rather than
+        // into the one after. Costs nothing when nobody else wants the processor.
+        if (taken.size() > 1) std::this_thread::yield();
+        taken.clear();
+        taken_origins.clear();
+    }
+}
+
+void committer::impl::commit() {
+    std::size_t end = next;
+    std::size_t bytes = 0;
+    while (end < taken.size() && end - next < chosen.transaction_commands_max) {
+        const std::size_t size = body_bytes(taken[end]);
+        if (end > next && bytes + size > chosen.transaction_bytes_max) break;
+        bytes += size;
+        ++end;
+    }
+    const std::span<const command> part(taken.data() + next, end - next);
+    const auto early = [&](std::size_t i, const reply& answer) {
+        origin& from = taken_origins[next + i];
+        if (!std::exchange(from.confirmed, true)) from.to->replied(from.token, answer, false);
+    };
+    const auto begin = clock::now();
+    more = db.commit(part, system_now(), replies, early);
+    const auto time = clock::now() - begin;
+    for (std::size_t i = 0; i < part.size(); ++i) {
+        const origin& from = taken_origins[next + i];
+        if (!from.confirmed) from.to->replied(from.token, replies[i], true);
+        taken[next + i] = command{};  // gives its bytes back
+    }
+    std::size_t wake = 0;
+    {
+        const std::lock_guard hold(mutex);
+        waiting -= bytes + part.size() * command_charge_bytes;
+        ++counts.transactions;
+        counts.commands += part.size();
+        counts.commit_time += std::chrono::duration_cast<std::chrono::nanoseconds>(time);
+        wake = blocked;
+    }
+    if (wake > 0) room.notify_all();
+    next = end;
+}
+
+committer::committer(database& target, const committer_options& chosen)
+    : impl_(std::make_unique<impl>(target, chosen)) {}
+
+committer::~committer() { close(); }
+
+errc committer::try_submit(command& wanted, completion& to, std::uint64_t token) {
+    return impl_->submit(wanted, to, token, nullptr);
+}
+
+errc committer::submit_until(command& wanted, completion& to, std::uint64_t token,
+                             time_point deadline) {
+    return impl_->submit(wanted, to, token, &deadline);
+}
+
+void committer::close() {
+    {
+        const std::lock_guard hold(impl_->mutex);
+        impl_->closing = true;
+    }
+    impl_->work.notify_one();
+    impl_->room.notify_all();
+    if (impl_->thread.joinable()) impl_->thread.join();
+}
+
+committer_stats committer::stats() const {
+    const std::lock_guard hold(impl_->mutex);
+    committer_stats s = impl_->counts;
+    s.waiting_bytes = impl_->waiting;
+    return s;
+}
+
+}  // namespace cairn::store

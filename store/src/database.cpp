@@ -1,0 +1,320 @@
+#include "database_impl.hpp"
+
+#include "sabotage.hpp"
+#include "structure.hpp"
+#include "upgrade.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace cairn::store {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using mode = lmdb::transaction::mode;
+
+constexpr std::uint64_t reserve_bytes_min = std::uint64_t{64} << 20;
+constexpr std::chrono::seconds readers_check_interval{30};
+
+// Topics that are looked at in turn, beside those that a commit touched.
+constexpr int patrol_busy = 1;
+constexpr int patrol_idle = 64;
+
+wall_time system_now() {
+    return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
+}
+
+std::uint64_t reserve_of(std::uint64_t map_bytes) {
+    return std::max(map_bytes / 10, reserve_bytes_min);
+}
+
+void check_options(const fs::path& directory, const options& chosen) {
+    if (directory.empty() || chosen.map_bytes < 2 * reserve_bytes_min || chosen.readers_max < 1 ||
+        chosen.readers_max > 4'096)
+        throw error(errc::invalid_argument,
+                    "open " + directory.string() + ": an option is outside its range");
+}
+
+counters_record read_counters(const lmdb::transaction& txn, const databases& dbs) {
+    const auto value = txn.get(dbs.state, counters_key());
+    if (!value) throw damaged{"the counters"};
+    const auto counters = decode_counters(unsealed(counters_key(), *value));
+    if (!counters) throw damaged{"the counters"};
+    return *counters;
+}
+
+bool is_append(const command& c) { return std::holds_alternative<append>(c); }
+
+std::size_t body_bytes(const command& c) {
+    const auto* const one = std::get_if<append>(&c);
+    return one != nullptr ? one->body.bytes.size() : 0;
+}
+
+bool is_shortage(int code) {
+    return code == ENOSPC || code == EDQUOT || code == MDB_MAP_FULL || code == MDB_TXN_FULL;
+}
+
+}  // namespace
+
+database::impl::impl(const fs::path& where, const options& wanted)
+    : directory(where), chosen(wanted), reserve(where / ballast_name, wanted.ballast_bytes) {
+    check_options(where, chosen);
+    lock = lock_directory(directory, chosen.allow_network_filesystem, true);
+    clear_aside(directory);
+    try {
+        if (!fs::exists(directory / data_name)) {
+            create_data(directory, system_now());
+            opening.created = true;
+        }
+        if (chosen.on_open == check::structure) {
+            const structure_report found = check_structure(directory / data_name);
+            if (!found.problems.empty())
+                throw error(errc::store_damaged,
+                            "open " + directory.string() + ": " + found.problems.front());
+        }
+        env = std::make_unique<lmdb::environment>(
+            directory,
+            lmdb::settings{chosen.map_bytes, static_cast<unsigned>(chosen.readers_max) + 2});
+        opening.stale_readers = env->clear_stale_readers();
+        {
+            lmdb::transaction txn(*env, mode::read);
+            dbs = open_databases(txn, false);
+            txn.commit();  // keeps the handles
+        }
+        const auto meta_of = [&] {
+            const lmdb::transaction txn(*env, mode::read);
+            return read_meta(txn, dbs, directory);
+        };
+        meta_record meta = meta_of();
+        if (upgrade(*env, dbs, known_steps(), format_version)) meta = meta_of();
+        const lmdb::transaction txn(*env, mode::read);
+        const counters_record counters = read_counters(txn, dbs);
+        // A meta page of LMDB's has no checksum; each of our commits notes its number inside.
+        if (counters.commit < txn.id()) throw damaged{"a torn meta page"};
+        opening.generation = meta.generation;
+        opening.format = meta.format;
+        opening.clean = counters.clean;
+        opening.last_commit = counters.commit;
+        counts.bytes = counters.bytes;
+        counts.messages = counters.messages;
+    } catch (const lmdb::failure& what) {
+        throw_failure("open", directory, what);
+    } catch (const damaged& what) {
+        throw error(errc::store_damaged, "open " + directory.string() + ": " + what.what);
+    } catch (const fs::filesystem_error& what) {
+        throw_errno("open", directory, what.code().value());
+    }
+    const std::uint64_t map = env->map_bytes();
+    const std::uint64_t most = map - std::min(map / 2, reserve_of(map));
+    limits.bytes_max = chosen.quota_bytes == 0 ? most : std::min(chosen.quota_bytes, most);
+    limits.messages_max = chosen.messages_max;
+    limits.age_max = chosen.age_max;
+    limits.when_full = chosen.when_full;
+    limits.topics_max = chosen.topics_max;
+    if (!reserve.take()) counts.disk_full = disk_full = true;
+}
+
+bool database::impl::map_is_short() const {
+    const std::uint64_t page = env->page_bytes();
+    const std::uint64_t pages = env->map_bytes() / page;
+    const std::uint64_t used = env->pages();
+    const std::uint64_t reserved = reserve_of(env->map_bytes()) / page;
+    if (used + reserved <= pages) return false;
+    // LMDB's list of free pages: database 0, a number and so many page numbers in each value.
+    const lmdb::transaction txn(*env, mode::read);
+    lmdb::cursor list(txn, 0);
+    std::uint64_t free = 0;
+    for (auto item = list.first(); item; item = list.next())
+        free += item->value.size() / sizeof(std::size_t) - 1;
+    return pages - used + free < reserved;
+}
+
+bool database::impl::room_is_back() {
+    if (!reserve.take()) return false;
+    counts.disk_full = disk_full = false;
+    return true;
+}
+
+void database::impl::maintain(changes& c, work_budget& budget, bool idle, bool& more) {
+    // What a transaction that failed had seen stays due.
+    due.insert(c.due().begin(), c.due().end());
+    topic_id at = patrol;
+    for (int i = 0; i < (idle ? patrol_idle : patrol_busy); ++i) {
+        at = topic_after(c, at);
+        if (at == topic_id{}) break;
+        due.insert(at);
+        if (at == patrol) break;
+    }
+    patrol = at;
+    for (auto one = due.begin(); one != due.end();) {
+        if (budget.spent()) {
+            more = true;
+            break;
+        }
+        bool unfinished = false;
+        try {
+            unfinished = look_after(c, limits, *one, budget);
+        } catch (const damaged&) {
+            // Its own readers and verify() report it; others go on.
+        }
+        one = unfinished ? std::next(one) : due.erase(one);
+        more = more || unfinished;
+    }
+    try {
+        more = look_after_store(c, limits, budget) || more;
+    } catch (const damaged&) {
+    }
+}
+
+database::impl::ending database::impl::attempt(std::span<const command> commands, wall_time now,
+                                               std::vector<reply>& replies, const early& written,
+                                               errc refuse, bool& more) {
+    lmdb::transaction txn(*env, mode::write);
+    changes c(txn, dbs, read_counters(txn, dbs));
+    c.counters().time = std::max(c.counters().time, now);
+    work_budget budget;
+    applier apply(c, limits, opening.generation, budget);
+    apply.refuse_appends(refuse);
+    std::size_t bytes_taken = 0;
+    for (const command& one : commands) {
+        const std::size_t size = body_bytes(one);
+        bytes_taken += size;
+        if (bytes_taken > commit_bytes_max) {
+            bytes_taken -= size;
+            replies.push_back({errc::limit_exceeded, {}});
+            continue;
+        }
+        replies.push_back(apply.apply(one));
+    }
+    // Trimming keeps pace with what is appended.
+    budget.pieces = std::max<std::uint64_t>(budget.pieces, 2 * bytes_taken / piece_bytes_max);
+    maintain(c, budget, commands.empty(), more);
+    if (!c.any()) return ending::unchanged;
+    c.counters().commit = txn.id();
+    c.counters().clean = false;
+    c.flush();
+    if (written) {
+        for (std::size_t i = 0; i < replies.size(); ++i) {
+            const auto* const one = std::get_if<appended>(&replies[i].value);
+            const bool early_here = one != nullptr && one->level == durability::written;
+            if (replies[i].ok() && (early_here || sabotaged("early-confirm")))
+                written(i, replies[i]);
+        }
+    }
+    const counters_record after = c.counters();
+    txn.commit();
+    counts.bytes = after.bytes;
+    counts.messages = after.messages;
+    counts.trimmed += budget.trimmed_batches;
+    counts.repeats += apply.repeats();
+    return ending::committed;
+}
+
+bool database::impl::commit(std::span<const command> commands, wall_time now,
+                            std::vector<reply>& replies, const early& written) {
+    replies.clear();
+    bool more = false;
+    const auto answer_all = [&](errc code) {
+        replies.assign(commands.size(), reply{code, {}});
+        counts.refused += commands.size();
+        return false;
+    };
+    if (counts.failed || !open) return answer_all(open ? errc::store_failed : errc::closed);
+    if (now - readers_checked >= readers_check_interval || now < readers_checked) {
+        readers_checked = now;
+        env->clear_stale_readers();
+    }
+    try {
+        errc refuse = disk_full && !room_is_back() ? errc::disk_full : errc::ok;
+        if (refuse == errc::ok && std::any_of(commands.begin(), commands.end(), is_append) &&
+            map_is_short())
+            refuse = errc::store_full;
+        for (;;) {
+            try {
+                replies.clear();
+                more = false;
+                if (attempt(commands, now, replies, written, refuse, more) == ending::committed) {
+                    changed_since_open = true;
+                    ++counts.commits;
+                }
+                counts.refused += static_cast<std::uint64_t>(std::count_if(
+                    replies.begin(), replies.end(), [](const reply& r) { return !r.ok(); }));
+                return more;
+            } catch (const lmdb::failure& what) {
+                // Whatever such a transaction wrote is in pages that nothing refers to, so a full
+                // disk leaves no doubt about what was confirmed before. Any other failure does.
+                if (!is_shortage(what.code())) throw;
+                const bool of_disk = what.code() == ENOSPC || what.code() == EDQUOT;
+                const errc why = of_disk ? errc::disk_full : errc::store_full;
+                if (of_disk) {
+                    counts.disk_full = disk_full = true;
+                    reserve.give_back();
+                }
+                if (refuse != errc::ok) return answer_all(why);
+                refuse = why;
+            }
+        }
+    } catch (const lmdb::failure&) {
+        counts.failed = true;
+        return answer_all(errc::store_failed);
+    } catch (const damaged&) {
+        counts.failed = true;  // the counters: nothing can be numbered any more
+        return answer_all(errc::store_failed);
+    }
+}
+
+void database::impl::close() {
+    if (!open) return;
+    open = false;
+    if (!counts.failed && changed_since_open) {
+        try {
+            lmdb::transaction txn(*env, mode::write);
+            changes c(txn, dbs, read_counters(txn, dbs));
+            c.counters().commit = txn.id();
+            c.counters().clean = true;
+            c.flush();
+            txn.commit();
+        } catch (const lmdb::failure&) {
+            // It will be opened as after a crash, which loses nothing.
+        } catch (const damaged&) {
+        }
+    }
+    env.reset();
+    lock = unique_fd();
+}
+
+database::database(const fs::path& directory, const options& chosen)
+    : impl_(std::make_unique<impl>(directory, chosen)) {}
+
+database::~database() { impl_->close(); }
+
+const opening& database::opened() const noexcept { return impl_->opening; }
+
+const fs::path& database::directory() const noexcept { return impl_->directory; }
+
+bool database::commit(std::span<const command> commands, wall_time now, std::vector<reply>& replies,
+                      const early& written) {
+    return impl_->commit(commands, now, replies, written);
+}
+
+void database::close() { impl_->close(); }
+
+database_stats database::stats() const noexcept {
+    const auto& c = impl_->counts;
+    database_stats s;
+    s.commits = c.commits;
+    s.refused = c.refused;
+    s.stored_bytes = c.bytes;
+    s.stored_messages = c.messages;
+    s.quota_bytes = impl_->limits.bytes_max;
+    s.trimmed_batches = c.trimmed;
+    s.repeats = c.repeats;
+    s.disk_full = c.disk_full;
+    s.failed = c.failed;
+    if (impl_->open) s.file_bytes = impl_->env->pages() * impl_->env->page_bytes();
+    return s;
+}
+
+}  // namespace cairn::store

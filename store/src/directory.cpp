@@ -1,0 +1,234 @@
+#include "directory.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <system_error>
+#include <utility>
+
+namespace cairn::store {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string text_of_error(std::string_view operation, const fs::path& object,
+                          std::string_view why) {
+    return std::string(operation) + " " + object.string() + ": " + std::string(why);
+}
+
+errc code_of(int number) {
+    switch (number) {
+        case EACCES:
+        case EPERM:
+        case EROFS:
+            return errc::permission_denied;
+        case ENOSPC:
+        case EDQUOT:
+            return errc::disk_full;
+        case ENOENT:
+        case ENOTDIR:
+        case ENAMETOOLONG:
+        case EINVAL:
+            return errc::invalid_argument;
+        default:
+            return errc::store_failed;
+    }
+}
+
+}  // namespace
+
+unique_fd::~unique_fd() {
+    if (fd_ >= 0) ::close(fd_);
+}
+
+void throw_errno(std::string_view operation, const fs::path& object, int number) {
+    throw error(code_of(number),
+                text_of_error(operation, object, std::generic_category().message(number)));
+}
+
+void throw_failure(std::string_view operation, const fs::path& object, const lmdb::failure& what) {
+    switch (what.code()) {
+        case MDB_CORRUPTED:
+        case MDB_PAGE_NOTFOUND:
+        case MDB_INVALID:
+        case MDB_VERSION_MISMATCH:
+        case MDB_NOTFOUND:
+        case MDB_INCOMPATIBLE:
+            throw error(errc::store_damaged, text_of_error(operation, object, what.what()));
+        default:
+            if (what.code() > 0) throw_errno(operation, object, what.code());
+            throw error(errc::store_failed, text_of_error(operation, object, what.what()));
+    }
+}
+
+std::string_view network_filesystem(long type) noexcept {
+    // statfs(2); LMDB's locks and mappings need one machine's page cache.
+    switch (static_cast<unsigned long>(type) & 0xffffffffUL) {
+        case 0x6969UL:
+            return "nfs";
+        case 0xff534d42UL:
+            return "cifs";
+        case 0xfe534d42UL:
+            return "smb2";
+        case 0x517bUL:
+            return "smb";
+        case 0x01021997UL:
+            return "9p";
+        case 0x65735546UL:
+            return "fuse";
+        case 0x00c36400UL:
+            return "ceph";
+        case 0x5346414fUL:
+            return "afs";
+        case 0x73757245UL:
+            return "coda";
+        case 0x7461636fUL:
+            return "ocfs2";
+        case 0x01161970UL:
+            return "gfs2";
+        case 0x0bd00bd0UL:
+            return "lustre";
+        case 0x47504653UL:
+            return "gpfs";
+        default:
+            return {};
+    }
+}
+
+unique_fd lock_directory(const fs::path& directory, bool allow_network, bool create) {
+    if (create && ::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
+        throw_errno("open", directory, errno);
+    struct statfs info {};
+    if (::statfs(directory.c_str(), &info) != 0) throw_errno("open", directory, errno);
+    const std::string_view network = network_filesystem(static_cast<long>(info.f_type));
+    if (!network.empty() && !allow_network)
+        throw error(errc::filesystem_refused,
+                    text_of_error("open", directory,
+                                  std::string(network) +
+                                      " is a network file system, where LMDB can lose data"));
+    const fs::path file = directory / lock_name;
+    unique_fd lock(::open(file.c_str(), O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600));
+    if (lock.get() < 0) throw_errno("open", file, errno);
+    // Of this description, so that a second opening in one process is refused as well: LMDB would
+    // let it in, and lose its locks when either closes.
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK) throw_errno("lock", file, errno);
+        throw error(errc::store_in_use, text_of_error("open", directory, "the database is in use"));
+    }
+    return lock;
+}
+
+void sync_path(const fs::path& path) {
+    const unique_fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (fd.get() < 0 || ::fsync(fd.get()) != 0)
+        throw error(errc::store_failed,
+                    text_of_error("sync", path, std::generic_category().message(errno)));
+}
+
+std::array<std::byte, 16> random_id() {
+    std::array<std::byte, 16> id{};
+    if (::getrandom(id.data(), id.size(), 0) != static_cast<ssize_t>(id.size()))
+        throw error(errc::store_failed, "getrandom: " + std::generic_category().message(errno));
+    return id;
+}
+
+void clear_aside(const fs::path& directory) {
+    std::error_code problem;
+    fs::remove_all(directory / aside_name, problem);
+    if (problem) throw_errno("remove", directory / aside_name, problem.value());
+}
+
+void create_data(const fs::path& directory, wall_time now) {
+    // LMDB's own creation has moments in which a power cut leaves a file that cannot be opened, and
+    // it never syncs the directory.
+    const fs::path aside = directory / aside_name;
+    if (::mkdir(aside.c_str(), 0700) != 0) throw_errno("create", aside, errno);
+    {
+        lmdb::environment env(aside, {.map_bytes = std::size_t{16} << 20});
+        lmdb::transaction txn(env, lmdb::transaction::mode::write);
+        const databases dbs = open_databases(txn, true);
+        meta_record meta;
+        meta.page_bytes = env.page_bytes();
+        meta.store_id = random_id();
+        meta.generation.bytes = random_id();
+        meta.created = now;
+        meta.needs = "0.2.0";
+        std::vector<std::byte> value;
+        encode(meta, value);
+        add_seal(meta_key(), value);
+        txn.put(dbs.state, meta_key(), value);
+        counters_record counters;
+        counters.commit = txn.id();
+        counters.clean = true;
+        value.clear();
+        encode(counters, value);
+        add_seal(counters_key(), value);
+        txn.put(dbs.state, counters_key(), value);
+        txn.commit();
+    }
+    sync_path(aside / data_name);
+    if (::rename((aside / data_name).c_str(), (directory / data_name).c_str()) != 0)
+        throw_errno("create", directory / data_name, errno);
+    sync_path(directory);
+    const fs::path parent = fs::absolute(directory).lexically_normal().parent_path();
+    sync_path(parent.empty() ? fs::path("/") : parent);
+    clear_aside(directory);
+}
+
+databases open_databases(lmdb::transaction& txn, bool create) {
+    return {txn.open("log", create), txn.open("index", create), txn.open("state", create)};
+}
+
+meta_record read_meta(const lmdb::transaction& txn, const databases& dbs,
+                      const fs::path& directory) {
+    const auto refuse = [&](errc code, const std::string& why) {
+        throw error(code, text_of_error("open", directory, why));
+    };
+    const auto value = txn.get(dbs.state, meta_key());
+    std::optional<meta_record> meta;
+    try {
+        if (value) meta = decode_meta(unsealed(meta_key(), *value));
+    } catch (const damaged&) {
+    }
+    if (!meta) refuse(errc::store_damaged, "the meta record is damaged");
+    const auto newer = [&](const std::string& what) {
+        refuse(errc::store_newer, what + "; install cairn " +
+                                      (meta->needs.empty() ? "of a later version" : meta->needs) +
+                                      " or later");
+    };
+    if (meta->format > format_version)
+        newer("the database has format " + std::to_string(meta->format) +
+              ", this cairn reads up to " + std::to_string(format_version));
+    if (meta->incompatible != 0) newer("the database uses what this cairn does not know");
+    return *meta;
+}
+
+bool ballast::take() noexcept {
+    if (size_ == 0) return true;
+    struct stat known {};
+    if (::stat(file_.c_str(), &known) == 0 &&
+        static_cast<std::size_t>(known.st_blocks) * 512 >= size_)
+        return true;
+    struct statvfs disk {};
+    if (::statvfs(file_.parent_path().c_str(), &disk) != 0 ||
+        static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize < 2 * std::uint64_t{size_})
+        return false;
+    const unique_fd fd(::open(file_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    if (fd.get() < 0 || ::posix_fallocate(fd.get(), 0, static_cast<off_t>(size_)) != 0) {
+        give_back();
+        return false;
+    }
+    return true;
+}
+
+void ballast::give_back() noexcept { ::unlink(file_.c_str()); }
+
+}  // namespace cairn::store

@@ -1,0 +1,206 @@
+#include "log.hpp"
+
+#include "sabotage.hpp"
+
+#include <cairn/wire/frames.hpp>
+
+#include <algorithm>
+
+namespace cairn::store {
+
+namespace {
+
+void write_index(lmdb::transaction& txn, const databases& dbs, const key& k, offset at,
+                 part_kind kind, std::uint32_t number) {
+    std::vector<std::byte> value;
+    packer(value).number(at.value).number(static_cast<std::uint32_t>(kind) << 24 | number);
+    add_seal(k, value);
+    txn.put(dbs.index, k, value);
+}
+
+}  // namespace
+
+void write_batch(lmdb::transaction& txn, const databases& dbs, topic_id topic, offset first,
+                 const batch_record& header, bytes body) {
+    std::size_t room = piece_bytes_max - entry_header_bytes;
+    const std::size_t head = std::min(room, body.size());
+    std::byte* out =
+        txn.reserve(dbs.log, log_key(topic, first, part_kind::piece, 0), entry_header_bytes + head);
+    encode(header, topic, first, out);
+    std::memcpy(out + entry_header_bytes, body.data(), head);
+    body = body.subspan(head);
+    for (std::uint32_t number = 1; !body.empty(); ++number) {
+        const std::size_t size = std::min(piece_bytes_max, body.size());
+        out = txn.reserve(dbs.log, log_key(topic, first, part_kind::piece, number), size);
+        std::memcpy(out, body.data(), size);
+        body = body.subspan(size);
+    }
+    write_index(txn, dbs, index_key(topic, header.source, header.epoch, header.first), first,
+                part_kind::piece, 0);
+}
+
+void write_mark(lmdb::transaction& txn, const databases& dbs, topic_id topic, offset at,
+                const mark_record& mark) {
+    // Several ranges may be lost in front of one message: behind the last of them.
+    std::uint32_t number = 0;
+    {
+        lmdb::cursor walk(txn, dbs.log);
+        const auto last = walk.before(log_key(topic, at, part_kind::piece, 0));
+        const log_place place = last ? parse_log_key(last->key) : log_place{};
+        if (place.valid && place.topic == topic && place.first == at) number = place.number + 1;
+    }
+    if (number > 0xffffff) throw damaged{"too many marks in one place"};
+    std::byte* out =
+        txn.reserve(dbs.log, log_key(topic, at, part_kind::mark, number), entry_header_bytes);
+    encode(mark, topic, at, number, out);
+    write_index(txn, dbs, index_key(topic, mark.source, mark.epoch, mark.first), at,
+                part_kind::mark, number);
+}
+
+void log_walk::start(offset from) {
+    const key wanted = log_key(topic_, from, part_kind::mark, 0);
+    auto item = cursor_.seek(wanted);
+    if (item) {
+        const log_place place = parse_log_key(item->key);
+        if (place.topic == topic_ && place.first == from) return parse(item);
+    }
+    // The batch before may hold it.
+    const auto previous = item ? cursor_.previous() : cursor_.last();
+    const log_place place = previous ? parse_log_key(previous->key) : log_place{};
+    if (place.valid && place.topic == topic_ && place.kind == part_kind::piece) {
+        parse(cursor_.seek(log_key(topic_, place.first, part_kind::piece, 0)));
+        if (kind_ == kind::batch && batch_.last() >= from) return;
+    }
+    parse(cursor_.seek(wanted));
+}
+
+void log_walk::parse(std::optional<lmdb::item> item) {
+    kind_ = kind::end;
+    if (!item) return;
+    const log_place place = parse_log_key(item->key);
+    if (!place.valid || place.topic != topic_) {
+        // A key that is not ours in the middle of the topic cannot be: LMDB keeps them in order.
+        return;
+    }
+    at_ = place.first;
+    number_ = place.number;
+    part_ = place.kind;
+    kind_ = kind::damaged;
+    if (place.kind == part_kind::mark) {
+        if (const auto mark = decode_mark_record(item->value, topic_, at_, number_)) {
+            mark_ = *mark;
+            kind_ = kind::mark;
+        }
+        return;
+    }
+    if (place.number != 0) return;  // a piece whose beginning is missing
+    if (const auto header = decode_batch_record(item->value, topic_, at_)) {
+        batch_ = {at_, *header};
+        piece_ = item->value;
+        kind_ = kind::batch;
+    }
+}
+
+bool log_walk::copy_body(std::byte* out) {
+    const std::size_t size = batch_.header.body_bytes;
+    bytes part = piece_.subspan(entry_header_bytes);
+    std::size_t done = 0;
+    for (std::uint32_t number = 0;;) {
+        const std::size_t wanted = std::min(
+            size - done, number == 0 ? piece_bytes_max - entry_header_bytes : piece_bytes_max);
+        if (part.size() != wanted) return false;
+        std::memcpy(out + done, part.data(), wanted);
+        done += wanted;
+        if (done == size) break;
+        const auto item = cursor_.next();
+        ++number;
+        if (!item) return false;
+        const log_place place = parse_log_key(item->key);
+        if (!place.valid || place.topic != topic_ || place.first != at_ ||
+            place.kind != part_kind::piece || place.number != number)
+            return false;
+        part = item->value;
+    }
+    return sabotaged("no-checksum") || wire::checksum({out, size}) == batch_.header.checksum;
+}
+
+void log_walk::next() {
+    if (part_ == part_kind::mark)
+        return parse(cursor_.seek(log_key(topic_, at_, part_kind::mark, number_ + 1)));
+    const offset behind = kind_ == kind::batch ? batch_.last() + 1 : at_ + 1;
+    parse(cursor_.seek(log_key(topic_, behind, part_kind::mark, 0)));
+}
+
+std::optional<found_batch> find_offset(const lmdb::transaction& txn, const databases& dbs,
+                                       topic_id topic, offset o) {
+    log_walk walk(txn, dbs, topic);
+    for (walk.start(o); walk.here() != log_walk::kind::end && walk.at() <= o; walk.next()) {
+        if (walk.here() == log_walk::kind::damaged) throw damaged{"a batch"};
+        if (walk.here() == log_walk::kind::batch && walk.batch().last() >= o) return walk.batch();
+    }
+    return std::nullopt;
+}
+
+std::vector<std::byte> body_of(const lmdb::transaction& txn, const databases& dbs, topic_id topic,
+                               const found_batch& batch) {
+    log_walk walk(txn, dbs, topic);
+    walk.start(batch.first);
+    while (walk.here() == log_walk::kind::mark) walk.next();
+    std::vector<std::byte> body(batch.header.body_bytes);
+    if (walk.here() != log_walk::kind::batch || walk.at() != batch.first ||
+        walk.batch().header.body_bytes != body.size() || !walk.copy_body(body.data()))
+        throw damaged{"a batch"};
+    return body;
+}
+
+index_entry decode_index(bytes k, bytes value) {
+    const bytes content = unsealed(k, value);
+    if (k.size() != index_key_bytes || content.size() < 12) throw damaged{"an index entry"};
+    const auto part = load_be<std::uint32_t>(content.data() + 8);
+    return {{load_be<std::uint64_t>(k.data() + 16)},
+            {load_be<std::uint64_t>(content.data())},
+            static_cast<part_kind>(part >> 24),
+            part & 0xffffff};
+}
+
+std::optional<index_entry> index_before(const lmdb::transaction& txn, const databases& dbs,
+                                        topic_id topic, source_id source, epoch e, sequence s) {
+    const key behind = index_key(topic, source, e, s + 1);
+    lmdb::cursor cursor(txn, dbs.index);
+    const auto item = cursor.before(behind);
+    if (!item || !same_prefix(item->key, behind, index_key_bytes - sizeof(std::uint64_t)))
+        return {};
+    return decode_index(item->key, item->value);
+}
+
+std::optional<index_entry> index_from(const lmdb::transaction& txn, const databases& dbs,
+                                      topic_id topic, source_id source, epoch e, sequence s) {
+    const key wanted = index_key(topic, source, e, s);
+    lmdb::cursor cursor(txn, dbs.index);
+    const auto item = cursor.seek(wanted);
+    if (!item || !same_prefix(item->key, wanted, index_key_bytes - sizeof(std::uint64_t)))
+        return {};
+    return decode_index(item->key, item->value);
+}
+
+found_position find_position(const lmdb::transaction& txn, const databases& dbs, topic_id topic,
+                             source_id source, epoch e, sequence s) {
+    const auto entry = index_before(txn, dbs, topic, source, e, s);
+    if (!entry) return {};
+    const auto value = txn.get(dbs.log, log_key(topic, entry->at, entry->kind, entry->number));
+    if (!value) throw damaged{"an index entry without its batch"};
+    if (entry->kind == part_kind::mark) {
+        const auto mark = decode_mark_record(*value, topic, entry->at, entry->number);
+        if (!mark || mark->source != source || mark->epoch != e || mark->first != entry->first)
+            throw damaged{"a mark"};
+        if (mark->last < s) return {};
+        return {.batch = std::nullopt, .mark = mark, .mark_at = entry->at};
+    }
+    const auto header = decode_batch_record(*value, topic, entry->at);
+    if (!header || header->source != source || header->epoch != e || header->first != entry->first)
+        throw damaged{"a batch"};
+    if (header->last() < s) return {};
+    return {.batch = found_batch{entry->at, *header}, .mark = std::nullopt, .mark_at = {}};
+}
+
+}  // namespace cairn::store

@@ -1,0 +1,474 @@
+#include <cairn/store/reader.hpp>
+
+#include "database_impl.hpp"
+
+#include <cairn/wire/limits.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace cairn::store {
+
+namespace {
+
+constexpr std::size_t entries_max = 1'024;
+constexpr std::size_t rows_max = 1'024;
+
+topic_info info_of(topic_id t, const topic_record& r) {
+    topic_info i;
+    i.id = t;
+    i.name = r.name;
+    i.config = r.config;
+    i.first = r.first;
+    i.end = r.next;
+    i.bytes = r.bytes;
+    i.sources = r.next_source - 1;
+    i.groups = r.next_group - 1;
+    i.dead_letters = r.letters;
+    return i;
+}
+
+}  // namespace
+
+/// A read transaction that exists all the time and has a snapshot during a call only.
+struct reader::impl {
+    explicit impl(const database::impl& source)
+        : db(source), txn(*source.env, lmdb::transaction::mode::read) {
+        txn.reset();
+    }
+
+    /// Runs `f` with a snapshot. Damage and failures of the disk become codes.
+    template <typename F>
+    auto look(F&& f) -> decltype(f()) {
+        try {
+            txn.renew();
+            const struct release {
+                lmdb::transaction& txn;
+                ~release() { txn.reset(); }
+            } at_end{txn};
+            return f();
+        } catch (const damaged&) {
+            return errc::store_damaged;
+        } catch (const lmdb::failure& what) {
+            return what.code() > 0 ? errc::store_failed : errc::store_damaged;
+        }
+    }
+
+    std::optional<bytes> get(bytes k) const {
+        const auto value = txn.get(db.dbs.state, k);
+        if (!value) return std::nullopt;
+        return unsealed(k, *value);
+    }
+
+    /// Nothing when there is no such record. Throws damaged when it does not decode.
+    template <typename Decode>
+    auto record(const key& k, Decode&& decode) const -> decltype(decode(bytes())) {
+        const auto value = get(k);
+        if (!value) return std::nullopt;
+        auto r = decode(*value);
+        if (!r) throw damaged{"a record"};
+        return r;
+    }
+
+    std::optional<topic_record> topic(topic_id t) const {
+        auto r = record(topic_key(t), decode_topic);
+        if (r && r->deleted) r.reset();
+        return r;
+    }
+
+    result<std::uint32_t> number(const key& k, errc unknown) const {
+        const auto value = get(k);
+        if (!value) return unknown;
+        unpacker in(*value);
+        return in.number<std::uint32_t>();
+    }
+
+    /// Calls f(rest of the key, value) for the keys behind `after` that share its first bytes.
+    template <typename F>
+    void each(const key& from, std::size_t prefix, F&& f) const {
+        lmdb::cursor walk(txn, db.dbs.state);
+        for (auto item = walk.seek(from); item && same_prefix(item->key, from, prefix);
+             item = walk.next())
+            if (!f(item->key.subspan(prefix), unsealed(item->key, item->value))) return;
+    }
+
+    group_info info_of(topic_id t, const topic_record& topic, group_id g,
+                       const group_record& r) const;
+    std::vector<offset_range> pending(topic_id t, const topic_record& topic, group_id g,
+                                      const group_record& r, offset from,
+                                      std::size_t ranges_max) const;
+
+    const database::impl& db;
+    lmdb::transaction txn;
+};
+
+reader::reader(const database& source) {
+    try {
+        impl_ = std::make_unique<impl>(*source.impl_);
+    } catch (const lmdb::failure& what) {
+        throw error(what.code() == MDB_READERS_FULL ? errc::limit_exceeded : errc::store_failed,
+                    std::string("read ") + source.directory().string() + ": " + what.what());
+    }
+}
+
+reader::~reader() = default;
+
+errc reader::read(topic_id topic, offset from, std::size_t bytes_max,
+                  std::vector<std::byte>& buffer, page& out) {
+    out.entries.clear();
+    return impl_->look([&]() -> errc {
+        const auto r = impl_->topic(topic);
+        if (!r) return errc::topic_unknown;
+        out.first = r->first;
+        out.end = r->next;
+        out.next = std::clamp(from, r->first, r->next);
+        std::size_t used = 0;
+        std::vector<std::size_t> begins;
+        // Offsets are dense: what the walk leaves out is damaged.
+        offset expected_at = out.next;
+        const auto damaged_to = [&](offset behind) {
+            if (behind <= expected_at) return;
+            entry e;
+            e.what = entry::kind::damaged;
+            e.offsets = {expected_at, behind - 1};
+            e.cause = errc::store_damaged;
+            out.entries.push_back(e);
+            begins.push_back(0);
+            expected_at = behind;
+        };
+        log_walk walk(impl_->txn, impl_->db.dbs, topic);
+        walk.start(out.next);
+        for (;; walk.next()) {
+            if (out.entries.size() >= entries_max || used >= bytes_max) break;
+            if (walk.here() == log_walk::kind::end) {
+                damaged_to(r->next);
+                break;
+            }
+            if (walk.here() == log_walk::kind::damaged)
+                continue;  // the next good one tells how far
+            if (walk.at() > expected_at) damaged_to(std::min(walk.at(), r->next));
+            entry e;
+            if (walk.here() == log_walk::kind::mark) {
+                const mark_record& mark = walk.mark();
+                e.what = entry::kind::lost;
+                e.offsets = {walk.at(), walk.at() - 1};
+                e.source = mark.source;
+                e.epoch = mark.epoch;
+                e.sequences = {mark.first, mark.last};
+                e.stored = mark.stored;
+                e.cause = mark.cause;
+                out.entries.push_back(e);
+                begins.push_back(0);
+                continue;
+            }
+            const found_batch& batch = walk.batch();
+            if (batch.last() < expected_at) continue;
+            const std::size_t size = batch.header.body_bytes;
+            if (used > 0 && used + size > bytes_max) break;
+            if (buffer.size() < used + size) buffer.resize(std::max(used + size, bytes_max));
+            if (!walk.copy_body(buffer.data() + used)) {
+                damaged_to(batch.last() + 1);
+                continue;
+            }
+            e.offsets = {batch.first, batch.last()};
+            e.source = batch.header.source;
+            e.epoch = batch.header.epoch;
+            e.sequences = {batch.header.first, batch.header.last()};
+            e.time = batch.header.time;
+            e.stored = batch.header.stored;
+            e.checksum = batch.header.checksum;
+            e.body = {buffer.data(), size};
+            out.entries.push_back(e);
+            begins.push_back(used);
+            used += size;
+            expected_at = batch.last() + 1;
+        }
+        // Marks come with the batch that they stand in front of, once.
+        if (walk.here() == log_walk::kind::batch && used > 0)
+            while (out.entries.back().what == entry::kind::lost) out.entries.pop_back();
+        begins.resize(out.entries.size());
+        for (std::size_t i = 0; i < begins.size(); ++i)
+            if (!out.entries[i].body.empty())
+                out.entries[i].body = {buffer.data() + begins[i], out.entries[i].body.size()};
+        out.next = expected_at;
+        return errc::ok;
+    });
+}
+
+result<offset> reader::offset_of(topic_id topic, source_id source, epoch e, sequence s) {
+    return impl_->look([&]() -> result<offset> {
+        const auto r = impl_->topic(topic);
+        if (!r) return errc::topic_unknown;
+        const auto known = impl_->record(source_key(topic, source), decode_source);
+        if (!known) return errc::source_unknown;
+        if (s.value == 0 || s.value > number_max || e > known->epoch ||
+            (e == known->epoch && s > known->last))
+            return errc::not_stored;
+        const found_position found = find_position(impl_->txn, impl_->db.dbs, topic, source, e, s);
+        if (found.mark) return errc::lost;
+        if (found.batch) {
+            const offset at = found.batch->offset_of(s);
+            if (at < r->first) return errc::gone;
+            return at;
+        }
+        // Of a former run we know what is stored, not what there was.
+        const auto later = index_from(impl_->txn, impl_->db.dbs, topic, source, e, s);
+        const auto earlier = index_before(impl_->txn, impl_->db.dbs, topic, source, e, s);
+        return e < known->epoch && earlier && !later ? errc::not_stored : errc::gone;
+    });
+}
+
+result<offset> reader::offset_at(topic_id topic, wall_time stored) {
+    return impl_->look([&]() -> result<offset> {
+        const auto r = impl_->topic(topic);
+        if (!r) return errc::topic_unknown;
+        // Stored times never go back: halving over offsets.
+        offset low = r->first;
+        offset high = r->next;
+        while (low < high) {
+            const offset middle = low + (high - low) / 2;
+            const auto batch = find_offset(impl_->txn, impl_->db.dbs, topic, middle);
+            if (!batch) throw damaged{"a batch"};
+            if (batch->header.stored < stored)
+                low = batch->last() + 1;
+            else
+                high = std::max(batch->first, low);
+        }
+        return low;
+    });
+}
+
+result<offset> reader::last_of_key(topic_id topic, std::string_view name) {
+    return impl_->look([&]() -> result<offset> {
+        const auto r = impl_->topic(topic);
+        if (!r) return errc::topic_unknown;
+        if (!r->config.last_per_key) return errc::not_supported;
+        if (name.empty() || name.size() > wire::key_bytes_max) return errc::gone;
+        const auto value = impl_->get(last_of_key_key(topic, name));
+        if (!value) return errc::gone;
+        unpacker in(*value);
+        const offset at{in.number<std::uint64_t>()};
+        if (at < r->first) return errc::gone;
+        return at;
+    });
+}
+
+result<std::vector<std::pair<std::string, offset>>> reader::last_per_key(topic_id topic,
+                                                                         std::string_view after) {
+    using rows = std::vector<std::pair<std::string, offset>>;
+    return impl_->look([&]() -> result<rows> {
+        const auto r = impl_->topic(topic);
+        if (!r) return errc::topic_unknown;
+        if (!r->config.last_per_key) return errc::not_supported;
+        if (after.size() > wire::key_bytes_max) return errc::invalid_argument;
+        rows all;
+        impl_->each(last_of_key_key(topic, after), state_prefix_bytes,
+                    [&](bytes rest, bytes value) {
+                        unpacker in(value);
+                        const offset at{in.number<std::uint64_t>()};
+                        if (text_of(rest) > after && at >= r->first)
+                            all.emplace_back(text_of(rest), at);
+                        return all.size() < rows_max;
+                    });
+        return all;
+    });
+}
+
+result<topic_id> reader::find_topic(std::string_view name) {
+    return impl_->look([&]() -> result<topic_id> {
+        if (name.size() > wire::topic_bytes_max) return errc::topic_unknown;
+        const auto n = impl_->number(topic_name_key(name), errc::topic_unknown);
+        if (!n) return n.error();
+        return topic_id{*n};
+    });
+}
+
+result<std::vector<topic_info>> reader::topics(std::string_view after) {
+    return impl_->look([&]() -> result<std::vector<topic_info>> {
+        if (after.size() > wire::topic_bytes_max) return errc::invalid_argument;
+        std::vector<topic_info> all;
+        impl_->each(topic_name_key(after), state_prefix_bytes, [&](bytes rest, bytes value) {
+            unpacker in(value);
+            const topic_id t{in.number<std::uint32_t>()};
+            if (text_of(rest) <= after) return true;
+            if (const auto r = impl_->topic(t)) all.push_back(info_of(t, *r));
+            return all.size() < rows_max;
+        });
+        return all;
+    });
+}
+
+result<topic_info> reader::topic(topic_id id) {
+    return impl_->look([&]() -> result<topic_info> {
+        const auto r = impl_->topic(id);
+        if (!r) return errc::topic_unknown;
+        return info_of(id, *r);
+    });
+}
+
+result<std::vector<source_info>> reader::sources(topic_id topic) {
+    return impl_->look([&]() -> result<std::vector<source_info>> {
+        if (!impl_->topic(topic)) return errc::topic_unknown;
+        std::vector<source_info> all;
+        impl_->each(source_key(topic, {0}), state_prefix_bytes, [&](bytes rest, bytes value) {
+            const auto r = decode_source(value);
+            if (!r || rest.size() != 4) throw damaged{"a source's record"};
+            all.push_back(
+                {{load_be<std::uint32_t>(rest.data())}, r->name, r->epoch, r->last, r->owner});
+            return true;
+        });
+        return all;
+    });
+}
+
+result<source_info> reader::source(topic_id topic, source_id source) {
+    return impl_->look([&]() -> result<source_info> {
+        if (!impl_->topic(topic)) return errc::topic_unknown;
+        const auto r = impl_->record(source_key(topic, source), decode_source);
+        if (!r) return errc::source_unknown;
+        return source_info{source, r->name, r->epoch, r->last, r->owner};
+    });
+}
+
+group_info reader::impl::info_of(topic_id t, const topic_record& topic, group_id g,
+                                 const group_record& r) const {
+    group_info i;
+    i.id = g;
+    i.name = r.name;
+    i.settings = r.settings;
+    i.floor = std::max(r.floor, topic.first - 1);
+    i.acked = r.acked;
+    if (i.floor > r.floor && r.acked > 0) {
+        // The floor follows trims with the group's next change only; until then it is counted here.
+        i.acked = 0;
+        const std::uint64_t begin = i.floor.value + 1;
+        const key from = chunk_key(t, g, chunk_of(begin));
+        each(from, state_prefix_bytes + 4, [&](bytes rest, bytes value) {
+            const auto chunk = ack_chunk::decode(value);
+            if (!chunk || rest.size() != 8) throw damaged{"a group's acks"};
+            const auto n = load_be<std::uint64_t>(rest.data());
+            i.acked +=
+                chunk->count(n == chunk_of(begin) ? begin % chunk_offsets : 0, chunk_offsets - 1);
+            return true;
+        });
+    }
+    i.pending = topic.next - i.floor - 1 - i.acked;
+    return i;
+}
+
+result<std::vector<group_info>> reader::groups(topic_id topic) {
+    return impl_->look([&]() -> result<std::vector<group_info>> {
+        const auto t = impl_->topic(topic);
+        if (!t) return errc::topic_unknown;
+        std::vector<group_info> all;
+        impl_->each(group_key(topic, {0}), state_prefix_bytes, [&](bytes rest, bytes value) {
+            const auto r = decode_group(value);
+            if (!r || rest.size() != 4) throw damaged{"a group's record"};
+            const group_id g{load_be<std::uint32_t>(rest.data())};
+            all.push_back(impl_->info_of(topic, *t, g, *r));
+            return true;
+        });
+        return all;
+    });
+}
+
+result<group_info> reader::group(topic_id topic, group_id group) {
+    return impl_->look([&]() -> result<group_info> {
+        const auto t = impl_->topic(topic);
+        if (!t) return errc::topic_unknown;
+        const auto r = impl_->record(group_key(topic, group), decode_group);
+        if (!r) return errc::group_unknown;
+        return impl_->info_of(topic, *t, group, *r);
+    });
+}
+
+result<group_id> reader::find_group(topic_id topic, std::string_view name) {
+    return impl_->look([&]() -> result<group_id> {
+        if (!impl_->topic(topic)) return errc::topic_unknown;
+        if (name.size() > group_name_bytes_max) return errc::group_unknown;
+        const auto n = impl_->number(group_name_key(topic, name), errc::group_unknown);
+        if (!n) return n.error();
+        return group_id{*n};
+    });
+}
+
+std::vector<offset_range> reader::impl::pending(topic_id t, const topic_record& topic, group_id g,
+                                                const group_record& r, offset from,
+                                                std::size_t ranges_max) const {
+    std::vector<offset_range> all;
+    offset at = std::max({from, r.floor + 1, topic.first});
+    // Open until something acked is met.
+    const auto open_to = [&](offset behind) {
+        const offset last = std::min(behind, topic.next);
+        if (at < last && all.size() < ranges_max) {
+            if (!all.empty() && all.back().last + 1 == at)
+                all.back().last = last - 1;
+            else
+                all.push_back({at, last - 1});
+        }
+        at = std::max(at, behind);
+    };
+    if (r.acked > 0) {
+        each(chunk_key(t, g, chunk_of(at.value)), state_prefix_bytes + 4,
+             [&](bytes rest, bytes value) {
+                 const auto chunk = ack_chunk::decode(value);
+                 if (!chunk || rest.size() != 8) throw damaged{"a group's acks"};
+                 const offset base{load_be<std::uint64_t>(rest.data()) * chunk_offsets};
+                 for (std::uint64_t i = at > base ? at - base : 0; i < chunk_offsets;) {
+                     const std::uint64_t acked = chunk->find(i, true);
+                     if (acked == chunk_offsets) break;
+                     open_to(base + acked);
+                     i = chunk->find(acked, false);
+                     at = base + i;
+                 }
+                 return all.size() < ranges_max && at < topic.next;
+             });
+    }
+    if (all.size() < ranges_max) open_to(topic.next);
+    return all;
+}
+
+result<std::vector<offset_range>> reader::pending(topic_id topic, group_id group, offset from,
+                                                  std::size_t ranges_max) {
+    return impl_->look([&]() -> result<std::vector<offset_range>> {
+        const auto t = impl_->topic(topic);
+        if (!t) return errc::topic_unknown;
+        const auto r = impl_->record(group_key(topic, group), decode_group);
+        if (!r) return errc::group_unknown;
+        return impl_->pending(topic, *t, group, *r, from, ranges_max);
+    });
+}
+
+result<std::vector<attempt_info>> reader::attempts(topic_id topic, group_id group, offset from) {
+    return impl_->look([&]() -> result<std::vector<attempt_info>> {
+        const auto t = impl_->topic(topic);
+        if (!t) return errc::topic_unknown;
+        if (!impl_->get(group_key(topic, group))) return errc::group_unknown;
+        std::vector<attempt_info> all;
+        const offset begin = std::max(from, t->first);
+        impl_->each(
+            attempt_key(topic, group, begin), state_prefix_bytes + 4, [&](bytes rest, bytes value) {
+                const auto r = decode_attempt(value);
+                if (!r || rest.size() != 8) throw damaged{"an attempt"};
+                all.push_back(
+                    {{load_be<std::uint64_t>(rest.data())}, r->attempts, r->not_before, r->reason});
+                return all.size() < rows_max;
+            });
+        return all;
+    });
+}
+
+result<letter_story> reader::story(topic_id topic, offset letter) {
+    return impl_->look([&]() -> result<letter_story> {
+        const auto t = impl_->topic(topic);
+        if (!t) return errc::topic_unknown;
+        if (!t->letters) return errc::not_supported;
+        if (letter >= t->next) return errc::not_stored;
+        const auto r = impl_->record(story_key(topic, letter), decode_story);
+        if (!r || letter < t->first) return errc::gone;
+        return letter_story{r->topic, r->group,    r->source, r->epoch,  r->sequence,
+                            r->at,    r->attempts, r->cause,  r->reason, r->moved};
+    });
+}
+
+}  // namespace cairn::store

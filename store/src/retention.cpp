@@ -1,0 +1,307 @@
+#include "retention.hpp"
+
+#include "groups.hpp"
+
+#include <cairn/wire/attributes.hpp>
+#include <cairn/wire/records.hpp>
+
+#include <algorithm>
+
+namespace cairn::store {
+
+namespace {
+
+// How many topics are compared when the store has to drop its oldest: more would take time with
+// each append, fewer would miss old ones.
+constexpr int victims_max = 32;
+
+// The oldest entries that take space. What cannot be decoded is there all the same.
+struct oldest {
+    log_walk::kind kind = log_walk::kind::end;
+    offset at;
+    found_batch batch;
+};
+
+oldest oldest_of(changes& c, topic_id t, const topic_record& r) {
+    log_walk walk(c.txn(), c.dbs(), t);
+    walk.start(r.kept);
+    while (walk.here() == log_walk::kind::mark) walk.next();
+    return {walk.here(), walk.at(), walk.batch()};
+}
+
+// Deletes log keys of the topic in [from, to): marks, and what is left of damaged batches.
+std::uint64_t erase_entries(changes& c, const key& from, const key& to, std::uint64_t limit) {
+    std::uint64_t erased = 0;
+    for (; erased < limit; ++erased) {
+        key next;
+        {
+            lmdb::cursor walk(c.txn(), c.dbs().log);
+            const auto item = walk.seek(from);
+            if (!item || text_of(item->key) >= text_of(to)) return erased;
+            const log_place place = parse_log_key(item->key);
+            next = log_key(place.topic, place.first, place.kind, place.number);
+            if (place.kind == part_kind::mark) {
+                if (const auto mark =
+                        decode_mark_record(item->value, place.topic, place.first, place.number))
+                    c.txn().erase(c.dbs().index,
+                                  index_key(place.topic, mark->source, mark->epoch, mark->first));
+            }
+        }
+        c.txn().erase(c.dbs().log, next);
+    }
+    return erased;
+}
+
+void forget_keys(changes& c, topic_id t, const found_batch& batch) {
+    std::vector<std::byte> body;
+    try {
+        body = body_of(c.txn(), c.dbs(), t, batch);
+    } catch (const damaged&) {
+        return;  // entries of the index stay behind; readers find that they lead nowhere
+    }
+    offset at = batch.first;
+    for (wire::record_reader records(body); !records.done(); at = at + 1) {
+        const wire::record one = records.next();
+        if (one.attributes.empty()) continue;
+        const std::string_view name = wire::key_of(one.attributes);
+        if (name.empty()) continue;
+        const key k = last_of_key_key(t, name);
+        const auto last = c.get(k);
+        if (last && last->size() >= 8 && load_be<std::uint64_t>(last->data()) == at.value)
+            c.erase(k);
+    }
+}
+
+void erase_range(changes& c, const key& first, const key& last) {
+    for (;;) {
+        key found;
+        {
+            lmdb::cursor walk(c.txn(), c.dbs().state);
+            const auto item = walk.seek(first);
+            if (!item || text_of(item->key) > text_of(last)) return;
+            found.text(text_of(item->key));
+        }
+        c.erase(found);
+    }
+}
+
+// The floor of the slowest group; nothing without groups.
+std::optional<offset> slowest_floor(changes& c, topic_id t, const topic_record& r) {
+    std::optional<offset> slowest;
+    for (std::uint32_t n = 1; n < r.next_group; ++n) {
+        const group_record* const g = c.group(t, {n});
+        if (g != nullptr && (!slowest || g->floor < *slowest)) slowest = g->floor;
+    }
+    return slowest;
+}
+
+bool over_own_limit(const topic_record& r, std::uint64_t cost, std::uint64_t messages) {
+    const retention& keep = r.config.retention;
+    return (keep.bytes_max > 0 && r.bytes + cost > keep.bytes_max) ||
+           (keep.messages_max > 0 && r.next - r.first + messages > keep.messages_max);
+}
+
+bool over_store_limit(changes& c, const store_limits& limits, std::uint64_t cost,
+                      std::uint64_t messages) {
+    return c.counters().bytes + cost > limits.bytes_max ||
+           (limits.messages_max > 0 && c.counters().messages + messages > limits.messages_max);
+}
+
+bool drop_trimmed(changes& c, topic_id t, work_budget& budget) {
+    for (;;) {
+        const topic_record& r = *c.topic(t);
+        if (r.kept >= r.first) return false;
+        const oldest found = oldest_of(c, t, r);
+        const bool whole = found.kind == log_walk::kind::batch;
+        if (found.kind == log_walk::kind::end || (whole && found.batch.last() >= r.first) ||
+            (!whole && found.at >= r.first)) {
+            // Only the begin of a batch that is still read.
+            const offset reached = found.kind == log_walk::kind::end ? r.first : found.at;
+            if (r.kept < reached) c.change(t).kept = std::min(reached, r.first);
+            return false;
+        }
+        if (budget.spent()) return true;
+        drop_oldest_batch(c, t, budget);
+    }
+}
+
+// Step by step: log and index by batches, then the small records, then the topic itself.
+bool drop_deleted(changes& c, topic_id t, work_budget& budget) {
+    c.forget_members(t);
+    while (!budget.spent()) {
+        const topic_record& r = *c.deleted_topic(t);
+        const oldest found = oldest_of(c, t, r);
+        if (found.kind == log_walk::kind::end) break;
+        drop_oldest_batch(c, t, budget);
+    }
+    if (budget.spent()) return true;
+    const std::uint64_t erased =
+        erase_entries(c, log_key(t, {0}, part_kind::mark, 0),
+                      log_key({t.value + 1}, {0}, part_kind::mark, 0), budget.pieces);
+    budget.take(erased);
+    while (!budget.spent()) {
+        key found;
+        {
+            lmdb::cursor walk(c.txn(), c.dbs().state);
+            const key own = topic_key(t);
+            auto item = walk.seek(state_key(t, 0));
+            if (item && same_prefix(item->key, own, item->key.size()) &&
+                item->key.size() == state_prefix_bytes)
+                item = walk.next();  // the topic's own record goes last
+            if (!item || !same_prefix(item->key, own, sizeof t.value)) break;
+            found.text(text_of(item->key));
+        }
+        c.erase(found);
+        budget.take(1);
+    }
+    if (budget.spent()) return true;
+    c.counters().bytes -= std::min(c.counters().bytes, c.deleted_topic(t)->bytes);
+    c.remove(t);
+    return false;
+}
+
+}  // namespace
+
+bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget) {
+    const topic_record* known = c.topic(t);
+    if (known == nullptr) known = c.deleted_topic(t);
+    if (known == nullptr) return false;
+    const oldest found = oldest_of(c, t, *known);
+    if (found.kind == log_walk::kind::end) return false;
+    topic_record& r = c.change(t);
+    offset behind = found.at + 1;
+    if (found.kind == log_walk::kind::batch) {
+        const batch_record& header = found.batch.header;
+        behind = found.batch.last() + 1;
+        if (r.config.last_per_key) forget_keys(c, t, found.batch);
+        for (std::uint32_t n = header.pieces(); n-- > 0;)
+            c.txn().erase(c.dbs().log, log_key(t, found.at, part_kind::piece, n));
+        c.txn().erase(c.dbs().index, index_key(t, header.source, header.epoch, header.first));
+        const std::uint64_t cost = cost_of(header.body_bytes);
+        r.bytes -= std::min(r.bytes, cost);
+        c.counters().bytes -= std::min(c.counters().bytes, cost);
+        budget.take(header.pieces());
+    }
+    if (r.letters) erase_range(c, story_key(t, {0}), story_key(t, behind - 1));
+    // Marks in front of it, and what a damaged batch left.
+    budget.take(1 + erase_entries(c, log_key(t, {0}, part_kind::mark, 0),
+                                  log_key(t, behind, part_kind::mark, 0), ~std::uint64_t{0}));
+    if (!r.deleted && behind > r.first) trim_to(c, t, std::min(behind, r.next) - 1);
+    r.kept = std::min(std::max(r.kept, behind), r.next);
+    if (r.kept == r.next) {  // what damaged batches took is not known before
+        c.counters().bytes -= std::min(c.counters().bytes, r.bytes);
+        r.bytes = 0;
+    }
+    ++budget.trimmed_batches;
+    return true;
+}
+
+std::uint64_t trim_to(changes& c, topic_id t, offset up_to) {
+    topic_record& r = c.change(t);
+    if (up_to < r.first) return 0;
+    const std::uint64_t messages = up_to - r.first + 1;
+    r.first = up_to + 1;
+    c.counters().messages -= std::min(c.counters().messages, messages);
+    return messages;
+}
+
+errc make_room(changes& c, const store_limits& limits, topic_id t, std::uint64_t cost,
+               std::uint64_t messages, work_budget& budget) {
+    const topic_record& r = *c.topic(t);
+    const retention& keep = r.config.retention;
+    if (over_own_limit(r, cost, messages)) {
+        drop_trimmed(c, t, budget);
+        const bool drop = keep.when_full == full_policy::drop_oldest;
+        while (drop && over_own_limit(r, cost, messages) && !budget.spent() &&
+               drop_oldest_batch(c, t, budget)) {
+        }
+        // A batch larger than the limit itself is let in by drop_oldest: it is all there is then.
+        if (over_own_limit(r, cost, messages) && !(drop && r.first == r.next))
+            return errc::store_full;
+    }
+    if (!over_store_limit(c, limits, cost, messages)) return errc::ok;
+    drop_trimmed(c, t, budget);
+    while (limits.when_full == full_policy::drop_oldest &&
+           over_store_limit(c, limits, cost, messages) && !budget.spent()) {
+        topic_id victim{};
+        wall_time since = wall_time::max();
+        topic_id at = t;
+        for (int i = 0; i < victims_max; ++i) {
+            const topic_record* const one = c.topic(at);
+            if (one != nullptr && one->first < one->next) {
+                const oldest found = oldest_of(c, at, *one);
+                const wall_time stored = found.kind == log_walk::kind::batch
+                                             ? found.batch.header.stored
+                                             : wall_time::min();
+                if (found.kind != log_walk::kind::end && stored < since) {
+                    since = stored;
+                    victim = at;
+                }
+            }
+            at = topic_after(c, at);
+            if (at == t || at == topic_id{}) break;
+        }
+        if (victim == topic_id{} || !drop_oldest_batch(c, victim, budget)) break;
+    }
+    return over_store_limit(c, limits, cost, messages) ? errc::store_full : errc::ok;
+}
+
+bool store_has_room(changes& c, const store_limits& limits, std::uint64_t cost,
+                    std::uint64_t messages) {
+    return !over_store_limit(c, limits, cost, messages);
+}
+
+bool look_after(changes& c, const store_limits& limits, topic_id t, work_budget& budget) {
+    if (c.deleted_topic(t) != nullptr) return drop_deleted(c, t, budget);
+    const topic_record* const r = c.topic(t);
+    if (r == nullptr) return false;
+    const retention& keep = r->config.retention;
+    if (keep.until_acked) {
+        const auto slowest = slowest_floor(c, t, *r);
+        if (slowest && *slowest >= r->first) trim_to(c, t, std::min(*slowest, r->next - 1));
+    }
+    if (keep.messages_max > 0 && r->next - r->first > keep.messages_max &&
+        keep.when_full == full_policy::drop_oldest)
+        trim_to(c, t, r->next - keep.messages_max - 1);
+    if (drop_trimmed(c, t, budget)) return true;
+    while (keep.bytes_max > 0 && r->bytes > keep.bytes_max &&
+           keep.when_full == full_policy::drop_oldest) {
+        if (budget.spent()) return true;
+        if (!drop_oldest_batch(c, t, budget)) break;
+    }
+    auto age = keep.age_max;
+    if (limits.age_max.count() > 0 && (age.count() == 0 || limits.age_max < age))
+        age = limits.age_max;
+    while (age.count() > 0 && r->kept < r->next) {
+        const oldest found = oldest_of(c, t, *r);
+        if (found.kind != log_walk::kind::batch ||
+            c.counters().time - found.batch.header.stored <= age)
+            break;
+        if (budget.spent()) return true;
+        drop_oldest_batch(c, t, budget);
+    }
+    return false;
+}
+
+bool look_after_store(changes& c, const store_limits& limits, work_budget& budget) {
+    // What was stored before the limits were lowered.
+    if (limits.when_full != full_policy::drop_oldest || !over_store_limit(c, limits, 0, 0))
+        return false;
+    const topic_id any = topic_after(c, topic_id{});
+    if (any == topic_id{} || c.topic(any) == nullptr) return false;
+    make_room(c, limits, any, 0, 0, budget);
+    return budget.spent();
+}
+
+topic_id topic_after(changes& c, topic_id t) {
+    for (int round = 0; round < 2; ++round) {
+        lmdb::cursor walk(c.txn(), c.dbs().state);
+        const auto item = walk.seek(state_key({t.value + 1}, 0));
+        if (item && item->key.size() >= sizeof t.value)
+            return {load_be<std::uint32_t>(item->key.data())};
+        t = topic_id{};
+    }
+    return {};
+}
+
+}  // namespace cairn::store

@@ -1,0 +1,41 @@
+#include "upgrade.hpp"
+
+namespace cairn::store {
+
+std::span<const upgrade_step> known_steps() { return {}; }
+
+bool upgrade(lmdb::environment& env, const databases& dbs, std::span<const upgrade_step> steps,
+             std::uint32_t to) {
+    lmdb::transaction txn(env, lmdb::transaction::mode::write);
+    const auto value = txn.get(dbs.state, meta_key());
+    if (!value) throw error(errc::store_damaged, "upgrade: the meta record is missing");
+    auto meta = decode_meta(unsealed(meta_key(), *value));
+    if (!meta) throw error(errc::store_damaged, "upgrade: the meta record is damaged");
+    if (meta->format >= to) return false;
+    for (; meta->format < to; ++meta->format) {
+        const upgrade_step* found = nullptr;
+        for (const upgrade_step& step : steps)
+            if (step.from == meta->format) found = &step;
+        if (found == nullptr)
+            throw error(errc::store_damaged,
+                        "upgrade: nothing leads on from format " + std::to_string(meta->format));
+        found->run(txn, dbs);
+    }
+    std::vector<std::byte> fresh;
+    encode(*meta, fresh);
+    add_seal(meta_key(), fresh);
+    txn.put(dbs.state, meta_key(), fresh);
+    // Every transaction leaves its number, so that a torn meta page is noticed.
+    const auto counted = txn.get(dbs.state, counters_key());
+    auto counters = counted ? decode_counters(unsealed(counters_key(), *counted)) : std::nullopt;
+    if (!counters) throw error(errc::store_damaged, "upgrade: the counters are damaged");
+    counters->commit = txn.id();
+    fresh.clear();
+    encode(*counters, fresh);
+    add_seal(counters_key(), fresh);
+    txn.put(dbs.state, counters_key(), fresh);
+    txn.commit();
+    return true;
+}
+
+}  // namespace cairn::store

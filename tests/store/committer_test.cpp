@@ -1,0 +1,176 @@
+#include "store/support/fixture.hpp"
+
+#include <cairn/store/committer.hpp>
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <latch>
+#include <map>
+#include <mutex>
+#include <thread>
+
+namespace cairn::test {
+namespace {
+
+using namespace store;
+using namespace std::chrono_literals;
+
+/// Keeps replies by token, and lets a test wait for them.
+class inbox final : public completion {
+public:
+    void replied(std::uint64_t token, const reply& answer, bool flushed) override {
+        const std::lock_guard hold(mutex_);
+        answers_[token] = {answer, flushed};
+        changed_.notify_all();
+    }
+    reply wait(std::uint64_t token) {
+        std::unique_lock hold(mutex_);
+        changed_.wait(hold, [&] { return answers_.contains(token); });
+        return answers_[token].first;
+    }
+    bool flushed(std::uint64_t token) {
+        const std::lock_guard hold(mutex_);
+        return answers_[token].second;
+    }
+    std::size_t count() {
+        const std::lock_guard hold(mutex_);
+        return answers_.size();
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::map<std::uint64_t, std::pair<reply, bool>> answers_;
+};
+
+using Committer = Database;
+
+TEST_F(Committer, AnswersEveryProducerAndKeepsItsOrder) {
+    constexpr int producers = 8;
+    static constexpr std::uint64_t messages = 50;
+    std::vector<source_opened> sources;
+    for (int i = 0; i < producers; ++i) sources.push_back(opened("jobs", "s" + std::to_string(i)));
+    committer group(*db_);
+    std::vector<std::jthread> threads;
+    for (const source_opened& s : sources)
+        threads.emplace_back([&group, s] {
+            inbox answers;
+            for (std::uint64_t i = 1; i <= messages; ++i) {
+                command one = batch(s, {1}, i, 1, records({std::to_string(i)}));
+                ASSERT_EQ(group.submit_until(one, answers, i, clock::now() + 60s), errc::ok);
+                if (i % 10 == 0) {
+                    ASSERT_TRUE(answers.wait(i).ok());
+                }
+            }
+            answers.wait(messages);
+            EXPECT_EQ(answers.count(), messages);
+        });
+    threads.clear();
+    group.close();
+    EXPECT_EQ(texts("jobs").size(), producers * messages);
+}
+
+TEST_F(Committer, ConfirmsWrittenTopicsWithoutTheSync) {
+    topic_config early;
+    early.confirm = durability::written;
+    one(create_topic{"ticks", early});
+    const auto s = opened("ticks", "a");
+    committer group(*db_);
+    inbox answers;
+    command wanted = batch(s, {1}, 1, 1, records({"x"}));
+    ASSERT_EQ(group.try_submit(wanted, answers, 1), errc::ok);
+    EXPECT_TRUE(answers.wait(1).ok());
+    EXPECT_FALSE(answers.flushed(1));
+}
+
+TEST_F(Committer, CommitsWhatWasSubmittedBeforeItCloses) {
+    const auto s = opened("jobs", "a");
+    inbox answers;
+    committer group(*db_);
+    for (std::uint64_t i = 1; i <= 100; ++i) {
+        command wanted = batch(s, {1}, i, 1, records({"x"}));
+        ASSERT_EQ(group.try_submit(wanted, answers, i), errc::ok);
+    }
+    group.close();
+    EXPECT_EQ(answers.count(), 100U);
+    command late = trim{s.topic, {1}};
+    EXPECT_EQ(group.try_submit(late, answers, 101), errc::closed);
+    EXPECT_TRUE(std::holds_alternative<trim>(late)) << "what is not taken stays the caller's";
+}
+
+/// Holds the committer's thread inside a reply until it is let go.
+class gate final : public completion {
+public:
+    void replied(std::uint64_t, const reply&, bool) override {
+        entered_.count_down();
+        open_.wait();
+    }
+    void wait_until_entered() { entered_.wait(); }
+    void open() { open_.count_down(); }
+
+private:
+    std::latch entered_{1};
+    std::latch open_{1};
+};
+
+TEST_F(Committer, BoundsWhatWaits) {
+    const auto s = opened("jobs", "a");
+    gate closed;
+    inbox answers;
+    committer_options tight;
+    tight.waiting_bytes_max = 1'000;
+    committer group(*db_, tight);
+    command first = create_topic{"other", {}};
+    ASSERT_EQ(group.try_submit(first, closed, 1), errc::ok);
+    closed.wait_until_entered();
+    std::uint64_t taken = 0;
+    for (;; ++taken) {
+        command wanted = trim{s.topic, {0}};
+        const errc code = group.try_submit(wanted, answers, taken);
+        if (code != errc::ok) {
+            EXPECT_EQ(code, errc::full);
+            break;
+        }
+    }
+    EXPECT_LE(taken, 4U);
+    command wanted = trim{s.topic, {0}};
+    EXPECT_EQ(group.submit_until(wanted, answers, 99, clock::now()), errc::timed_out);
+    command large = batch(s, {1}, 1, 1, records({std::string(2'000, 'x')}));
+    EXPECT_EQ(group.try_submit(large, answers, 98), errc::too_large);
+    closed.open();
+    EXPECT_EQ(group.submit_until(wanted, answers, 100, clock::now() + 60s), errc::ok);
+    group.close();
+    EXPECT_EQ(answers.count(), taken + 1);
+}
+
+TEST_F(Committer, RefusesOptionsOutsideTheirRange) {
+    EXPECT_THROW(committer(*db_, {.transaction_bytes_max = 0}), error);
+}
+
+TEST_F(Committer, ReadersSeeWholeBatchesWhileItWrites) {
+    const auto s = opened("jobs", "a");
+    inbox answers;
+    committer group(*db_);
+    std::jthread looking([&] {
+        reader from(*db_);
+        std::vector<std::byte> buffer;
+        page found;
+        for (offset at{1}; at.value <= 300;) {
+            ASSERT_EQ(from.read(s.topic, at, 10'000, buffer, found), errc::ok);
+            for (const entry& e : found.entries) {
+                ASSERT_EQ(e.what, entry::kind::batch);
+                ASSERT_EQ(e.offsets.first, at);
+                at = e.offsets.last + 1;
+            }
+        }
+    });
+    for (std::uint64_t i = 1; i <= 300; i += 3) {
+        command wanted = batch(s, {1}, i, 3, records({"a", std::string(5'000, 'b'), "c"}));
+        ASSERT_EQ(group.submit_until(wanted, answers, i, clock::now() + 60s), errc::ok);
+        ASSERT_TRUE(answers.wait(i).ok());
+    }
+}
+
+}  // namespace
+}  // namespace cairn::test

@@ -1,0 +1,266 @@
+#include "store/support/fixture.hpp"
+
+#include <cairn/store/maintenance.hpp>
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace cairn::test {
+namespace {
+
+using namespace store;
+
+TEST_F(Database, GivesDenseOffsetsAcrossSourcesAndBatches) {
+    const auto a = opened("quakes", "a");
+    const auto b = opened("quakes", "b");
+    EXPECT_EQ(stored(append_to(a, 1, {"a1", "a2"})), (offset_range{{1}, {2}}));
+    EXPECT_EQ(stored(append_to(b, 1, {"b1"})), (offset_range{{3}, {3}}));
+    EXPECT_EQ(stored(append_to(a, 3, {"a3"})), (offset_range{{4}, {4}}));
+    EXPECT_EQ(texts("quakes"), (strings{"a1", "a2", "b1", "a3"}));
+}
+
+TEST_F(Database, ConfirmsARepeatAgainWithItsFirstOffsets) {
+    const auto s = opened("quakes", "a");
+    append_to(s, 1, {"one", "two"});
+    const auto again = append_to(s, 1, {"one", "two"});
+    EXPECT_TRUE(std::get<appended>(again.value).repeated);
+    EXPECT_EQ(stored(again), (offset_range{{1}, {2}}));
+    EXPECT_EQ(texts("quakes").size(), 2U);
+}
+
+TEST_F(Database, StoresTheRestOfABatchThatIsPartlyStored) {
+    const auto s = opened("quakes", "a");
+    append_to(s, 1, {"one", "two"});
+    EXPECT_EQ(stored(append_to(s, 2, {"two", "three", "four"})), (offset_range{{3}, {4}}));
+    EXPECT_EQ(texts("quakes"), (strings{"one", "two", "three", "four"}));
+}
+
+TEST_F(Database, RefusesAnotherContentForAPosition) {
+    const auto s = opened("quakes", "a");
+    append_to(s, 1, {"one", "two"});
+    EXPECT_EQ(append_to(s, 1, {"one", "TWO"}).code, errc::conflict);
+    EXPECT_EQ(append_to(s, 2, {"TWO", "three"}).code, errc::conflict);
+    EXPECT_EQ(texts("quakes"), (strings{"one", "two"}));
+}
+
+TEST_F(Database, AnswersAHoleWithThePositionThatItExpects) {
+    const auto s = opened("quakes", "a");
+    append_to(s, 1, {"one"});
+    const reply answer = append_to(s, 3, {"three"});
+    EXPECT_EQ(answer.code, errc::hole);
+    EXPECT_EQ(std::get<expected>(answer.value).next, sequence{2});
+}
+
+TEST_F(Database, FencesTheOlderRunOfASource) {
+    const auto s = opened("quakes", "a", 1);
+    append_to(s, 1, {"old"});
+    const auto newer = opened("quakes", "a", 2);
+    EXPECT_EQ(newer.last, sequence{0});
+    const reply late = append_to(s, 2, {"late"});
+    EXPECT_EQ(late.code, errc::fenced);
+    EXPECT_EQ(std::get<fenced_by>(late.value).newer, epoch{2});
+    EXPECT_EQ(one(open_source{"quakes", "a", {1}, "", true}).code, errc::fenced);
+    EXPECT_TRUE(append_to(newer, 1, {"new"}, 2).ok());
+}
+
+TEST_F(Database, LetsASourceToTheOwnerWhoOpenedItFirst) {
+    EXPECT_TRUE(one(open_source{"quakes", "a", {1}, "alice", true}).ok());
+    EXPECT_EQ(one(open_source{"quakes", "a", {2}, "mallory", true}).code, errc::not_authorised);
+}
+
+TEST_F(Database, RefusesWhatIsNotAsItsSenderHashedIt) {
+    const auto s = opened("quakes", "a");
+    append wrong = batch(s, {1}, 1, 1, records({"x"}));
+    ++wrong.checksum;
+    EXPECT_EQ(one(wrong).code, errc::checksum_mismatch);
+    append torn = batch(s, {1}, 1, 2, records({"x"}));
+    EXPECT_EQ(one(torn).code, errc::malformed);
+}
+
+TEST_F(Database, LeavesNeighboursOfAFailedCommandAlone) {
+    const auto s = opened("quakes", "a");
+    const auto answers = all({batch(s, {1}, 1, 1, records({"one"})), ack{{99}, {1}, {}},
+                              batch(s, {1}, 2, 1, records({"two"}))});
+    EXPECT_TRUE(answers[0].ok());
+    EXPECT_EQ(answers[1].code, errc::topic_unknown);
+    EXPECT_TRUE(answers[2].ok());
+    EXPECT_EQ(texts("quakes"), (strings{"one", "two"}));
+}
+
+TEST_F(Database, NeverGivesAnOffsetTwice) {
+    const auto s = opened("quakes", "a");
+    append_to(s, 1, {"one", "two"});
+    EXPECT_TRUE(one(purge{s.topic}).ok());
+    reopen();
+    EXPECT_EQ(stored(append_to(opened("quakes", "a"), 3, {"three"})), (offset_range{{3}, {3}}));
+}
+
+TEST_F(Database, KeepsAMessageOf64MiB) {
+    const auto s = opened("large", "a");
+    const std::string large(std::size_t{64} << 20, 'x');
+    ASSERT_TRUE(append_to(s, 1, {large}).ok());
+    EXPECT_EQ(texts("large"), strings{large});
+}
+
+TEST_F(Database, TellsReadersWhatASourceDeclaredLostInItsPlace) {
+    const auto s = opened("quakes", "a");
+    append_to(s, 1, {"one"});
+    ASSERT_TRUE(one(declare_lost{s.topic, s.source, {1}, {{2}, {9}}, errc::gone}).ok());
+    append_to(s, 10, {"ten"});
+    const auto entries = read("quakes").entries;
+    ASSERT_EQ(entries.size(), 3U);
+    EXPECT_EQ(entries[1].what, entry::kind::lost);
+    EXPECT_EQ(entries[1].sequences, (sequence_range{{2}, {9}}));
+    EXPECT_EQ(entries[1].cause, errc::gone);
+    EXPECT_EQ(entries[2].offsets.first, offset{2});
+}
+
+TEST_F(Database, FindsAPositionAndATimeByTheIndex) {
+    const auto s = opened("quakes", "a");
+    now_ = at_ms(2'000);
+    append_to(s, 1, {"one", "two"});
+    now_ = at_ms(3'000);
+    append_to(s, 3, {"three"});
+    reader from(*db_);
+    EXPECT_EQ(from.offset_of(s.topic, s.source, {1}, {3}).value(), offset{3});
+    EXPECT_EQ(from.offset_of(s.topic, s.source, {1}, {4}).error(), errc::not_stored);
+    EXPECT_EQ(from.offset_at(s.topic, at_ms(2'500)).value(), offset{3});
+    EXPECT_EQ(from.offset_at(s.topic, at_ms(1'500)).value(), offset{1});
+    EXPECT_EQ(from.offset_at(s.topic, at_ms(9'000)).value(), offset{4});
+}
+
+TEST_F(Database, KeepsStoredTimesInOrderWhenTheClockGoesBack) {
+    const auto s = opened("quakes", "a");
+    now_ = at_ms(1'000'000);
+    append_to(s, 1, {"one"});
+    now_ = at_ms(5);
+    append_to(s, 2, {"two"});
+    const auto entries = read("quakes").entries;
+    EXPECT_EQ(entries[1].stored, entries[0].stored);
+}
+
+TEST_F(Database, ListsTheLastMessageOfEachKey) {
+    const auto created = std::get<topic_created>(
+        one(create_topic{"prices", {.retention = {}, .confirm = {}, .last_per_key = true}}).value);
+    const auto s = opened("prices", "a");
+    body_bytes body;
+    for (const auto& [text, key] : {std::pair{"1", "oil"}, {"2", "tin"}, {"3", "oil"}})
+        add_record(body, text, key);
+    ASSERT_TRUE(one(batch(s, {1}, 1, 3, std::move(body))).ok());
+    reader from(*db_);
+    EXPECT_EQ(from.last_of_key(created.topic, "oil").value(), offset{3});
+    EXPECT_EQ(from.last_per_key(created.topic, {})->size(), 2U);
+    EXPECT_EQ(from.last_of_key(created.topic, "gold").error(), errc::gone);
+}
+
+TEST_F(Database, ConfirmsWrittenMessagesBeforeTheSyncAndSaysSo) {
+    topic_config early;
+    early.confirm = durability::written;
+    one(create_topic{"ticks", early});
+    const auto s = opened("ticks", "a");
+    const std::vector<command> commands{batch(s, {1}, 1, 1, records({"x"}))};
+    std::vector<reply> replies;
+    int told = 0;
+    db_->commit(commands, now_, replies, [&](std::size_t, const reply& r) {
+        ++told;
+        EXPECT_EQ(std::get<appended>(r.value).level, durability::written);
+    });
+    EXPECT_EQ(told, 1);
+}
+
+TEST_F(Database, IsOpenOnceOnly) {
+    try {
+        const database second(directory_ / "db", small_options());
+        FAIL();
+    } catch (const error& refused) {
+        EXPECT_EQ(refused.code(), errc::store_in_use);
+    }
+}
+
+TEST_F(Database, ShowsWhetherItWasClosedInGoodOrder) {
+    opened("quakes", "a");
+    reopen();
+    EXPECT_TRUE(db_->opened().clean);
+    EXPECT_FALSE(db_->opened().created);
+}
+
+TEST_F(Database, ShowsAnotherGenerationInARestoredCopy) {
+    const auto s = opened("quakes", "a");
+    append_to(s, 1, {"one"});
+    backup(*db_, directory_ / "copy");
+    append_to(s, 2, {"two"});
+    const auto generation = db_->opened().generation;
+    db_ = std::make_unique<database>(directory_ / "copy", small_options());
+    EXPECT_NE(db_->opened().generation, generation);
+    EXPECT_EQ(texts("quakes"), strings{"one"});
+    db_.reset();
+    EXPECT_TRUE(verify(directory_ / "copy").sound());
+}
+
+TEST_F(Database, GivesDiskSpaceBackWhenItIsCompacted) {
+    const auto s = opened("quakes", "a");
+    for (std::uint64_t i = 1; i <= 40; ++i) append_to(s, i, {std::string(100'000, 'x')});
+    one(trim{s.topic, {39}});
+    while (db_->commit({}, now_, replies_)) {
+    }
+    db_.reset();
+    EXPECT_GT(compact(directory_ / "db"), 3'000'000U);
+    EXPECT_TRUE(verify(directory_ / "db").sound());
+    reopen();
+    EXPECT_EQ(read("quakes").first, offset{40});
+}
+
+TEST_F(Database, RefusesAFormatThatIsNewerAndNamesTheVersionToInstall) {
+    db_.reset();
+    rewrite_meta([](meta_record& m) { m.format = 2, m.needs = "0.9.0"; });
+    const auto before = disk_bytes();
+    EXPECT_EQ(refusal(), errc::store_newer);
+    EXPECT_NE(text_.find("0.9.0"), std::string::npos) << text_;
+    EXPECT_EQ(disk_bytes(), before);
+}
+
+TEST_F(Database, RefusesUnknownIncompatibleFlagsAndTakesCompatibleOnes) {
+    db_.reset();
+    rewrite_meta([](meta_record& m) { m.incompatible = 4; });
+    EXPECT_EQ(refusal(), errc::store_newer);
+    rewrite_meta([](meta_record& m) { m.incompatible = 0, m.compatible = 4; });
+    EXPECT_EQ(refusal(), errc::ok);
+}
+
+TEST_F(Database, RefusesAFileWhoseMetaPageIsTorn) {
+    db_.reset();
+    rewrite_counters([](counters_record& c) { c.commit = 0; });
+    EXPECT_EQ(refusal(), errc::store_damaged);
+}
+
+TEST_F(Database, BringsAnOlderFormatUpInOneStep) {
+    db_.reset();
+    rewrite_meta([](meta_record& m) { m.format = 0; });
+    EXPECT_EQ(refusal(), errc::store_damaged) << "no step leads on from format 0";
+    const upgrade_step steps[] = {{0, [](lmdb::transaction& txn, const databases& dbs) {
+                                       txn.put(dbs.state, last_of_key_key({7}, "upgraded"), {});
+                                   }}};
+    EXPECT_TRUE(upgraded(steps));
+    EXPECT_FALSE(upgraded(steps));
+    EXPECT_EQ(refusal(), errc::ok);
+}
+
+TEST(Directory, KnowsNetworkFileSystems) {
+    EXPECT_EQ(network_filesystem(0x6969), "nfs");
+    EXPECT_EQ(network_filesystem(0xff534d42), "cifs");
+    EXPECT_EQ(network_filesystem(0xef53), "");
+}
+
+TEST(Directory, IsRefusedWithoutParentOrSense) {
+    const temp_directory directory;
+    EXPECT_THROW(database(directory / "no/parent", small_options()), error);
+    options absurd = small_options();
+    absurd.map_bytes = 1;
+    EXPECT_THROW(database(directory / "db", absurd), error);
+    std::ofstream(directory / "file") << "x";
+    EXPECT_THROW(database(directory / "file", small_options()), error);
+}
+
+}  // namespace
+}  // namespace cairn::test

@@ -1,0 +1,232 @@
+#include "store/support/fixture.hpp"
+
+#include <cairn/store/maintenance.hpp>
+
+#include <gtest/gtest.h>
+
+namespace cairn::test {
+namespace {
+
+using namespace store;
+
+using Group = Database;
+using Letters = Database;
+using Retention = Database;
+using Full = Database;
+
+strings many(std::size_t count, std::size_t bytes = 3) {
+    return strings(count, std::string(bytes, 'x'));
+}
+
+TEST_F(Group, KeepsAcksOutOfOrderOverARestart) {
+    const auto s = opened("jobs", "a");
+    append_to(s, 1, many(10));
+    const auto g = group_of(s.topic, "workers");
+    const reply answer = one(ack{s.topic, g, {{{5}, {6}}, {{9}, {9}}}});
+    EXPECT_EQ(std::get<acked>(answer.value), (acked{3, {0}}));
+    reopen();
+    EXPECT_EQ(pending(s.topic, g),
+              (std::vector<offset_range>{{{1}, {4}}, {{7}, {8}}, {{10}, {10}}}));
+    EXPECT_EQ(std::get<acked>(one(ack{s.topic, g, {{{1}, {4}}}}).value), (acked{4, {6}}));
+}
+
+TEST_F(Group, RefusesAnAckOfWhatIsNotStoredYet) {
+    const auto s = opened("jobs", "a");
+    append_to(s, 1, many(2));
+    const auto g = group_of(s.topic, "workers");
+    EXPECT_EQ(one(ack{s.topic, g, {{{2}, {3}}}}).code, errc::not_stored);
+    EXPECT_EQ(one(ack_positions{s.topic, g, s.source, {1}, {{{3}, {3}}}}).code, errc::not_stored);
+    EXPECT_EQ(one(ack_positions{s.topic, g, s.source, {2}, {{{1}, {1}}}}).code, errc::not_stored);
+    EXPECT_EQ(one(ack{s.topic, {9}, {}}).code, errc::group_unknown);
+}
+
+TEST_F(Group, AcksByPositionAcrossBatchesOfOtherSourcesAndFormerRuns) {
+    const auto a = opened("jobs", "a");
+    const auto b = opened("jobs", "b");
+    append_to(a, 1, many(2));
+    append_to(b, 1, many(1));
+    append_to(a, 3, many(2));
+    const auto g = group_of(a.topic, "workers");
+    opened("jobs", "a", 2);
+    EXPECT_TRUE(one(ack_positions{a.topic, g, a.source, {1}, {{{2}, {4}}}}).ok());
+    EXPECT_EQ(pending(a.topic, g), (std::vector<offset_range>{{{1}, {1}}, {{3}, {3}}}));
+    EXPECT_EQ(one(ack_positions{a.topic, g, a.source, {1}, {{{5}, {5}}}}).code, errc::not_stored);
+}
+
+TEST_F(Group, TakesLessThanTwoMegabytesForAMillionScatteredMessages) {
+    const auto s = opened("jobs", "a");
+    // 16 million messages of which every sixteenth stays open.
+    constexpr std::uint32_t batch_count = 1U << 20;
+    const body_bytes body(std::size_t{batch_count} * wire::record_word_bytes);
+    for (std::uint64_t i = 0; i < 16; ++i)
+        ASSERT_TRUE(one(batch(s, {1}, i * batch_count + 1, batch_count, body)).ok());
+    const auto g = group_of(s.topic, "workers");
+    const std::uint64_t before = db_->stats().file_bytes;
+    ack scattered{s.topic, g, {}};
+    for (std::uint64_t o = 1; o < 16 * std::uint64_t{batch_count}; o += 16)
+        scattered.ranges.push_back({{o + 1}, {o + 15}});
+    ASSERT_TRUE(one(std::move(scattered)).ok());
+    EXPECT_EQ(reader(*db_).group(s.topic, g)->pending, 1U << 20);
+    EXPECT_LT(db_->stats().file_bytes - before, 2'000'000U);
+}
+
+TEST_F(Group, ForgetsAttemptsWithTheAckAndNotBefore) {
+    const auto s = opened("jobs", "a");
+    append_to(s, 1, many(3));
+    const auto g = group_of(s.topic, "workers");
+    EXPECT_TRUE(one(note_attempts{s.topic, g, {2}, 4, at_ms(77), "no paper"}).ok());
+    reopen();
+    const auto noted = reader(*db_).attempts(s.topic, g, {1});
+    ASSERT_EQ(noted->size(), 1U);
+    EXPECT_EQ(noted->front().attempts, 4U);
+    EXPECT_EQ(noted->front().not_before, at_ms(77));
+    EXPECT_EQ(noted->front().reason, "no paper");
+    one(ack{s.topic, g, {{{2}, {2}}}});
+    EXPECT_TRUE(reader(*db_).attempts(s.topic, g, {1})->empty());
+    EXPECT_EQ(one(note_attempts{s.topic, g, {2}, 5, {}, ""}).code, errc::gone);
+}
+
+TEST_F(Group, SeeksBackAndForth) {
+    const auto s = opened("jobs", "a");
+    append_to(s, 1, many(5));
+    const auto g = group_of(s.topic, "workers");
+    one(ack{s.topic, g, {{{1}, {5}}}});
+    EXPECT_EQ(std::get<acked>(one(seek_group{s.topic, g, {3}}).value).floor, offset{2});
+    EXPECT_EQ(pending(s.topic, g), (std::vector<offset_range>{{{3}, {5}}}));
+    one(seek_group{s.topic, g, {number_max}});
+    EXPECT_TRUE(pending(s.topic, g).empty());
+}
+
+TEST_F(Group, ExistsOnceWithItsSettings) {
+    const auto s = opened("jobs", "a");
+    EXPECT_TRUE(one(create_group{s.topic, "g", "x", {1}}).ok());
+    EXPECT_TRUE(one(create_group{s.topic, "g", "x", {1}}).ok());
+    EXPECT_EQ(one(create_group{s.topic, "g", "y", {1}}).code, errc::group_exists);
+    EXPECT_EQ(one(create_topic{"jobs", {.retention = {.messages_max = 4}}}).code,
+              errc::topic_exists);
+}
+
+TEST_F(Letters, MoveWithTheirStoryAndComeBackByRedrive) {
+    const auto s = opened("jobs", "a");
+    append_to(s, 1, {"good", "poison"});
+    const auto g = group_of(s.topic, "workers");
+    const auto at = std::get<moved>(
+        one(dead_letter{s.topic, g, {2}, "jobs.dead", 5, errc::deliveries_exceeded, "burns"})
+            .value);
+    EXPECT_EQ(pending(s.topic, g), (std::vector<offset_range>{{{1}, {1}}}));
+    EXPECT_EQ(texts("jobs.dead"), strings{"poison"});
+    const auto story = reader(*db_).story(at.topic, at.at);
+    EXPECT_EQ(story->source, "a");
+    EXPECT_EQ(story->sequence, sequence{2});
+    EXPECT_EQ(story->reason, "burns");
+    EXPECT_EQ(std::get<counted>(one(redrive{at.topic, {{1}, {1}}}).value).messages, 1U);
+    EXPECT_EQ(texts("jobs"), (strings{"good", "poison", "poison"}));
+    EXPECT_TRUE(texts("jobs.dead").empty());
+    EXPECT_EQ(one(redrive{s.topic, {{1}, {1}}}).code, errc::not_supported);
+}
+
+TEST_F(Retention, DropsTheOldestBeyondItsLimits) {
+    one(create_topic{"few", {.retention = {.messages_max = 3}}});
+    const auto s = opened("few", "a");
+    for (std::uint64_t i = 1; i <= 5; ++i) append_to(s, i, {std::to_string(i)});
+    EXPECT_EQ(texts("few"), (strings{"3", "4", "5"}));
+}
+
+TEST_F(Retention, RefusesBeyondItsLimitsWhenAskedTo) {
+    one(create_topic{"few", {.retention = {.messages_max = 1, .when_full = full_policy::refuse}}});
+    const auto s = opened("few", "a");
+    EXPECT_TRUE(append_to(s, 1, {"1"}).ok());
+    EXPECT_EQ(append_to(s, 2, {"2"}).code, errc::store_full);
+    one(trim{s.topic, {1}});
+    EXPECT_TRUE(append_to(s, 2, {"2"}).ok());
+}
+
+TEST_F(Retention, DropsWhatIsOlderThanItsAge) {
+    one(create_topic{"news", {.retention = {.age_max = std::chrono::seconds(1)}}});
+    const auto s = opened("news", "a");
+    append_to(s, 1, {"old"});
+    now_ += std::chrono::milliseconds(900);
+    append_to(s, 2, {"new"});
+    now_ += std::chrono::milliseconds(200);
+    all({});
+    EXPECT_EQ(texts("news"), strings{"new"});
+}
+
+TEST_F(Retention, DropsWhatAllGroupsHaveAcked) {
+    one(create_topic{"jobs", {.retention = {.until_acked = true}}});
+    const auto s = opened("jobs", "a");
+    append_to(s, 1, {"1"});
+    append_to(s, 2, {"2"});
+    const auto g = group_of(s.topic, "g");
+    const auto h = group_of(s.topic, "h");
+    one(ack{s.topic, g, {{{1}, {2}}}});
+    EXPECT_EQ(texts("jobs").size(), 2U);
+    one(ack{s.topic, h, {{{1}, {1}}}});
+    EXPECT_EQ(texts("jobs"), strings{"2"});
+}
+
+TEST_F(Retention, DeletesALargeTopicInSteps) {
+    const auto s = opened("large", "a");
+    for (std::uint64_t i = 1; i <= 30; ++i) append_to(s, i, {std::string(1'000'000, 'x')});
+    EXPECT_TRUE(one(delete_topic{s.topic}).ok());
+    EXPECT_TRUE(more_);
+    EXPECT_EQ(reader(*db_).find_topic("large").error(), errc::topic_unknown);
+    while (db_->commit({}, now_, replies_)) {
+    }
+    EXPECT_EQ(db_->stats().stored_bytes, 0U);
+    db_.reset();
+    EXPECT_TRUE(verify(directory_ / "db").sound());
+}
+
+TEST_F(Full, RefusesAppendsAndGoesOnWithAcksAndTrims) {
+    options tight = small_options();
+    tight.map_bytes = std::size_t{192} << 20;
+    reopen(tight);
+    const auto s = opened("jobs", "a");
+    const auto g = group_of(s.topic, "workers");
+    std::uint64_t next = 1;
+    while (append_to(s, next, {std::string(1'000'000, 'x')}).ok()) ++next;
+    EXPECT_EQ(replies_[0].code, errc::store_full);
+    for (std::uint64_t o = 1; o < next; o += 2)
+        ASSERT_TRUE(one(ack{s.topic, g, {{{o}, {o}}}}).ok()) << o;
+    for (std::uint64_t o = 1; o < next; ++o) ASSERT_TRUE(one(trim{s.topic, {o}}).ok()) << o;
+    while (db_->commit({}, now_, replies_)) {
+    }
+    EXPECT_TRUE(append_to(s, next, {"room again"}).ok());
+}
+
+TEST_F(Full, DropsTheOldestOfTheStoreWhenAskedTo) {
+    options small = small_options();
+    small.quota_bytes = 3'000'000;
+    small.when_full = full_policy::drop_oldest;
+    reopen(small);
+    const auto a = opened("first", "a");
+    const auto b = opened("second", "b");
+    append_to(a, 1, {std::string(1'000'000, 'a')});
+    now_ += std::chrono::seconds(1);
+    for (std::uint64_t i = 1; i <= 5; ++i)
+        ASSERT_TRUE(append_to(b, i, {std::string(1'000'000, 'b')}).ok());
+    EXPECT_TRUE(texts("first").empty());
+    EXPECT_EQ(texts("second").size(), 2U);
+    EXPECT_LE(db_->stats().stored_bytes, small.quota_bytes);
+}
+
+// A consumer that is slow for a long time reads in short transactions: nothing is pinned.
+TEST_F(Full, DoesNotGrowWhileASlowReaderLagsBehind) {
+    const auto s = opened("jobs", "a");
+    reader slow(*db_);
+    page found;
+    std::uint64_t grown = 0;
+    for (std::uint64_t i = 1; i <= 3'000; ++i) {
+        append_to(s, i, {std::string(50'000, 'x')});
+        if (i > 20) one(trim{s.topic, {i - 20}});
+        if (i % 10 == 0) {
+            ASSERT_EQ(slow.read(s.topic, {i > 15 ? i - 15 : 1}, 1, buffer_, found), errc::ok);
+        }
+        if (i == 300) grown = db_->stats().file_bytes;
+    }
+    EXPECT_LE(db_->stats().file_bytes, grown + grown / 10);
+}
+
+}  // namespace
+}  // namespace cairn::test

@@ -1,0 +1,129 @@
+// A power cut: of what was written since the last sync, any sectors of 512 bytes may be on the disk
+// and any may not, in whatever order they were written. What one sector holds is written whole or
+// not at all; a sync that returned has done what it says.
+#include "store/support/disk.hpp"
+#include "store/support/workload.hpp"
+#include "support/rounds.hpp"
+#include "support/temp_directory.hpp"
+
+#include <cairn/store/maintenance.hpp>
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace cairn::test {
+namespace {
+
+using namespace store;
+
+/// A run of commits as the disk saw it, with the model after each.
+struct recorded_run {
+    std::vector<std::byte> base;
+    std::vector<disk::event> events;
+    std::vector<model> models;  // models[n]: after n commits
+};
+
+recorded_run record(std::uint64_t seed, std::size_t bytes_max) {
+    const temp_directory directory;
+    const auto file = directory / "db" / "data.mdb";
+    recorded_run run;
+    database db(directory / "db", small_options());
+    run.base = disk::read_file(file);
+    disk::start_recording(file);
+    model known;
+    run.models.push_back(known);
+    workload work(seed, "", bytes_max);
+    std::vector<reply> expected;
+    std::vector<reply> replies;
+    for (std::uint64_t commit = 1; commit <= 25; ++commit) {
+        const auto commands = work.next_commit(known, expected);
+        run.models.push_back(known);
+        // Nothing here asks for durability::written: who is told early is told too early.
+        db.commit(commands, at_ms(1'000), replies,
+                  [&](std::size_t, const reply&) { disk::confirm(commit); });
+        disk::confirm(commit);
+    }
+    run.events = disk::stop_recording();
+    return run;
+}
+
+class one_cut {
+public:
+    one_cut(const recorded_run& run, dice& random) : run_(run), random_(random) {}
+
+    std::optional<std::string> check() {
+        const std::size_t at = random_.below(run_.events.size());
+        std::uint64_t confirmed = 0;
+        for (std::size_t i = 0; i < at; ++i)
+            if (run_.events[i].what == disk::event::kind::confirm) confirmed = run_.events[i].token;
+        const std::uint64_t share = random_.below(5) * 25;  // none, some or all of what is unsynced
+        const auto image =
+            disk::image_after(run_.base, run_.events, at,
+                              [&](std::size_t, std::size_t) { return random_.chance(share); });
+        const temp_directory directory;
+        std::filesystem::create_directory(directory / "db");
+        disk::write_file(directory / "db" / "data.mdb", image);
+        try {
+            std::optional<std::string> found;
+            {
+                const database db(directory / "db", small_options());
+                found = difference(db, run_.models[confirmed]);
+                if (found && confirmed + 1 < run_.models.size() &&
+                    !difference(db, run_.models[confirmed + 1]))
+                    found.reset();
+            }
+            if (!found && random_.chance(10)) {
+                const verify_report report = verify(directory / "db");
+                if (!report.sound()) found = "verify: " + report.findings.front().what;
+            }
+            if (found) return *found + where(at, confirmed);
+        } catch (const error& problem) {
+            return problem.what() + where(at, confirmed);
+        }
+        return std::nullopt;
+    }
+
+private:
+    static std::string where(std::size_t at, std::uint64_t confirmed) {
+        return "; cut at event " + std::to_string(at) + " with " + std::to_string(confirmed) +
+               " commits confirmed";
+    }
+
+    const recorded_run& run_;
+    dice& random_;
+};
+
+TEST(PowerCut, LosesNothingThatWasConfirmedAndHalvesNothing) {
+    constexpr int cuts_a_run = 30;
+    expect_no_failure(rounds(40), [&](std::uint64_t seed) -> std::optional<std::string> {
+        dice random(~seed);
+        const recorded_run run = record(seed, random.chance(30) ? 5'000 : 60);
+        for (int cut = 0; cut < cuts_a_run; ++cut)
+            if (auto found = one_cut(run, random).check()) return found;
+        return std::nullopt;
+    });
+}
+
+// Whatever an interrupted creation has left aside is made anew.
+TEST(PowerCut, LeavesNoCreationHalfDone) {
+    const temp_directory directory;
+    { const database db(directory / "whole", small_options()); }
+    const auto whole = disk::read_file(directory / "whole" / "data.mdb");
+    expect_no_failure(rounds(40), [&](std::uint64_t seed) -> std::optional<std::string> {
+        dice random(seed);
+        const auto where = directory / ("db" + std::to_string(seed));
+        std::filesystem::create_directories(where / "aside");
+        std::vector<std::byte> part = whole;
+        for (std::size_t at = 0; at < part.size(); at += 512)
+            if (random.chance(50))
+                std::fill_n(part.begin() + static_cast<std::ptrdiff_t>(at), 512, std::byte{0});
+        part.resize(random.below(part.size() + 1));
+        disk::write_file(where / "aside" / "data.mdb", part);
+        const database db(where, small_options());
+        return db.opened().created ? difference(db, model()) : "not made anew";
+    });
+}
+
+}  // namespace
+}  // namespace cairn::test

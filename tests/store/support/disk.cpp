@@ -1,0 +1,159 @@
+#include "disk.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <iterator>
+
+namespace cairn::test::disk {
+
+namespace {
+
+struct watch {
+    bool recording = false;
+    bool faulty = false;
+    dev_t device = 0;
+    ino_t inode = 0;
+    std::vector<event> events;
+    fault what = fault::none;
+    std::uint64_t at = 0;
+    bool lasting = false;
+    std::uint64_t calls = 0;
+};
+
+watch& watched() {
+    static watch one;
+    return one;
+}
+
+void look_at(const std::filesystem::path& file) {
+    struct stat info {};
+    if (::stat(file.c_str(), &info) != 0) throw std::runtime_error("no " + file.string());
+    watched().device = info.st_dev;
+    watched().inode = info.st_ino;
+}
+
+bool is_watched(int fd) {
+    const watch& w = watched();
+    struct stat info {};
+    return (w.recording || w.faulty) && ::fstat(fd, &info) == 0 && info.st_dev == w.device &&
+           info.st_ino == w.inode;
+}
+
+// Whether this call fails; counts it.
+fault fault_now() {
+    watch& w = watched();
+    if (!w.faulty) return fault::none;
+    const std::uint64_t call = w.calls++;
+    return call == w.at || (w.lasting && call > w.at) ? w.what : fault::none;
+}
+
+ssize_t refuse(fault what) {
+    errno = what == fault::no_space ? ENOSPC : EIO;
+    return -1;
+}
+
+void keep(int fd, std::uint64_t offset, const void* data, std::size_t size) {
+    if (!watched().recording) return;
+    event e;
+    e.offset = offset;
+    const auto* const from = static_cast<const std::byte*>(data);
+    e.bytes.assign(from, from + size);
+    e.synced = (::fcntl(fd, F_GETFL) & O_DSYNC) != 0;
+    watched().events.push_back(std::move(e));
+}
+
+}  // namespace
+
+void start_recording(const std::filesystem::path& file) {
+    look_at(file);
+    watched().events.clear();
+    watched().recording = true;
+}
+
+std::vector<event> stop_recording() {
+    watched().recording = false;
+    return std::move(watched().events);
+}
+
+void confirm(std::uint64_t token) {
+    if (!watched().recording) return;
+    event e;
+    e.what = event::kind::confirm;
+    e.token = token;
+    watched().events.push_back(std::move(e));
+}
+
+void start_faults(const std::filesystem::path& file, fault what, std::uint64_t at, bool lasting) {
+    look_at(file);
+    watch& w = watched();
+    w.what = what;
+    w.at = at;
+    w.lasting = lasting;
+    w.calls = 0;
+    w.faulty = true;
+}
+
+std::uint64_t stop_faults() {
+    watched().faulty = false;
+    return watched().calls;
+}
+
+std::vector<std::byte> read_file(const std::filesystem::path& file) {
+    std::ifstream in(file, std::ios::binary);
+    const std::vector<char> bytes{std::istreambuf_iterator<char>(in), {}};
+    const auto* const begin = reinterpret_cast<const std::byte*>(bytes.data());
+    return {begin, begin + bytes.size()};
+}
+
+void write_file(const std::filesystem::path& file, std::span<const std::byte> bytes) {
+    std::ofstream out(file, std::ios::binary | std::ios::trunc);
+    out.write(reinterpret_cast<const char*>(bytes.data()),
+              static_cast<std::streamsize>(bytes.size()));
+}
+
+}  // namespace cairn::test::disk
+
+using namespace cairn::test::disk;
+
+extern "C" ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
+    const auto write = [&](size_t n) { return ::syscall(SYS_pwrite64, fd, data, n, offset); };
+    if (!is_watched(fd)) return write(size);
+    const fault f = fault_now();
+    if (f == fault::short_write) return write(size / 2);
+    if (f != fault::none) return refuse(f);
+    keep(fd, static_cast<std::uint64_t>(offset), data, size);
+    return write(size);
+}
+
+extern "C" ssize_t writev(int fd, const iovec* parts, int count) {
+    if (!is_watched(fd)) return ::syscall(SYS_writev, fd, parts, count);
+    const fault f = fault_now();
+    if (f == fault::short_write) return ::syscall(SYS_writev, fd, parts, std::max(1, count / 2));
+    if (f != fault::none) return refuse(f);
+    auto offset = static_cast<std::uint64_t>(::lseek(fd, 0, SEEK_CUR));
+    for (int i = 0; i < count; ++i) {
+        keep(fd, offset, parts[i].iov_base, parts[i].iov_len);
+        offset += parts[i].iov_len;
+    }
+    return ::syscall(SYS_writev, fd, parts, count);
+}
+
+extern "C" int fdatasync(int fd) {
+    if (!is_watched(fd)) return static_cast<int>(::syscall(SYS_fdatasync, fd));
+    const fault f = fault_now();
+    if (f != fault::none && f != fault::short_write) return static_cast<int>(refuse(f));
+    const auto done = static_cast<int>(::syscall(SYS_fdatasync, fd));
+    if (watched().recording) {
+        event e;
+        e.what = event::kind::sync;
+        watched().events.push_back(std::move(e));
+    }
+    return done;
+}

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+/// What LMDB really does to one file: the program that links disk.cpp defines pwrite, writev and
+/// fdatasync itself, so that LMDB's calls come by here.
+///
+/// Threads: one at a time; one file at a time.
+namespace cairn::test::disk {
+
+struct event {
+    enum class kind { write, sync, confirm };
+    kind what = kind::write;
+    std::uint64_t offset = 0;
+    std::vector<std::byte> bytes;
+    bool synced = false;      ///< on a descriptor with O_DSYNC: durable when it returns
+    std::uint64_t token = 0;  ///< confirm: the caller's
+};
+
+/// Keeps every write and sync of that file from now on.
+void start_recording(const std::filesystem::path& file);
+std::vector<event> stop_recording();
+/// Notes among the events that the store has confirmed something.
+void confirm(std::uint64_t token);
+
+enum class fault { none, io_error, no_space, short_write };
+
+/// Counts calls on that file from now on, and fails call number `at` (from 0), or all from it on.
+void start_faults(const std::filesystem::path& file, fault what, std::uint64_t at, bool lasting);
+/// Ends the faults; how many calls came by.
+std::uint64_t stop_faults();
+
+/// The file after a power cut at event `at`: everything synced before, and of the rest what
+/// `arrives(write, sector)` says, by sectors of 512 bytes.
+template <typename Arrives>
+std::vector<std::byte> image_after(std::vector<std::byte> base, const std::vector<event>& events,
+                                   std::size_t at, Arrives&& arrives) {
+    constexpr std::size_t sector = 512;
+    const auto put = [&](const event& e, std::size_t from, std::size_t to) {
+        if (base.size() < e.offset + to) base.resize(e.offset + to);
+        std::copy(e.bytes.begin() + static_cast<std::ptrdiff_t>(from),
+                  e.bytes.begin() + static_cast<std::ptrdiff_t>(to),
+                  base.begin() + static_cast<std::ptrdiff_t>(e.offset + from));
+    };
+    std::size_t last_sync = 0;
+    for (std::size_t i = 0; i < at; ++i)
+        if (events[i].what == event::kind::sync) last_sync = i;
+    for (std::size_t i = 0; i <= at && i < events.size(); ++i) {
+        const event& e = events[i];
+        if (e.what != event::kind::write) continue;
+        if (i < last_sync || (e.synced && i < at)) {
+            put(e, 0, e.bytes.size());
+            continue;
+        }
+        for (std::size_t from = 0; from < e.bytes.size();) {
+            const std::size_t to =
+                std::min(e.bytes.size(), from + sector - (e.offset + from) % sector);
+            if (arrives(i, from / sector)) put(e, from, to);
+            from = to;
+        }
+    }
+    return base;
+}
+
+std::vector<std::byte> read_file(const std::filesystem::path& file);
+void write_file(const std::filesystem::path& file, std::span<const std::byte> bytes);
+
+}  // namespace cairn::test::disk

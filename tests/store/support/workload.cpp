@@ -1,0 +1,159 @@
+#include "workload.hpp"
+
+#include <algorithm>
+
+namespace cairn::test {
+
+using namespace store;
+
+std::vector<command> workload::next_commit(model& known, std::vector<reply>& replies) {
+    std::vector<command> all;
+    replies.clear();
+    for (std::uint64_t n = random_.between(1, 6); n > 0; --n) {
+        all.push_back(next(known));
+        replies.push_back(known.apply(all.back()));
+    }
+    known.end_commit();
+    return all;
+}
+
+std::string workload::a_text() {
+    // The first two letters are the key.
+    std::string text = "k" + std::to_string(random_.below(4));
+    text += std::string(random_.below(bytes_max_), static_cast<char>('a' + random_.below(26)));
+    return text + std::to_string(random_.below(1'000));
+}
+
+offset_range workload::a_range(const model::topic& topic) {
+    const std::uint64_t first = random_.between(1, topic.next);
+    const std::uint64_t last = first + random_.below(random_.chance(70) ? 3 : 20);
+    // Mostly what is there, sometimes beyond.
+    return {{first}, {random_.chance(95) ? std::max(first, std::min(last, topic.next - 1)) : last}};
+}
+
+command workload::next(const model& known) {
+    std::vector<std::uint32_t> ours;
+    for (const auto& [number, t] : known.topics)
+        if (t.name.starts_with(prefix_)) ours.push_back(number);
+    const std::uint64_t choice = random_.below(100);
+    if (ours.empty() || choice < 12)
+        return open_source{a_topic_name(),
+                           "s" + std::to_string(random_.below(3)),
+                           {random_.between(1, 1 + random_.below(3))},
+                           random_.chance(5) ? "other" : "",
+                           random_.chance(95)};
+    if (choice < 14)
+        return create_topic{a_topic_name(),
+                            {.retention = {.until_acked = random_.chance(30)},
+                             .confirm = durability::flushed,
+                             .last_per_key = random_.chance(50)}};
+    const std::uint32_t t = ours[random_.below(ours.size())];
+    const model::topic& topic = known.topics.at(t);
+    if (choice < 52) return an_append(t, topic);
+    if (choice < 92) return a_group_command(t, topic);
+    return a_topic_command(t, topic);
+}
+
+command workload::an_append(std::uint32_t t, const model::topic& topic) {
+    const std::uint32_t number =
+        static_cast<std::uint32_t>(random_.between(1, std::max(1U, topic.next_source)));
+    const auto found = topic.sources.find(number);
+    const bool own = found != topic.sources.end() && found->second.name[0] == '@';
+    epoch e{1};
+    std::uint64_t last = 0;
+    if (found != topic.sources.end() && !own) {
+        e = found->second.epoch;
+        last = found->second.last.value;
+    }
+    if (random_.chance(3)) e.value += random_.below(2) ? 1 : ~std::uint64_t{0};
+    std::uint64_t first = last + 1;
+    if (random_.chance(15)) first = random_.between(1, last + 3);
+    const source_opened where{{t}, {own ? topic.next_source : number}, {}, {}};
+    if (random_.chance(6))
+        return declare_lost{
+            where.topic, where.source, e, {{first}, {first + random_.below(4)}}, errc::lost};
+    const auto count = static_cast<std::uint32_t>(random_.between(1, 5));
+    body_bytes body;
+    for (std::uint32_t i = 0; i < count; ++i) {
+        // A repeat is mostly what was said the first time.
+        std::string text = a_text();
+        if (first + i <= last && random_.chance(97)) {
+            const auto at = found->second.where.find({e.value, first + i});
+            if (at != found->second.where.end()) {
+                const auto message = topic.messages.find(at->second);
+                if (message != topic.messages.end()) text = message->second.text;
+            }
+        }
+        add_record(body, text, text.substr(0, 2));
+    }
+    append a = batch(where, e, first, count, std::move(body));
+    if (random_.chance(1)) ++a.checksum;
+    return a;
+}
+
+command workload::a_group_command(std::uint32_t t, const model::topic& topic) {
+    const topic_id id{t};
+    const group_id g{static_cast<std::uint32_t>(random_.between(1, topic.next_group))};
+    const std::uint64_t choice = random_.below(100);
+    if (topic.groups.empty() || choice < 12)
+        return create_group{id,
+                            "g" + std::to_string(random_.below(3)),
+                            random_.chance(90) ? "" : "other",
+                            {random_.chance(80) ? 1 : random_.between(1, topic.next + 2)}};
+    if (choice < 50) {
+        ack a{id, g, {}};
+        for (std::uint64_t n = random_.between(1, 3); n > 0; --n)
+            a.ranges.push_back(a_range(topic));
+        if (random_.chance(10)) a.ranges = {{{1}, a.ranges[0].last}};
+        return a;
+    }
+    if (choice < 62 && !topic.sources.empty()) {
+        const auto s =
+            static_cast<std::uint32_t>(random_.between(1, std::max(1U, topic.next_source - 1)));
+        const auto found = topic.sources.find(s);
+        const source_id from{s};
+        const std::uint64_t last = found == topic.sources.end() ? 1 : found->second.last.value;
+        const std::uint64_t first = random_.between(1, last + 1);
+        return ack_positions{id,
+                             g,
+                             from,
+                             found == topic.sources.end() ? epoch{1} : found->second.epoch,
+                             {{{first}, {first + random_.below(4)}}}};
+    }
+    const offset message{random_.between(topic.first, topic.next)};
+    if (choice < 74)
+        return note_attempts{
+            id, g, message, static_cast<std::uint32_t>(random_.below(9)), at_ms(7), a_text()};
+    if (choice < 88)
+        return dead_letter{id,
+                           g,
+                           message,
+                           a_letters_name(),
+                           static_cast<std::uint32_t>(random_.below(9)),
+                           errc::rejected,
+                           a_text()};
+    if (choice < 91) return seek_group{id, g, {random_.between(1, topic.next + 1)}};
+    if (choice < 93) return alter_group{id, g, "altered"};
+    if (choice < 95) return delete_group{id, g};
+    return redrive{id, a_range(topic)};
+}
+
+command workload::a_topic_command(std::uint32_t t, const model::topic& topic) {
+    const topic_id id{t};
+    switch (random_.below(10)) {
+        case 0:
+            return purge{id};
+        case 1:
+            return delete_topic{id};
+        case 2: {
+            topic_config c = topic.config;
+            c.retention.until_acked = !topic.letters && !c.retention.until_acked;
+            if (topic.letters) return purge{id};
+            return alter_topic{id, c};
+        }
+        default:
+            return trim{id, {random_.between(0, std::min(topic.next, topic.first + 6))}};
+    }
+}
+
+}  // namespace cairn::test

@@ -1,0 +1,38 @@
+#pragma once
+
+#include "made.hpp"
+#include "model.hpp"
+#include "unit/protocol/random.hpp"
+
+#include <string>
+#include <vector>
+
+namespace cairn::test {
+
+/// Random commands that make sense for what a model holds, and some that do not. The same seed and
+/// the same model give the same commands.
+class workload {
+public:
+    /// `prefix` begins every topic's name. `bytes_max`: of one message.
+    workload(std::uint64_t seed, std::string prefix, std::size_t bytes_max = 40)
+        : random_(seed), prefix_(std::move(prefix)), bytes_max_(bytes_max) {}
+
+    /// Commands of one commit, judged one after another as the model goes on.
+    std::vector<store::command> next_commit(model& known, std::vector<store::reply>& replies);
+
+private:
+    store::command next(const model& known);
+    store::command an_append(std::uint32_t t, const model::topic& topic);
+    store::command a_group_command(std::uint32_t t, const model::topic& topic);
+    store::command a_topic_command(std::uint32_t t, const model::topic& topic);
+    std::string a_topic_name() { return prefix_ + "t" + std::to_string(random_.below(3)); }
+    std::string a_letters_name() { return prefix_ + "dead"; }
+    std::string a_text();
+    store::offset_range a_range(const model::topic& topic);
+
+    dice random_;
+    std::string prefix_;
+    std::size_t bytes_max_;
+};
+
+}  // namespace cairn::test
