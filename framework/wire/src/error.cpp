@@ -132,6 +132,58 @@ words words_of(errc code) noexcept {
                     "workers fail on it"};
         case errc::rejected:
             return {"rejected", "a worker refused the message for good; look at its reason"};
+        case errc::store_in_use:
+            return {"store_in_use",
+                    "the database is open already, in this process or another; use that one, or "
+                    "stop it"};
+        case errc::store_newer:
+            return {"store_newer",
+                    "the database was written in a newer format; install the version that its text "
+                    "names"};
+        case errc::store_damaged:
+            return {"store_damaged",
+                    "stored bytes fail their checksum or cannot be read; run verify, restore what "
+                    "is missing"};
+        case errc::store_failed:
+            return {"store_failed",
+                    "a write or sync failed and the store stopped writing; mend the disk, then "
+                    "open the store again"};
+        case errc::store_full:
+            return {"store_full",
+                    "the quota of the store or a limit of the topic is reached; trim, or raise the "
+                    "limit"};
+        case errc::disk_full:
+            return {"disk_full", "the disk of the store is full; make room, it goes on by itself"};
+        case errc::filesystem_refused:
+            return {"filesystem_refused",
+                    "the directory lies on a network file system, where LMDB loses data; use a "
+                    "local disk, or force it"};
+        case errc::topic_unknown:
+            return {"topic_unknown", "the store has no such topic; create it first"};
+        case errc::topic_exists:
+            return {"topic_exists",
+                    "the topic exists with another configuration; alter it instead"};
+        case errc::group_unknown:
+            return {"group_unknown", "the topic has no such group; create it first"};
+        case errc::group_exists:
+            return {"group_exists", "the group exists with other settings; alter it instead"};
+        case errc::source_unknown:
+            return {"source_unknown", "the source was not opened on that topic; open it first"};
+        case errc::hole:
+            return {"hole",
+                    "the batch does not follow what is stored; go back to the position that the "
+                    "answer names"};
+        case errc::conflict:
+            return {"conflict",
+                    "another content is stored under that position; two programs use one source, "
+                    "give each its own"};
+        case errc::not_stored:
+            return {"not_stored",
+                    "the position or offset is not stored yet; ask again after its append was "
+                    "confirmed"};
+        case errc::lost:
+            return {"lost",
+                    "the source declared these messages lost before they reached the store"};
     }
     return {"unknown", "unknown error"};
 }

@@ -58,6 +58,24 @@ enum class errc : std::uint16_t {
     stale_ack = 400,            ///< The lease belongs to somebody else by now, or is done.
     deliveries_exceeded = 401,  ///< The message was delivered as often as allowed.
     rejected = 402,             ///< A worker refused the message for good.
+
+    // Store: 500 to 599.
+    store_in_use = 500,        ///< Only one opener at a time.
+    store_newer = 501,         ///< The database needs a newer cairn.
+    store_damaged = 502,       ///< Stored bytes fail their checksum.
+    store_failed = 503,        ///< A write or sync failed; no writing until reopened.
+    store_full = 504,          ///< A quota or a topic's limit is reached.
+    disk_full = 505,           ///< The disk has no room; appends go on when it has.
+    filesystem_refused = 506,  ///< LMDB does not work on network file systems.
+    topic_unknown = 507,
+    topic_exists = 508,  ///< With another configuration.
+    group_unknown = 509,
+    group_exists = 510,  ///< With other settings.
+    source_unknown = 511,
+    hole = 512,        ///< The batch does not follow what is stored of its source.
+    conflict = 513,    ///< The position is stored with another content.
+    not_stored = 514,  ///< The position or offset is not stored yet.
+    lost = 515,        ///< Its source declared it lost.
 };
 
 /// The enumerator's name, for example "address_in_use"; "unknown" for a number without one.
