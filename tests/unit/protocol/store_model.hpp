@@ -2,6 +2,7 @@
 
 #include <cairn/ids.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <vector>
@@ -59,8 +60,31 @@ public:
     }
     /// What is durable, in store order.
     const std::vector<entry>& log() const { return durable_; }
+    /// Are messages of that range durable?
+    bool holds(cairn::epoch run, sequence_range range) const {
+        return std::ranges::any_of(durable_, [&](const entry& e) {
+            return e.epoch == run && !e.lost && e.range.first <= range.last &&
+                   range.first <= e.range.last;
+        });
+    }
+    /// Each run without holes, and none after a newer one.
+    bool whole() const {
+        position_of_run at{};
+        for (const entry& e : durable_) {
+            if (e.epoch < at.run) return false;
+            if (e.epoch > at.run) at = {e.epoch, {1}};
+            if (e.range.first != at.next) return false;
+            at.next = e.range.last + 1;
+        }
+        return true;
+    }
 
 private:
+    struct position_of_run {
+        cairn::epoch run;
+        sequence next;
+    };
+
     cairn::epoch epoch_;
     std::vector<entry> durable_;
     std::vector<entry> written_;
