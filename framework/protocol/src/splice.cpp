@@ -90,10 +90,12 @@ void spliced_stream::tell_through(sequence last, errc cause, splice_verdict& out
     advance(last);
 }
 
-void spliced_stream::enter(cairn::epoch epoch, splice_verdict& out) noexcept {
+void spliced_stream::enter(cairn::epoch epoch, server by, splice_verdict& out) noexcept {
     if (lag() != 0) out.tail = {epoch_, {next_, known_last_}};
-    if (store_.there && store_.epoch == epoch_ && store_.last + 1 < next_)
-        out.orphaned = {epoch_, {store_.last + 1, next_ - 1}};
+    // Before it speaks of a newer run, the store tells the last head of ours; a publisher does not
+    // wait for that.
+    const bool ended = by == server::store && store_.there && store_.epoch == epoch_;
+    if (ended && store_.last + 1 < next_) out.orphaned = {epoch_, {store_.last + 1, next_ - 1}};
     out.restart = {epoch_, epoch};
     begin(epoch, sequence{1});
     if (publisher_.there && publisher_.epoch == epoch) known_last_ = publisher_.last;
@@ -132,7 +134,7 @@ void spliced_stream::settle(time_point now, splice_verdict& out) {
     }
     if (!blocked_since_) blocked_since_ = now;
     if (has_store_ && wake_at() > now) return;
-    if (publisher_.epoch != epoch_) enter(publisher_.epoch, out);
+    if (publisher_.epoch != epoch_) enter(publisher_.epoch, server::publisher, out);
     if (blocked() && (!has_store_ || !out.restart))
         tell_through(publisher_.first_held - 1, errc::gone, out);
     if (blocked()) blocked_since_ = now;
@@ -239,7 +241,7 @@ splice_verdict spliced_stream::store_head(const stream_head& head, time_point no
     if (!known_) begin(head.epoch, head.next);
     if (head.epoch < epoch_) return out;
     // It has told the last head of our run before, and sent all of that.
-    if (head.epoch > epoch_) enter(head.epoch, out);
+    if (head.epoch > epoch_) enter(head.epoch, server::store, out);
     hear(store_, head.epoch, head.last);
     store_.last = head.last;
     store_.sent = std::max(store_.sent, head.next - 1);
@@ -254,7 +256,7 @@ splice_verdict spliced_stream::store_batch(cairn::epoch epoch, sequence first, s
     if (!known_) begin(epoch, first);
     const sequence last = first + (count - 1);
     if (epoch < epoch_) return only(verdict::kind::duplicate);
-    if (epoch > epoch_) enter(epoch, out);
+    if (epoch > epoch_) enter(epoch, server::store, out);
     hear(store_, epoch, last);
     take(store_, epoch, first, last, out);
     if (out.what != verdict::kind::deliver) settle(now, out);
@@ -266,7 +268,7 @@ splice_verdict spliced_stream::store_gone(cairn::epoch epoch, sequence_range ran
     if (!plausible(range)) return only(verdict::kind::malformed);
     splice_verdict out;
     if (!known_ || epoch < epoch_) return out;
-    if (epoch > epoch_) enter(epoch, out);
+    if (epoch > epoch_) enter(epoch, server::store, out);
     hear(store_, epoch, range.last);
     store_.asked = false;
     store_.sent = range.last;

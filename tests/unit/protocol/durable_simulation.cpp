@@ -495,6 +495,8 @@ private:
         if (v.tail) told_lost(r, *v.tail, v.cause);
         if (v.orphaned && (v.orphaned->epoch != r.at_run || v.orphaned->range.last >= r.at_next))
             fail("orphaned, and never given: ", v.orphaned->range);
+        if (v.orphaned && !wiped_ && store_.holds(v.orphaned->epoch, v.orphaned->range))
+            fail("orphaned, and stored: ", v.orphaned->range);
         if (v.restart) restarted(r, *v.restart);
         if (v.gap) told_lost(r, *v.gap, v.cause);
         if (v.what != verdict::kind::deliver) return;
@@ -546,6 +548,8 @@ private:
             fail("a gap at ", what.range, " instead of ", r.at_next);
         if (patient_ && store_.holds(what.epoch, what.range))
             fail("a gap over what the store holds: ", what.range);
+        if (patient_ && publisher_ && what.epoch == run_ && ring_->first_held() <= what.range.last)
+            fail("a gap over what the ring holds: ", what.range);
         if (cause == errc::lost && policy_ != full_ring::drop_history && !wiped_)
             fail("told lost without permission: ", what.range);
         r.at_next = what.range.last + 1;

@@ -35,7 +35,7 @@ struct sights {
 /// splice and ack batcher, a model of the store, and links that delay and break. Each party is
 /// killed and started again; the store is wiped now and then; then all that stops. Returns what
 /// went wrong: - messages of a run given out of order or twice, or a hole that no gap covers;
-/// - a gap over messages that the ring or the store holds, or that only ends there;
+/// - a gap over messages that the ring or the store holds, told by a reader that waits for both;
 /// - a confirm of what is not in the store;
 /// - a store with a hole, or with two contents for a position;
 /// - anything confirmed that a group in the end was neither given nor told of;

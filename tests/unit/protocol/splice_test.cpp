@@ -173,6 +173,16 @@ TEST_F(SplicedStream, ReportsAsOrphanedWhatItWasGivenAndTheStoreNeverGot) {
     EXPECT_EQ(last_.orphaned->range, range(13, 14));
 }
 
+TEST_F(SplicedStream, CallsNothingOrphanedBeforeTheStoreEndedTheRun) {
+    store_head(head(run, 1, 10, 11));
+    EXPECT_EQ(live(11, 4).what, kind::deliver);
+    live_head(head(newer, 1, 3, 1));
+    now_ = stream_.wake_at();
+    last_ = stream_.wake(now_);
+    EXPECT_TRUE(last_.restart);
+    EXPECT_FALSE(last_.orphaned);
+}
+
 TEST_F(SplicedStream, IsServedByTheStoreWhenNoPublisherLives) {
     EXPECT_EQ(stream_.standing(), state::history);
     store_head(head(run, 1, 12, 11));

@@ -13,7 +13,8 @@ namespace cairn::protocol {
 /// What a frame of a publisher or of the store means for a reader that has both. The parts are told
 /// in the order tail, orphaned, restart, gap, messages.
 struct [[nodiscard]] splice_verdict : verdict {
-    /// Of the run before: given to us, and never stored. Told with the restart.
+    /// Of the run before: given to us, and never stored. Told with the restart, and only when it
+    /// was the store that ended that run: who did not wait for it does not know.
     std::optional<lost_range> orphaned;
     errc cause = errc::gone;  ///< of tail and gap
 };
@@ -107,7 +108,7 @@ private:
     void begin(cairn::epoch epoch, sequence next) noexcept;
     void advance(sequence last) noexcept;
     void tell_through(sequence last, errc cause, splice_verdict& out) noexcept;
-    void enter(cairn::epoch epoch, splice_verdict& out) noexcept;
+    void enter(cairn::epoch epoch, server by, splice_verdict& out) noexcept;
     void take(side& from, cairn::epoch epoch, sequence first, sequence last, splice_verdict& out);
     void settle(time_point now, splice_verdict& out);
     bool in_ring(sequence s) const noexcept;
