@@ -59,6 +59,12 @@ bool spliced_stream::blocked() const noexcept {
     return known_ && publisher_.there && !in_ring(next_);
 }
 
+// It said that it holds the next message of our run, and did not send it: what it sends of a newer
+// run then is of a subscription that was replaced, or comes behind a hole.
+bool spliced_stream::store_owes() const noexcept {
+    return store_.there && store_.epoch == epoch_ && store_.last >= next_;
+}
+
 bool spliced_stream::wants_store() const noexcept {
     if (!has_store_) return false;
     if (!known_ || blocked()) return true;
@@ -240,6 +246,7 @@ splice_verdict spliced_stream::store_head(const stream_head& head, time_point no
     splice_verdict out;
     if (!known_) begin(head.epoch, head.next);
     if (head.epoch < epoch_) return out;
+    if (head.epoch > epoch_ && store_owes()) return only(verdict::kind::hole);
     // It has told the last head of our run before, and sent all of that.
     if (head.epoch > epoch_) enter(head.epoch, server::store, out);
     hear(store_, head.epoch, head.last);
@@ -256,6 +263,7 @@ splice_verdict spliced_stream::store_batch(cairn::epoch epoch, sequence first, s
     if (!known_) begin(epoch, first);
     const sequence last = first + (count - 1);
     if (epoch < epoch_) return only(verdict::kind::duplicate);
+    if (epoch > epoch_ && store_owes()) return only(verdict::kind::hole);
     if (epoch > epoch_) enter(epoch, server::store, out);
     hear(store_, epoch, last);
     take(store_, epoch, first, last, out);
@@ -268,6 +276,7 @@ splice_verdict spliced_stream::store_gone(cairn::epoch epoch, sequence_range ran
     if (!plausible(range)) return only(verdict::kind::malformed);
     splice_verdict out;
     if (!known_ || epoch < epoch_) return out;
+    if (epoch > epoch_ && store_owes()) return only(verdict::kind::hole);
     if (epoch > epoch_) enter(epoch, server::store, out);
     hear(store_, epoch, range.last);
     store_.asked = false;

@@ -183,6 +183,14 @@ TEST_F(SplicedStream, CallsNothingOrphanedBeforeTheStoreEndedTheRun) {
     EXPECT_FALSE(last_.orphaned);
 }
 
+TEST_F(SplicedStream, EntersNoRunWhileTheStoreOwesTheOneBefore) {
+    store_head(head(run, 1, 12, 13));
+    store_head(head(newer, 1, 0, 1));
+    EXPECT_EQ(last_.what, kind::hole);
+    EXPECT_EQ(stream_.epoch(), run);
+    EXPECT_EQ(stream_.take_store_repair(now_), seq(11));
+}
+
 TEST_F(SplicedStream, IsServedByTheStoreWhenNoPublisherLives) {
     EXPECT_EQ(stream_.standing(), state::history);
     store_head(head(run, 1, 12, 11));

@@ -113,6 +113,7 @@ private:
     void settle(time_point now, splice_verdict& out);
     bool in_ring(sequence s) const noexcept;
     bool blocked() const noexcept;
+    bool store_owes() const noexcept;
     std::optional<sequence> ask(side& whom, time_point now) noexcept;
 
     bool has_store_;
