@@ -56,6 +56,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
                               [](auto bytes) { return wire::decode_batch(bytes); });
     check<wire::jobs_header>(wire::decode_jobs(frame), frame,
                              [](auto bytes) { return wire::decode_jobs(bytes); });
+    check<wire::append_header>(wire::decode_append(frame), frame,
+                               [](auto bytes) { return wire::decode_append(bytes); });
     if (!frame.empty()) walk(frame.subspan(1), static_cast<std::uint32_t>(frame.front()));
     return 0;
 }

@@ -42,7 +42,7 @@ void write_examples(const cairn::test::document& protocol, const fs::path& corpu
         std::string name = block.name;
         std::transform(name.begin(), name.end(), name.begin(),
                        [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-        const bool batch = name == "batch" || name == "jobs";
+        const bool batch = name == "batch" || name == "jobs" || name == "append";
         if (name == "digest-input") continue;
         if (name != "attributes")
             write(corpus / (batch ? "batches" : "frames") / name, block.bytes);

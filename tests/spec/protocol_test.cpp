@@ -81,6 +81,30 @@ std::string_view name_of(kind k) {
             return "DETACH";
         case kind::job_refused:
             return "JOB_REFUSED";
+        case kind::open_source:
+            return "OPEN_SOURCE";
+        case kind::source_opened:
+            return "SOURCE_OPENED";
+        case kind::append:
+            return "APPEND";
+        case kind::confirm:
+            return "CONFIRM";
+        case kind::append_refused:
+            return "APPEND_REFUSED";
+        case kind::lost:
+            return "LOST";
+        case kind::close_source:
+            return "CLOSE_SOURCE";
+        case kind::locate:
+            return "LOCATE";
+        case kind::located:
+            return "LOCATED";
+        case kind::attach_group:
+            return "ATTACH_GROUP";
+        case kind::group_attached:
+            return "GROUP_ATTACHED";
+        case kind::acked:
+            return "ACKED";
     }
     return {};
 }
@@ -105,7 +129,9 @@ protected:
     document doc_ = test::read_document(CAIRN_PROTOCOL_MD);
 };
 
-bool is_batch(const hex_block& b) { return b.name == "BATCH" || b.name == "JOBS"; }
+bool is_batch(const hex_block& b) {
+    return b.name == "BATCH" || b.name == "JOBS" || b.name == "APPEND";
+}
 bool is_control(const hex_block& b) {
     return !is_batch(b) && b.name.find_first_of("abcdefghijklmnopqrstuvwxyz") == std::string::npos;
 }
@@ -164,6 +190,10 @@ TEST_F(Protocol, HasBatchExamplesThatEncodeToTheSameBytes) {
             const auto decoded = decode_batch(b.bytes);
             ASSERT_EQ(decoded.error(), errc::ok);
             EXPECT_EQ(encoded_again(decoded->header, body_from(decoded->bytes)), b.bytes);
+        } else if (b.name == "APPEND") {
+            const auto decoded = decode_append(b.bytes);
+            ASSERT_EQ(decoded.error(), errc::ok);
+            EXPECT_EQ(encoded_again(decoded->header, body_from(decoded->bytes)), b.bytes);
         } else {
             const auto decoded = decode_jobs(b.bytes);
             ASSERT_EQ(decoded.error(), errc::ok);
@@ -203,6 +233,13 @@ TEST_F(Protocol, ExplainsTheValuesOfItsExamples) {
     EXPECT_EQ(std::get<gone>(*gone_frame).cause, errc::gone);
 }
 
+TEST_F(Protocol, MakesAnAppendOfABatchByItsKindAndChannel) {
+    bytes batch = block("BATCH").bytes;
+    patch_kind(batch, kind::append);
+    patch_channel(batch, 3);
+    EXPECT_EQ(batch, block("APPEND").bytes);
+}
+
 TEST_F(Protocol, ListsTheKindsOfTheCode) {
     std::map<std::size_t, std::string> listed;
     for (const test::row& r : doc_.table_with("kind").rows)
@@ -240,17 +277,18 @@ TEST_F(Protocol, ListsTheLimitsOfTheCode) {
 #define LIMIT(name) \
     { #name, name }
     const std::map<std::string, std::size_t> in_code = {
-        LIMIT(protocol_version),       LIMIT(topic_bytes_max),
-        LIMIT(source_bytes_max),       LIMIT(name_bytes_max),
-        LIMIT(text_bytes_max),         LIMIT(body_bytes_max),
-        LIMIT(attributes_bytes_max),   LIMIT(key_bytes_max),
-        LIMIT(content_type_bytes_max), LIMIT(header_count_max),
-        LIMIT(batch_messages_max),     LIMIT(batch_bytes_max),
-        LIMIT(batch_bytes_default),    LIMIT(control_bytes_max),
-        LIMIT(header_bytes_max),       LIMIT(frame_bytes_max),
-        LIMIT(inline_body_bytes_max),  LIMIT(batch_charge_bytes),
-        LIMIT(credit_report_bytes),    LIMIT(array_items_max),
-        LIMIT(map_items_max),          LIMIT(depth_max)};
+        LIMIT(protocol_version),   LIMIT(topic_bytes_max),
+        LIMIT(source_bytes_max),   LIMIT(name_bytes_max),
+        LIMIT(group_bytes_max),    LIMIT(text_bytes_max),
+        LIMIT(body_bytes_max),     LIMIT(attributes_bytes_max),
+        LIMIT(key_bytes_max),      LIMIT(content_type_bytes_max),
+        LIMIT(header_count_max),   LIMIT(batch_messages_max),
+        LIMIT(batch_bytes_max),    LIMIT(batch_bytes_default),
+        LIMIT(control_bytes_max),  LIMIT(header_bytes_max),
+        LIMIT(frame_bytes_max),    LIMIT(inline_body_bytes_max),
+        LIMIT(batch_charge_bytes), LIMIT(credit_report_bytes),
+        LIMIT(array_items_max),    LIMIT(map_items_max),
+        LIMIT(depth_max)};
 #undef LIMIT
     EXPECT_EQ(listed, in_code);
 }
@@ -270,7 +308,7 @@ TEST_F(Protocol, ListsEachLimitThatTheHeaderHas) {
 
 TEST_F(Protocol, KeepsTheChannelWhereItsTableSays) {
     EXPECT_EQ(header_channel_offset, 3u);
-    for (const std::string_view name : {"BATCH", "JOBS"}) {
+    for (const std::string_view name : {"BATCH", "JOBS", "APPEND"}) {
         bytes patched = block(name).bytes;
         ASSERT_GT(patched.size(), 7u);
         EXPECT_EQ(patched[2], std::byte{0xce});

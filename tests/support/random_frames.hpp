@@ -50,6 +50,12 @@ public:
         return h;
     }
 
+    wire::append_header append() {
+        wire::append_header h;
+        fill(h);
+        return h;
+    }
+
     cairn::attributes attributes() {
         cairn::attributes a;
         if (coin()) a.key = bytes(wire::key_bytes_max);
@@ -126,6 +132,20 @@ private:
                 {number<std::uint64_t>()},
                 {number<std::uint64_t>()}};
     }
+    cairn::generation generation() {
+        cairn::generation made;
+        for (std::byte& b : made.bytes) b = static_cast<std::byte>(below(256));
+        return made;
+    }
+    wire::place place() {
+        return static_cast<wire::place>(below(static_cast<std::uint64_t>(wire::place::time) + 1));
+    }
+    std::vector<wire::source_point> point_list() {
+        std::vector<wire::source_point> list(length());
+        for (wire::source_point& p : list)
+            p = {source(), {number<std::uint64_t>()}, {number<std::uint64_t>()}};
+        return list;
+    }
     std::vector<wire::head> head_list() {
         std::vector<wire::head> list(length());
         for (wire::head& h : list) h = head();
@@ -188,6 +208,48 @@ private:
              number<std::uint64_t>()};
     }
     void fill(wire::detach& f) { f.channel = number<std::uint32_t>(); }
+
+    void fill(wire::open_source& f) {
+        f = {number<std::uint32_t>(), topic(), source(), {number<std::uint64_t>()}};
+    }
+    void fill(wire::source_opened& f) {
+        f = {number<std::uint32_t>(),
+             generation(),
+             {number<std::uint64_t>()},
+             number<std::uint64_t>()};
+    }
+    void fill(wire::confirm& f) {
+        f = {number<std::uint32_t>(),
+             {number<std::uint64_t>()},
+             coin() ? wire::durability::flushed : wire::durability::written,
+             number<std::uint64_t>()};
+    }
+    void fill(wire::append_refused& f) {
+        f = {number<std::uint32_t>(), code(), {number<std::uint64_t>()}};
+    }
+    void fill(wire::lost& f) { f = {number<std::uint32_t>(), range(), code()}; }
+    void fill(wire::close_source& f) { f.channel = number<std::uint32_t>(); }
+    void fill(wire::locate& f) {
+        f = {number<std::uint32_t>(), topic(), place(), number<std::uint64_t>()};
+    }
+    void fill(wire::located& f) {
+        f = {number<std::uint32_t>(), generation(), coin(), point_list()};
+    }
+    void fill(wire::attach_group& f) {
+        f = {number<std::uint32_t>(),
+             topic(),
+             text(1, wire::group_bytes_max),
+             text(0, wire::name_bytes_max),
+             coin() ? wire::group_kind::each : wire::group_kind::share,
+             place(),
+             number<std::uint64_t>()};
+    }
+    void fill(wire::group_attached& f) {
+        f = {number<std::uint32_t>(), generation(), coin(), coin(), point_list(), {}};
+        f.done.resize(length());
+        for (wire::done_range& d : f.done) d = {source(), {number<std::uint64_t>()}, range()};
+    }
+    void fill(wire::acked& f) { f = {number<std::uint32_t>(), number<std::uint64_t>()}; }
 
     template <typename T>
     requires std::is_base_of_v<wire::job_ranges, T>

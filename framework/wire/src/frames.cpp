@@ -14,7 +14,7 @@ namespace {
 // The message after the last one must have a number too.
 constexpr std::uint64_t sequence_max = std::numeric_limits<std::uint64_t>::max() - 1;
 
-// --- The users users of layout() --------------------------------------------------------------
+// --- The users of layout() --------------------------------------------------------------
 
 class size_bound {
 public:
@@ -23,10 +23,10 @@ public:
     void number(std::uint64_t) { bytes_ += msgpack::item_overhead_max; }
     void flag(bool) { number(0); }
     void code(errc) { number(0); }
-    void from(start) { number(0); }
+    void choice(auto, auto) { number(0); }
     void time(wall_time) { number(0); }
     void channel_first(channel) { number(0); }
-    void id(const node_id& value) { bytes_ += msgpack::item_overhead_max + value.bytes.size(); }
+    void id(const auto& value) { bytes_ += msgpack::item_overhead_max + value.bytes.size(); }
     void text(std::string_view value, std::size_t) {
         bytes_ += msgpack::item_overhead_max + value.size();
     }
@@ -54,10 +54,10 @@ public:
     void number(const auto&) { ++items_; }
     void flag(bool) { ++items_; }
     void code(errc) { ++items_; }
-    void from(start) { ++items_; }
+    void choice(auto, auto) { ++items_; }
     void time(wall_time) { ++items_; }
     void channel_first(channel) { ++items_; }
-    void id(const node_id&) { ++items_; }
+    void id(const auto&) { ++items_; }
     void nested(const auto&) { ++items_; }
     void list(const auto&) { ++items_; }
 
@@ -87,10 +87,15 @@ public:
     void number(std::uint64_t value) { out_.uint(value); }
     void flag(bool value) { out_.boolean(value); }
     void code(errc value) { out_.uint(static_cast<std::uint64_t>(value)); }
-    void from(start value) { out_.uint(static_cast<std::uint64_t>(value)); }
+    template <typename Choice>
+    void choice(Choice value, Choice last) {
+        assert(value <= last);
+        static_cast<void>(last);
+        out_.uint(static_cast<std::uint64_t>(value));
+    }
     void time(wall_time value) { out_.integer(value.time_since_epoch().count()); }
     void channel_first(channel value) { out_.uint32_fixed(value); }
-    void id(const node_id& value) { out_.bin(value.bytes); }
+    void id(const auto& value) { out_.bin(value.bytes); }
     void text(std::string_view value, std::size_t max) {
         assert(value.size() <= max);
         static_cast<void>(max);
@@ -153,16 +158,17 @@ public:
         number(read);
         value = static_cast<errc>(read);
     }
-    void from(start& value) {
+    template <typename Choice>
+    void choice(Choice& value, Choice last) {
         take();
-        value = static_cast<start>(in_.uint(static_cast<std::uint64_t>(start::earliest)));
+        value = static_cast<Choice>(in_.uint(static_cast<std::uint64_t>(last)));
     }
     void time(wall_time& value) {
         take();
         value = wall_time(std::chrono::nanoseconds(in_.integer()));
     }
     void channel_first(channel& value) { number(value); }
-    void id(node_id& value) {
+    void id(auto& value) {
         take();
         const std::span<const std::byte> read = in_.bin(value.bytes.size());
         if (read.size() != value.bytes.size()) return in_.fail(errc::malformed);
@@ -271,7 +277,7 @@ result<control_frame> decode_as(frame_reader& reader) {
 
 using decoder = result<control_frame> (*)(frame_reader&);
 
-// The decoder of each kind, by number; null for BATCH, JOBS and numbers without a meaning.
+// The decoder of each kind, by number; null for headers of batches and numbers without a meaning.
 template <typename... Frames>
 constexpr auto decoders_of(const std::variant<Frames...>*) {
     std::array<decoder, 64> table{};
@@ -283,7 +289,8 @@ constexpr auto decoders = decoders_of(static_cast<const control_frame*>(nullptr)
 
 bool is_header(std::uint64_t number) {
     return number == static_cast<std::uint64_t>(kind::batch) ||
-           number == static_cast<std::uint64_t>(kind::jobs);
+           number == static_cast<std::uint64_t>(kind::jobs) ||
+           number == static_cast<std::uint64_t>(kind::append);
 }
 
 bool is_known(std::uint64_t number) {
@@ -328,6 +335,9 @@ result<control_frame> decode(std::span<const std::byte> frame) {
 
 void encode(const batch_header& header, std::vector<std::byte>& out) { encode_header(header, out); }
 void encode(const jobs_header& header, std::vector<std::byte>& out) { encode_header(header, out); }
+void encode(const append_header& header, std::vector<std::byte>& out) {
+    encode_header(header, out);
+}
 
 void patch_channel(std::span<std::byte> encoded_header, channel value) noexcept {
     assert(encoded_header.size() >= header_channel_offset + sizeof(value));
@@ -336,12 +346,22 @@ void patch_channel(std::span<std::byte> encoded_header, channel value) noexcept 
             static_cast<std::byte>(value >> (8 * (sizeof(value) - 1 - i)));
 }
 
+void patch_kind(std::span<std::byte> encoded_header, kind value) noexcept {
+    assert(encoded_header.size() >= header_channel_offset);
+    assert(value == kind::batch || value == kind::append);
+    encoded_header[1] = static_cast<std::byte>(value);
+}
+
 result<decoded_header<batch_header>> decode_batch(std::span<const std::byte> frame) noexcept {
     return decode_header<batch_header>(frame);
 }
 
 result<decoded_header<jobs_header>> decode_jobs(std::span<const std::byte> frame) noexcept {
     return decode_header<jobs_header>(frame);
+}
+
+result<decoded_header<append_header>> decode_append(std::span<const std::byte> frame) noexcept {
+    return decode_header<append_header>(frame);
 }
 
 }  // namespace cairn::wire

@@ -11,8 +11,8 @@
 ///     number(x)            unsigned integer, range of x's type
 ///     flag(x)              bool
 ///     code(x)              errc
-///     from(x)              start
-///     id(x)                node_id
+///     choice(x, last)      enum without gaps, 0 to last
+///     id(x)                16 bytes
 ///     name(x, max)         str of 1 to max bytes
 ///     text(x, max)         str of 0 to max bytes
 ///     time(x)              wall_time
@@ -79,6 +79,30 @@ template <>
 inline constexpr kind kind_of<detach> = kind::detach;
 template <>
 inline constexpr kind kind_of<job_refused> = kind::job_refused;
+template <>
+inline constexpr kind kind_of<open_source> = kind::open_source;
+template <>
+inline constexpr kind kind_of<source_opened> = kind::source_opened;
+template <>
+inline constexpr kind kind_of<append_header> = kind::append;
+template <>
+inline constexpr kind kind_of<confirm> = kind::confirm;
+template <>
+inline constexpr kind kind_of<append_refused> = kind::append_refused;
+template <>
+inline constexpr kind kind_of<lost> = kind::lost;
+template <>
+inline constexpr kind kind_of<close_source> = kind::close_source;
+template <>
+inline constexpr kind kind_of<locate> = kind::locate;
+template <>
+inline constexpr kind kind_of<located> = kind::located;
+template <>
+inline constexpr kind kind_of<attach_group> = kind::attach_group;
+template <>
+inline constexpr kind kind_of<group_attached> = kind::group_attached;
+template <>
+inline constexpr kind kind_of<acked> = kind::acked;
 
 /// F is T or const T: an encoder sees its frame const.
 template <typename F, typename T>
@@ -108,6 +132,20 @@ void layout(auto& io, F& f) {
     io.number(f.first_held.value);
     io.number(f.last.value);
     io.number(f.next.value);
+}
+
+template <is<source_point> F>
+void layout(auto& io, F& f) {
+    io.name(f.source, source_bytes_max);
+    io.number(f.epoch.value);
+    io.number(f.next.value);
+}
+
+template <is<done_range> F>
+void layout(auto& io, F& f) {
+    io.name(f.source, source_bytes_max);
+    io.number(f.epoch.value);
+    io.nested(f.range);
 }
 
 // --- Link -------------------------------------------------------------------------------------
@@ -147,7 +185,7 @@ template <is<subscribe> F>
 void layout(auto& io, F& f) {
     io.number(f.channel);
     io.name(f.pattern, topic_bytes_max);
-    io.from(f.from);
+    io.choice(f.from, start::earliest);
     io.number(f.credit);
     io.flag(f.more);
     io.list(f.resume);
@@ -191,7 +229,7 @@ void layout(auto& io, F& f) {
 }
 
 template <typename F>
-requires is<F, unsubscribe> || is<F, detach>
+requires is<F, unsubscribe> || is<F, detach> || is<F, close_source>
 void layout(auto& io, F& f) { io.number(f.channel); }
 
 template <is<fenced> F>
@@ -253,6 +291,89 @@ void layout(auto& io, F& f) {
     if constexpr (is<F, reject>) io.text(f.reason, text_bytes_max);
     if constexpr (is<F, extend>) io.number(f.ack_wait_ms);
     if constexpr (is<F, job_refused>) io.code(f.code);
+}
+
+// --- Store ------------------------------------------------------------------------------------
+
+template <is<open_source> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.name(f.topic, topic_bytes_max);
+    io.name(f.source, source_bytes_max);
+    io.number(f.epoch.value);
+}
+
+template <is<source_opened> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.id(f.generation);
+    io.number(f.last.value);
+    io.number(f.granted);
+}
+
+template <is<confirm> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.number(f.up_to.value);
+    io.choice(f.level, durability::written);
+    io.number(f.granted);
+}
+
+template <is<append_refused> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.code(f.code);
+    io.number(f.next.value);
+}
+
+template <is<lost> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.nested(f.range);
+    io.code(f.cause);
+}
+
+template <is<locate> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.name(f.topic, topic_bytes_max);
+    io.choice(f.from, place::time);
+    io.number(f.value);
+}
+
+template <is<located> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.id(f.generation);
+    io.flag(f.more);
+    io.list(f.points);
+}
+
+template <is<attach_group> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.name(f.topic, topic_bytes_max);
+    io.name(f.group, group_bytes_max);
+    io.text(f.member, name_bytes_max);
+    io.choice(f.sort, group_kind::share);
+    io.choice(f.from, place::time);
+    io.number(f.value);
+}
+
+template <is<group_attached> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.id(f.generation);
+    io.flag(f.active);
+    io.flag(f.more);
+    io.list(f.points);
+    io.list(f.done);
+}
+
+template <is<acked> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.number(f.frames);
 }
 
 // --- Batches ----------------------------------------------------------------------------------

@@ -57,6 +57,32 @@ TEST(JobsHeader, ComesBackAsItWasSent) {
     }
 }
 
+TEST(AppendHeader, ComesBackAsItWasSent) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    random_frames random(seed);
+    for (std::size_t round = 0; round < test::rounds(3'000); ++round) {
+        const append_header sent = random.append();
+        const bytes frame = encoded(sent);
+        const auto received = decode_append(frame);
+        ASSERT_EQ(received.error(), errc::ok) << round;
+        ASSERT_EQ(received->header, sent) << round;
+    }
+}
+
+TEST(AppendHeader, IsThatOfTheBatchWithAnotherKindAndChannel) {
+    random_frames random(seed);
+    for (std::size_t round = 0; round < 1'000; ++round) {
+        const append_header sent = random.append();
+        batch_header to_readers = sent;
+        to_readers.channel = 1;
+        bytes frame = encoded(to_readers);
+        EXPECT_EQ(decode_append(frame).error(), errc::malformed);
+        patch_kind(frame, kind::append);
+        patch_channel(frame, sent.channel);
+        ASSERT_EQ(frame, encoded(sent));
+    }
+}
+
 TEST(BatchHeader, SaysWhereTheBodyBegins) {
     const bytes header = encoded(small_batch());
     const auto received = decode_batch(header + bytes_of("body"));

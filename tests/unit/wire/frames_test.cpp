@@ -84,6 +84,7 @@ TEST(Frame, TellsItsKindFromItsFirstBytes) {
     }
     EXPECT_EQ(*peek_kind(encoded(random.batch())), kind::batch);
     EXPECT_EQ(*peek_kind(encoded(random.jobs())), kind::jobs);
+    EXPECT_EQ(*peek_kind(encoded(random.append())), kind::append);
 }
 
 TEST(Frame, CutShortAnywhereIsMalformed) {
@@ -138,8 +139,8 @@ TEST(Frame, WithAnAppendedItemThatIsTooDeepIsRefused) {
 }
 
 TEST(Frame, OfAnUnknownKindIsSaidToBeUnknown) {
-    for (const bytes& frame : {bytes_of({0x91, 0}), bytes_of({0x91, 7}), bytes_of({0x91, 50}),
-                               bytes_of({0x91, 99}), bytes_of({0x91, 0xcd, 1, 14})}) {
+    for (const bytes& frame : {bytes_of({0x91, 0}), bytes_of({0x91, 7}), bytes_of({0x91, 49}),
+                               bytes_of({0x91, 62}), bytes_of({0x91, 0xcd, 1, 14})}) {
         EXPECT_EQ(peek_kind(frame).error(), errc::unknown_kind);
         EXPECT_EQ(decode(frame).error(), errc::unknown_kind);
     }
@@ -157,6 +158,7 @@ TEST(Frame, OfABatchIsNoControlFrame) {
     random_frames random(seed);
     EXPECT_EQ(decode(encoded(random.batch())).error(), errc::malformed);
     EXPECT_EQ(decode(encoded(random.jobs())).error(), errc::malformed);
+    EXPECT_EQ(decode(encoded(random.append())).error(), errc::malformed);
 }
 
 TEST(Frame, OfTheLargestSizeIsReadAndNotAByteMore) {
@@ -181,6 +183,12 @@ TEST(Frame, HoldsNamesUpToTheirLimits) {
     expect_limit(&end::source, source_bytes_max);
     expect_limit(&hello::node_name, name_bytes_max);
     expect_limit(&attach::member, name_bytes_max);
+    expect_limit(&open_source::topic, topic_bytes_max);
+    expect_limit(&open_source::source, source_bytes_max);
+    expect_limit(&locate::topic, topic_bytes_max);
+    expect_limit(&attach_group::topic, topic_bytes_max);
+    expect_limit(&attach_group::group, group_bytes_max);
+    expect_limit(&attach_group::member, name_bytes_max);
     expect_limit<ack>(&ack::source, source_bytes_max);
     expect_limit<nack>(&nack::source, source_bytes_max);
 }
@@ -196,6 +204,9 @@ TEST(Frame, HasTopicsPatternsAndSourcesThatAreNotEmpty) {
     expect_not_empty(&attach::topic);
     expect_not_empty(&end::topic);
     expect_not_empty(&end::source);
+    expect_not_empty(&open_source::source);
+    expect_not_empty(&locate::topic);
+    expect_not_empty(&attach_group::group);
     expect_not_empty<release>(&release::source);
 }
 
@@ -237,6 +248,35 @@ TEST(Frame, RefusesAStartThatItDoesNotKnow) {
     };
     EXPECT_EQ(subscribe_from(static_cast<int>(start::earliest)), errc::ok);
     EXPECT_EQ(subscribe_from(static_cast<int>(start::earliest) + 1), errc::malformed);
+}
+
+TEST(Frame, RefusesAPlaceOrALevelThatItDoesNotKnow) {
+    const auto locate_from = [](int from) {
+        return decode(bytes_of({0x95, 57, 1, 0xa1, 't', from, 9})).error();
+    };
+    const auto confirmed = [](int level) {
+        return decode(bytes_of({0x95, 53, 1, 9, level, 9})).error();
+    };
+    EXPECT_EQ(locate_from(static_cast<int>(place::time)), errc::ok);
+    EXPECT_EQ(locate_from(static_cast<int>(place::time) + 1), errc::malformed);
+    EXPECT_EQ(confirmed(static_cast<int>(durability::written)), errc::ok);
+    EXPECT_EQ(confirmed(static_cast<int>(durability::written) + 1), errc::malformed);
+}
+
+TEST(Frame, RefusesAnEmptyRangeInALossOrInWhatAGroupHasDone) {
+    const auto lost_of = [](int first, int last) {
+        return decode(bytes_of({0x94, 55, 1, 0x92, first, last, 1})).error();
+    };
+    const auto done_of = [](int first, int last) {
+        const bytes start = bytes_of({0x97, 60, 1, 0xc4, 16}) + bytes(16, std::byte{7});
+        return decode(start +
+                      bytes_of({0xc3, 0xc2, 0x90, 0x91, 0x93, 0xa1, 's', 7, 0x92, first, last}))
+            .error();
+    };
+    EXPECT_EQ(lost_of(3, 3), errc::ok);
+    EXPECT_EQ(lost_of(3, 2), errc::malformed);
+    EXPECT_EQ(done_of(3, 3), errc::ok);
+    EXPECT_EQ(done_of(0, 3), errc::malformed);
 }
 
 TEST(Frame, CarriesErrorNumbersOfNewerVersions) {

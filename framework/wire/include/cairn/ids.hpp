@@ -54,6 +54,13 @@ struct node_id {
     auto operator<=>(const node_id&) const = default;
 };
 
+/// Random name of what a store holds: a wiped or restored store shows another one.
+struct generation {
+    std::array<std::byte, 16> bytes{};
+
+    auto operator<=>(const generation&) const = default;
+};
+
 /// Monotone time for deadlines and liveness; passed in wherever rules depend on it.
 using clock = std::chrono::steady_clock;
 using time_point = std::chrono::time_point<clock, std::chrono::nanoseconds>;

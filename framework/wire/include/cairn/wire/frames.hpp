@@ -2,6 +2,8 @@
 
 #include <cairn/error.hpp>
 #include <cairn/ids.hpp>
+#include <cairn/wire/channel.hpp>
+#include <cairn/wire/store_frames.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -50,10 +52,20 @@ enum class kind : std::uint8_t {
     work_credit = 38,
     detach = 39,
     job_refused = 40,
-};
 
-/// Numbers a subscription or attachment on one link; chosen by its reader, never used twice on it.
-using channel = std::uint32_t;
+    open_source = 50,
+    source_opened = 51,
+    append = 52,
+    confirm = 53,
+    append_refused = 54,
+    lost = 55,
+    close_source = 56,
+    locate = 57,
+    located = 58,
+    attach_group = 59,
+    group_attached = 60,
+    acked = 61,
+};
 
 // --- Link -------------------------------------------------------------------------------------
 
@@ -285,7 +297,9 @@ struct job_refused : job_ranges {
 using control_frame =
     std::variant<hello, bye, heartbeat, ping, pong, error_reply, subscribe, subscribed, heads,
                  digest, gone, credit, unsubscribe, fenced, repair, end, attach, attached, ack,
-                 nack, reject, extend, release, work_credit, detach, job_refused>;
+                 nack, reject, extend, release, work_credit, detach, job_refused, open_source,
+                 source_opened, confirm, append_refused, lost, close_source, locate, located,
+                 attach_group, group_attached, acked>;
 
 /// Appends the frame's bytes to `out`.
 /// Requires: names, texts and lists within limits.hpp, and control_bytes_max in all.
@@ -294,15 +308,15 @@ void encode(const control_frame& frame, std::vector<std::byte>& out);
 /// The kind of a frame 1 of any sort, from its first bytes; malformed or unknown_kind otherwise.
 result<kind> peek_kind(std::span<const std::byte> frame) noexcept;
 
-/// Decodes any frame but BATCH and JOBS, which are malformed here.
+/// Decodes any frame but BATCH, JOBS and APPEND, which are malformed here.
 /// Fails: malformed, unknown_kind, too_large (a name or text), limit_exceeded (a list). Never
 /// throws but std::bad_alloc; allocates only for lists, at most array_items_max items.
 result<control_frame> decode(std::span<const std::byte> frame);
 
 // --- Batches ----------------------------------------------------------------------------------
 
-/// Header of BATCH and JOBS: frame 1 begins with it. The body, count records (records.hpp), is the
-/// rest of frame 1 when there is a rest, and otherwise frame 2.
+/// Header of BATCH, JOBS and APPEND: frame 1 begins with it. The body, count records (records.hpp),
+/// is the rest of frame 1 when there is a rest, and otherwise frame 2.
 struct batch_header {
     wire::channel channel = 0;
     std::string_view topic;
@@ -325,24 +339,36 @@ struct jobs_header : batch_header {
     bool operator==(const jobs_header&) const = default;
 };
 
+/// A batch on its way into a store, on the channel of an OPEN_SOURCE. `durable` means nothing.
+struct append_header : batch_header {
+    bool operator==(const append_header&) const = default;
+};
+
 template <typename Header>
 struct decoded_header {
     Header header;
     std::size_t bytes = 0;  ///< where the body begins in frame 1, if it is there
 };
 
-/// Offset of the channel's four big-endian bytes in every encoded BATCH and JOBS header, so that
-/// one encoded header serves all readers: only these bytes differ.
+/// Offset of the channel's four big-endian bytes in every encoded header of a batch, so that one
+/// encoded header serves all readers: only these bytes differ. The kind lies at offset 1, and BATCH
+/// and APPEND differ in nothing else, so that it serves the store as well.
 inline constexpr std::size_t header_channel_offset = 3;
 
 void encode(const batch_header& header, std::vector<std::byte>& out);
 void encode(const jobs_header& header, std::vector<std::byte>& out);
+void encode(const append_header& header, std::vector<std::byte>& out);
 
 /// Writes `value` over the channel of an encoded header.
 void patch_channel(std::span<std::byte> encoded_header, channel value) noexcept;
 
+/// Turns an encoded header of BATCH into one of APPEND, or back.
+/// Requires: `encoded_header` is one of the two; `value` is batch or append.
+void patch_kind(std::span<std::byte> encoded_header, kind value) noexcept;
+
 result<decoded_header<batch_header>> decode_batch(std::span<const std::byte> frame) noexcept;
 result<decoded_header<jobs_header>> decode_jobs(std::span<const std::byte> frame) noexcept;
+result<decoded_header<append_header>> decode_append(std::span<const std::byte> frame) noexcept;
 
 /// XXH3-64 (https://xxhash.com) of a batch body.
 std::uint64_t checksum(std::span<const std::byte> body) noexcept;

@@ -10,7 +10,8 @@ inline constexpr std::uint8_t protocol_version = 1;
 
 inline constexpr std::size_t topic_bytes_max = 255;
 inline constexpr std::size_t source_bytes_max = 255;
-inline constexpr std::size_t name_bytes_max = 255;    ///< node and member names
+inline constexpr std::size_t name_bytes_max = 255;  ///< node and member names
+inline constexpr std::size_t group_bytes_max = 255;
 inline constexpr std::size_t text_bytes_max = 1'024;  ///< texts of ERROR and BYE, reasons of REJECT
 
 inline constexpr std::size_t body_bytes_max = std::size_t{64} << 20;  ///< body of one message
@@ -27,7 +28,7 @@ inline constexpr std::size_t batch_bytes_max = body_bytes_max + attributes_bytes
 inline constexpr std::size_t batch_bytes_default = std::size_t{256} << 10;
 
 inline constexpr std::size_t control_bytes_max = std::size_t{64} << 10;  ///< frame 1 without a body
-inline constexpr std::size_t header_bytes_max = std::size_t{1} << 10;  ///< header of BATCH and JOBS
+inline constexpr std::size_t header_bytes_max = std::size_t{1} << 10;    ///< header of a batch
 /// What fits a ZeroMQ frame (ZMQ_MAXMSGSIZE).
 inline constexpr std::size_t frame_bytes_max = batch_bytes_max + header_bytes_max;
 /// A body up to this size travels in the header's frame; a larger one in a frame of its own.

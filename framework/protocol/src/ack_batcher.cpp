@@ -1,0 +1,134 @@
+#include <cairn/protocol/ack_batcher.hpp>
+#include <cairn/wire/limits.hpp>
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace cairn::protocol {
+
+ack_batcher::stream ack_batcher::find_or_add(std::string_view source, epoch run, sequence floor) {
+    std::size_t free = streams_.size();
+    for (std::size_t i = 0; i != streams_.size(); ++i) {
+        if (!streams_[i].used)
+            free = i;
+        else if (streams_[i].run == run && streams_[i].source == source)
+            return static_cast<stream>(i);
+    }
+    if (free == streams_.size()) streams_.emplace_back();
+    streams_[free] = {std::string(source), run, floor, {}, {}, true};
+    return static_cast<stream>(free);
+}
+
+void ack_batcher::forget(stream which) {
+    entry& gone = streams_[static_cast<std::size_t>(which)];
+    assert(gone.used && gone.flying.empty());
+    for (const sequence_range& r : gone.ranges) waiting_ -= r.size();
+    gone = {};
+    gone.used = false;
+}
+
+void ack_batcher::ack(stream which, sequence_range range, time_point now) {
+    entry& to = streams_[static_cast<std::size_t>(which)];
+    assert(to.used);
+    const std::uint64_t fresh = add(to, range);
+    waiting_ += fresh;
+    if (fresh != 0) oldest_ = std::min(oldest_, now);
+}
+
+void ack_batcher::ack_through(stream which, sequence last, time_point now) {
+    ack(which, {sequence{1}, last}, now);
+}
+
+// Puts a range among those that wait; returns how many messages of it are new there.
+std::uint64_t ack_batcher::add(entry& to, sequence_range range) {
+    range.first = std::max(range.first, to.floor + 1);
+    if (range.empty()) return 0;
+    auto& ranges = to.ranges;
+    // The first that touches it: in order of acking, the last one.
+    auto at = ranges.end();
+    while (at != ranges.begin() && std::prev(at)->last + 1 >= range.first) --at;
+    std::uint64_t held = 0;
+    auto end = at;
+    for (; end != ranges.end() && end->first <= range.last + 1; ++end) {
+        held += end->size();
+        range = {std::min(range.first, end->first), std::max(range.last, end->last)};
+    }
+    if (at == end) {
+        ranges.insert(at, range);
+    } else {
+        *at = range;
+        ranges.erase(at + 1, end);
+    }
+    return range.size() - held;
+}
+
+void ack_batcher::attached(time_point now) {
+    link_lost();
+    attached_ = true;
+    frames_before_ = 0;
+    if (waiting_ != 0) flush(now);
+}
+
+void ack_batcher::link_lost() {
+    attached_ = false;
+    for (; confirmed_ != flight_.size(); ++confirmed_) {
+        const frame& f = flight_[confirmed_];
+        entry& of = streams_[f.of];
+        for (std::size_t i = f.begin; i != f.end; ++i) {
+            waiting_ += add(of, of.flying[i]);
+            flying_ -= of.flying[i].size();
+        }
+    }
+    for (const frame& f : flight_) streams_[f.of].flying.clear();
+    flight_.clear();
+    confirmed_ = 0;
+}
+
+time_point ack_batcher::due_at() const noexcept {
+    if (!attached_ || waiting_ == 0 || !flight_.empty()) return time_point::max();
+    if (waiting_ >= options_.messages_max || oldest_ == time_point::min()) return time_point::min();
+    return oldest_ > time_point::max() - options_.delay_max ? time_point::max()
+                                                            : oldest_ + options_.delay_max;
+}
+
+void ack_batcher::flush(time_point) noexcept { oldest_ = time_point::min(); }
+
+void ack_batcher::start_flight() {
+    for (std::size_t i = 0; i != streams_.size(); ++i) {
+        entry& of = streams_[i];
+        std::swap(of.flying, of.ranges);
+        for (std::size_t begin = 0; begin < of.flying.size(); begin += wire::array_items_max)
+            flight_.push_back(
+                {i, begin, std::min(of.flying.size(), begin + wire::array_items_max)});
+    }
+    flying_ = std::exchange(waiting_, 0);
+    oldest_ = time_point::max();
+}
+
+void ack_batcher::acked(std::uint64_t frames) {
+    while (confirmed_ != flight_.size() && frames_before_ < frames) {
+        confirm(flight_[confirmed_++]);
+        ++frames_before_;
+    }
+    if (confirmed_ != flight_.size()) return;
+    for (const frame& f : flight_) streams_[f.of].flying.clear();
+    flight_.clear();
+    confirmed_ = 0;
+}
+
+void ack_batcher::confirm(const frame& f) {
+    entry& of = streams_[f.of];
+    for (std::size_t i = f.begin; i != f.end; ++i) {
+        const sequence_range& done = of.flying[i];
+        flying_ -= done.size();
+        if (done.first <= of.floor + 1) of.floor = std::max(of.floor, done.last);
+    }
+}
+
+bool ack_batcher::settled(stream which) const {
+    const entry& of = streams_[static_cast<std::size_t>(which)];
+    return of.ranges.empty() && of.flying.empty();
+}
+
+}  // namespace cairn::protocol

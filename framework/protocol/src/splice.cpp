@@ -1,0 +1,302 @@
+#include <cairn/protocol/splice.hpp>
+
+#include <algorithm>
+
+namespace cairn::protocol {
+
+namespace {
+
+bool plausible(const stream_head& head) {
+    return head.last <= sequence_max && head.first_held.value != 0 && head.next.value != 0 &&
+           head.first_held <= head.last + 1 && head.next <= head.last + 1;
+}
+
+bool plausible(sequence first, std::uint32_t count) {
+    return first.value != 0 && count != 0 && first <= sequence_max &&
+           count - 1 <= sequence_max - first;
+}
+
+bool plausible(sequence_range range) {
+    return range.first.value != 0 && !range.empty() && range.last <= sequence_max;
+}
+
+splice_verdict only(verdict::kind what) {
+    splice_verdict out;
+    out.what = what;
+    return out;
+}
+
+}  // namespace
+
+spliced_stream::spliced_stream(bool has_store, duration history_wait)
+    : has_store_(has_store), history_wait_(history_wait) {}
+
+spliced_stream::spliced_stream(bool has_store, duration history_wait, cairn::epoch epoch,
+                               sequence next)
+    : spliced_stream(has_store, history_wait) {
+    begin(epoch, std::clamp(next, sequence{1}, sequence_max + 1));
+}
+
+void spliced_stream::begin(cairn::epoch epoch, sequence next) noexcept {
+    known_ = true;
+    epoch_ = epoch;
+    next_ = next;
+    known_last_ = next - 1;
+}
+
+spliced_stream::state spliced_stream::standing() const noexcept {
+    if (!known_) return state::unknown;
+    if (!publisher_.there) return state::history;
+    return blocked() ? state::catching_up : state::live;
+}
+
+bool spliced_stream::in_ring(sequence s) const noexcept {
+    return publisher_.there && publisher_.epoch == epoch_ && publisher_.first_held <= s;
+}
+
+// The publisher is there, and cannot send what comes next.
+bool spliced_stream::blocked() const noexcept {
+    return known_ && publisher_.there && !in_ring(next_);
+}
+
+// It said that it holds the next message of our run, and did not send it: what it sends of a newer
+// run then is of a subscription that was replaced, or comes behind a hole.
+bool spliced_stream::store_owes() const noexcept {
+    return store_.there && store_.epoch == epoch_ && store_.last >= next_;
+}
+
+bool spliced_stream::wants_store() const noexcept {
+    if (!has_store_) return false;
+    if (!known_ || blocked()) return true;
+    // What no publisher serves.
+    return !publisher_.there &&
+           (store_.epoch > epoch_ || (store_.epoch == epoch_ && store_.last >= next_));
+}
+
+void spliced_stream::hear(side& from, cairn::epoch epoch, sequence last) noexcept {
+    if (!from.there || from.epoch < epoch) {
+        from = {};
+        from.there = true;
+        from.epoch = epoch;
+        from.first_held = sequence{1};
+    }
+    from.last = std::max(from.last, last);
+    if (epoch == epoch_) known_last_ = std::max(known_last_, last);
+}
+
+void spliced_stream::advance(sequence last) noexcept {
+    next_ = last + 1;
+    known_last_ = std::max(known_last_, last);
+    blocked_since_.reset();
+}
+
+void spliced_stream::tell_through(sequence last, errc cause, splice_verdict& out) noexcept {
+    out.gap = {epoch_, {next_, last}};
+    out.cause = cause;
+    advance(last);
+}
+
+void spliced_stream::enter(cairn::epoch epoch, server by, splice_verdict& out) noexcept {
+    if (lag() != 0) out.tail = {epoch_, {next_, known_last_}};
+    // Before it speaks of a newer run, the store tells the last head of ours; a publisher does not
+    // wait for that.
+    const bool ended = by == server::store && store_.there && store_.epoch == epoch_;
+    if (ended && store_.last + 1 < next_) out.orphaned = {epoch_, {store_.last + 1, next_ - 1}};
+    out.restart = {epoch_, epoch};
+    begin(epoch, sequence{1});
+    if (publisher_.there && publisher_.epoch == epoch) known_last_ = publisher_.last;
+    blocked_since_.reset();
+}
+
+// A batch of our run: gives what is new of it.
+void spliced_stream::take(side& from, cairn::epoch epoch, sequence first, sequence last,
+                          splice_verdict& out) {
+    if (epoch != epoch_) {
+        out.what = verdict::kind::hole;
+        return;
+    }
+    if (first > next_) {
+        out.what = verdict::kind::hole;
+        from.sent = std::max(from.sent, last);
+        return;
+    }
+    // It sends on from here, so what it had sent further on is no sign of another hole.
+    from.asked = false;
+    from.sent = last;
+    if (last < next_) {
+        out.what = verdict::kind::duplicate;
+        return;
+    }
+    out.what = verdict::kind::deliver;
+    out.skip = static_cast<std::uint32_t>(next_ - first);
+    advance(last);
+}
+
+// Nobody has the next message, or nobody sent it for too long.
+void spliced_stream::settle(time_point now, splice_verdict& out) {
+    if (!blocked()) {
+        blocked_since_.reset();
+        return;
+    }
+    if (!blocked_since_) blocked_since_ = now;
+    if (has_store_ && wake_at() > now) return;
+    if (publisher_.epoch != epoch_) enter(publisher_.epoch, server::publisher, out);
+    if (blocked() && (!has_store_ || !out.restart))
+        tell_through(publisher_.first_held - 1, errc::gone, out);
+    if (blocked()) blocked_since_ = now;
+}
+
+time_point spliced_stream::wake_at() const noexcept {
+    if (!blocked_since_) return time_point::max();
+    return history_wait_ > time_point::max() - *blocked_since_ ? time_point::max()
+                                                               : *blocked_since_ + history_wait_;
+}
+
+splice_verdict spliced_stream::wake(time_point now) {
+    splice_verdict out;
+    settle(now, out);
+    return out;
+}
+
+// --- The publisher ----------------------------------------------------------------------------
+
+splice_verdict spliced_stream::live_head(const stream_head& head, time_point now) {
+    if (!plausible(head)) return only(verdict::kind::malformed);
+    if (!known_) begin(head.epoch, head.next);
+    if (head.epoch < std::max(epoch_, publisher_.there ? publisher_.epoch : cairn::epoch{}))
+        return only(verdict::kind::fenced);
+    hear(publisher_, head.epoch, head.last);
+    publisher_.first_held = std::max(publisher_.first_held, head.first_held);
+    publisher_.sent = std::max(publisher_.sent, head.next - 1);
+    splice_verdict out;
+    settle(now, out);
+    return out;
+}
+
+splice_verdict spliced_stream::live_batch(cairn::epoch epoch, sequence first, std::uint32_t count,
+                                          time_point now) {
+    if (!plausible(first, count)) return only(verdict::kind::malformed);
+    if (!known_) begin(epoch, first);
+    if (epoch < std::max(epoch_, publisher_.there ? publisher_.epoch : cairn::epoch{}))
+        return only(verdict::kind::fenced);
+    const sequence last = first + (count - 1);
+    hear(publisher_, epoch, last);
+    splice_verdict out;
+    settle(now, out);
+    // What is sent of a run that was not entered yet has to be sent again.
+    if (epoch != epoch_) publisher_.sent = std::max(publisher_.sent, last);
+    take(publisher_, epoch, first, last, out);
+    return out;
+}
+
+splice_verdict spliced_stream::live_gone(cairn::epoch epoch, sequence_range range, errc cause,
+                                         time_point now) {
+    if (!plausible(range)) return only(verdict::kind::malformed);
+    if (!known_) return {};
+    if (epoch < std::max(epoch_, publisher_.there ? publisher_.epoch : cairn::epoch{}))
+        return only(verdict::kind::fenced);
+    hear(publisher_, epoch, range.last);
+    publisher_.sent = std::max(publisher_.sent, range.last);
+    publisher_.asked = false;
+    splice_verdict out;
+    if (cause != errc::gone) {
+        // It has the message and will not send it to us; nor will the store.
+        if (epoch == epoch_ && range.first <= next_ && next_ <= range.last)
+            tell_through(range.last, cause, out);
+        return out;
+    }
+    publisher_.first_held = std::max(publisher_.first_held, range.last + 1);
+    settle(now, out);
+    return out;
+}
+
+splice_verdict spliced_stream::live_end(cairn::epoch epoch, sequence last, time_point now) {
+    if (last > sequence_max) return only(verdict::kind::malformed);
+    if (!known_) return {};
+    if (epoch < epoch_) return only(verdict::kind::fenced);
+    hear(publisher_, epoch, last);
+    splice_verdict out;
+    if (!has_store_ && epoch == epoch_ && last >= next_) tell_through(last, errc::gone, out);
+    settle(now, out);
+    live_lost();
+    return out;
+}
+
+void spliced_stream::live_lost() noexcept {
+    publisher_ = {};
+    blocked_since_.reset();
+}
+
+std::optional<sequence> spliced_stream::take_repair(time_point now) noexcept {
+    if (!known_ || !in_ring(next_) || publisher_.sent < next_) return std::nullopt;
+    return ask(publisher_, now);
+}
+
+std::optional<sequence> spliced_stream::ask(side& whom, time_point now) noexcept {
+    if (whom.asked && now < whom.asked_at + repair_wait) return std::nullopt;
+    whom.asked = true;
+    whom.asked_at = now;
+    return next_;
+}
+
+// --- The store --------------------------------------------------------------------------------
+
+splice_verdict spliced_stream::store_head(const stream_head& head, time_point now) {
+    if (!plausible(head)) return only(verdict::kind::malformed);
+    splice_verdict out;
+    if (!known_) begin(head.epoch, head.next);
+    if (head.epoch < epoch_) return out;
+    if (head.epoch > epoch_ && store_owes()) return only(verdict::kind::hole);
+    // It has told the last head of our run before, and sent all of that.
+    if (head.epoch > epoch_) enter(head.epoch, server::store, out);
+    hear(store_, head.epoch, head.last);
+    store_.last = head.last;
+    store_.sent = std::max(store_.sent, head.next - 1);
+    settle(now, out);
+    return out;
+}
+
+splice_verdict spliced_stream::store_batch(cairn::epoch epoch, sequence first, std::uint32_t count,
+                                           time_point now) {
+    if (!plausible(first, count)) return only(verdict::kind::malformed);
+    splice_verdict out;
+    if (!known_) begin(epoch, first);
+    const sequence last = first + (count - 1);
+    if (epoch < epoch_) return only(verdict::kind::duplicate);
+    if (epoch > epoch_ && store_owes()) return only(verdict::kind::hole);
+    if (epoch > epoch_) enter(epoch, server::store, out);
+    hear(store_, epoch, last);
+    take(store_, epoch, first, last, out);
+    if (out.what != verdict::kind::deliver) settle(now, out);
+    return out;
+}
+
+splice_verdict spliced_stream::store_gone(cairn::epoch epoch, sequence_range range, errc cause,
+                                          time_point now) {
+    if (!plausible(range)) return only(verdict::kind::malformed);
+    splice_verdict out;
+    if (!known_ || epoch < epoch_) return out;
+    if (epoch > epoch_ && store_owes()) return only(verdict::kind::hole);
+    if (epoch > epoch_) enter(epoch, server::store, out);
+    hear(store_, epoch, range.last);
+    store_.asked = false;
+    store_.sent = range.last;
+    if (range.first <= next_ && next_ <= range.last && !in_ring(next_)) {
+        // What the ring still has of the range comes from there.
+        sequence end = range.last;
+        if (in_ring(range.last)) end = std::min(end, publisher_.first_held - 1);
+        tell_through(end, cause, out);
+    }
+    settle(now, out);
+    return out;
+}
+
+void spliced_stream::store_lost() noexcept { store_ = {}; }
+
+std::optional<sequence> spliced_stream::take_store_repair(time_point now) noexcept {
+    if (!wants_store() || !store_.there || store_.epoch != epoch_ || store_.sent < next_)
+        return std::nullopt;
+    return ask(store_, now);
+}
+
+}  // namespace cairn::protocol

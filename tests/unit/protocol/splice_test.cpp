@@ -1,0 +1,235 @@
+#include <cairn/protocol/splice.hpp>
+
+#include <gtest/gtest.h>
+
+#include "values.hpp"
+
+namespace cairn::test {
+namespace {
+
+using namespace protocol;
+using kind = verdict::kind;
+using state = spliced_stream::state;
+
+constexpr epoch run{5};
+constexpr epoch newer{6};
+
+stream_head head(epoch e, std::uint64_t first_held, std::uint64_t last, std::uint64_t next) {
+    return {e, seq(first_held), seq(last), seq(next)};
+}
+
+/// A reader that wants message 11 of a run next.
+class SplicedStream : public testing::Test {
+protected:
+    splice_verdict live(std::uint64_t first, std::uint32_t count = 1, epoch e = run) {
+        return stream_.live_batch(e, seq(first), count, now_);
+    }
+    splice_verdict store(std::uint64_t first, std::uint32_t count = 1, epoch e = run) {
+        return stream_.store_batch(e, seq(first), count, now_);
+    }
+    void live_head(const stream_head& h) { last_ = stream_.live_head(h, now_); }
+    void store_head(const stream_head& h) { last_ = stream_.store_head(h, now_); }
+    void left_behind(std::uint64_t first, std::uint64_t last) {
+        last_ = stream_.live_gone(run, range(first, last), errc::gone, now_);
+    }
+    void without_store() { stream_ = spliced_stream(false, duration::max(), run, seq(11)); }
+
+    time_point now_ = at(0s);
+    spliced_stream stream_{true, 5s, run, seq(11)};
+    splice_verdict last_;
+};
+
+TEST_F(SplicedStream, IsLiveAtOnceWhenTheRingHoldsItsPosition) {
+    live_head(head(run, 8, 20, 11));
+    EXPECT_EQ(stream_.standing(), state::live);
+    EXPECT_FALSE(stream_.wants_store());
+    const splice_verdict v = live(10, 3);
+    EXPECT_EQ(v.what, kind::deliver);
+    EXPECT_EQ(v.skip, 1u);
+    EXPECT_EQ(stream_.lag(), 8u);
+}
+
+TEST_F(SplicedStream, ReadsTheStoreWhenTheRingDoesNotHoldItsPosition) {
+    left_behind(11, 15);
+    EXPECT_FALSE(last_.gap);
+    EXPECT_EQ(stream_.standing(), state::catching_up);
+    EXPECT_TRUE(stream_.wants_store());
+    EXPECT_EQ(store(11, 2).what, kind::deliver);
+    EXPECT_EQ(live(16).what, kind::hole);
+    EXPECT_EQ(stream_.take_repair(now_), std::nullopt) << "the ring does not hold that";
+}
+
+TEST_F(SplicedStream, AsksThePublisherForExactlyItsPositionOnceTheRingHoldsIt) {
+    left_behind(11, 15);
+    EXPECT_EQ(live(16, 2).what, kind::hole);
+    EXPECT_EQ(store(11, 6).what, kind::deliver);
+    EXPECT_EQ(stream_.take_repair(now_), seq(17));
+    EXPECT_EQ(stream_.take_repair(now_), std::nullopt) << "asked twice";
+    const splice_verdict v = live(16, 2);
+    EXPECT_EQ(v.what, kind::deliver);
+    EXPECT_EQ(v.skip, 1u);
+    EXPECT_EQ(store(17, 2).what, kind::deliver);
+    EXPECT_EQ(store(18).what, kind::duplicate);
+    EXPECT_EQ(stream_.standing(), state::live);
+    EXPECT_FALSE(stream_.wants_store());
+}
+
+TEST_F(SplicedStream, AsksAgainWhenARepairIsNotAnswered) {
+    live_head(head(run, 8, 20, 13));
+    EXPECT_EQ(stream_.take_repair(now_), seq(11));
+    now_ += spliced_stream::repair_wait;
+    EXPECT_EQ(stream_.take_repair(now_), seq(11));
+}
+
+TEST_F(SplicedStream, TellsAGapWhereNeitherHasIt) {
+    left_behind(11, 15);
+    last_ = stream_.store_gone(run, range(11, 13), errc::lost, now_);
+    ASSERT_TRUE(last_.gap);
+    EXPECT_EQ(last_.gap->range, range(11, 13));
+    EXPECT_EQ(last_.cause, errc::lost);
+    EXPECT_EQ(store(14).what, kind::deliver);
+}
+
+TEST_F(SplicedStream, TakesFromTheRingWhatTheStoreLacks) {
+    live_head(head(run, 12, 20, 21));
+    last_ = stream_.store_gone(run, range(9, 15), errc::gone, now_);
+    ASSERT_TRUE(last_.gap);
+    EXPECT_EQ(last_.gap->range, range(11, 11));
+    EXPECT_EQ(stream_.take_repair(now_), seq(12));
+}
+
+TEST_F(SplicedStream, WaitsForHistoryOnlySoLong) {
+    left_behind(11, 15);
+    now_ += 5s - 1ns;
+    EXPECT_FALSE(stream_.wake(now_).gap);
+    now_ = stream_.wake_at();
+    last_ = stream_.wake(now_);
+    ASSERT_TRUE(last_.gap);
+    EXPECT_EQ(last_.gap->range, range(11, 15));
+    EXPECT_EQ(stream_.standing(), state::live);
+}
+
+TEST_F(SplicedStream, WaitsAnewAfterEachMessage) {
+    left_behind(11, 15);
+    now_ += 4s;
+    EXPECT_EQ(store(11).what, kind::deliver);
+    EXPECT_FALSE(stream_.wake(now_).gap);
+    EXPECT_EQ(stream_.wake_at(), now_ + 5s);
+}
+
+TEST_F(SplicedStream, WaitsForEverWhenAskedTo) {
+    stream_ = spliced_stream(true, duration::max(), run, seq(11));
+    left_behind(11, 15);
+    EXPECT_EQ(stream_.wake_at(), time_point::max());
+    now_ += 24h;
+    EXPECT_FALSE(stream_.wake(now_).gap);
+}
+
+TEST_F(SplicedStream, WithoutAStoreTellsAtOnce) {
+    without_store();
+    left_behind(11, 15);
+    ASSERT_TRUE(last_.gap);
+    EXPECT_EQ(last_.gap->range, range(11, 15));
+    live_head(head(newer, 3, 4, 3));
+    EXPECT_TRUE(last_.restart);
+    ASSERT_TRUE(last_.gap);
+    EXPECT_EQ(last_.gap->range, range(1, 2));
+    EXPECT_EQ(last_.gap->epoch, newer);
+}
+
+TEST_F(SplicedStream, ReadsTheRestOfARunBeforeItEntersTheNext) {
+    live_head(head(newer, 1, 3, 1));
+    EXPECT_FALSE(last_.restart);
+    EXPECT_EQ(stream_.standing(), state::catching_up);
+    EXPECT_EQ(live(1, 3, newer).what, kind::hole);
+    EXPECT_EQ(store(11, 2).what, kind::deliver);
+    store_head(head(run, 1, 12, 13));
+    store_head(head(newer, 1, 0, 1));
+    ASSERT_TRUE(last_.restart);
+    EXPECT_EQ(last_.restart->now, newer);
+    EXPECT_FALSE(last_.tail);
+    EXPECT_FALSE(last_.orphaned);
+    EXPECT_EQ(stream_.take_repair(now_), seq(1)) << "what was sent before has to come again";
+}
+
+TEST_F(SplicedStream, TellsWhatOfAnEndedRunNobodyHas) {
+    live_head(head(run, 8, 20, 11));
+    stream_.live_lost();
+    store_head(head(run, 1, 10, 11));
+    store_head(head(newer, 1, 0, 1));
+    ASSERT_TRUE(last_.tail);
+    EXPECT_EQ(last_.tail->range, range(11, 20));
+}
+
+TEST_F(SplicedStream, ReportsAsOrphanedWhatItWasGivenAndTheStoreNeverGot) {
+    live_head(head(run, 8, 14, 11));
+    EXPECT_EQ(live(11, 4).what, kind::deliver);
+    stream_.live_lost();
+    store_head(head(run, 1, 12, 13));
+    last_ = store(1, 1, newer);
+    EXPECT_EQ(last_.what, kind::deliver);
+    ASSERT_TRUE(last_.orphaned);
+    EXPECT_EQ(last_.orphaned->epoch, run);
+    EXPECT_EQ(last_.orphaned->range, range(13, 14));
+}
+
+TEST_F(SplicedStream, CallsNothingOrphanedBeforeTheStoreEndedTheRun) {
+    store_head(head(run, 1, 10, 11));
+    EXPECT_EQ(live(11, 4).what, kind::deliver);
+    live_head(head(newer, 1, 3, 1));
+    now_ = stream_.wake_at();
+    last_ = stream_.wake(now_);
+    EXPECT_TRUE(last_.restart);
+    EXPECT_FALSE(last_.orphaned);
+}
+
+TEST_F(SplicedStream, EntersNoRunWhileTheStoreOwesTheOneBefore) {
+    store_head(head(run, 1, 12, 13));
+    store_head(head(newer, 1, 0, 1));
+    EXPECT_EQ(last_.what, kind::hole);
+    EXPECT_EQ(stream_.epoch(), run);
+    EXPECT_EQ(stream_.take_store_repair(now_), seq(11));
+}
+
+TEST_F(SplicedStream, IsServedByTheStoreWhenNoPublisherLives) {
+    EXPECT_EQ(stream_.standing(), state::history);
+    store_head(head(run, 1, 12, 11));
+    EXPECT_TRUE(stream_.wants_store());
+    EXPECT_EQ(store(11, 2).what, kind::deliver);
+    EXPECT_FALSE(stream_.wants_store());
+    EXPECT_EQ(stream_.lag(), 0u);
+}
+
+TEST_F(SplicedStream, AsksTheStoreAgainForWhatItPassed) {
+    live_head(head(run, 11, 20, 11));
+    EXPECT_FALSE(stream_.store_gone(run, range(11, 15), errc::gone, now_).gap);
+    left_behind(11, 12);
+    EXPECT_EQ(stream_.take_store_repair(now_), seq(11));
+}
+
+TEST_F(SplicedStream, FencesAnOlderRunOfAPublisherButNotOfTheStore) {
+    live_head(head(newer, 1, 3, 1));
+    EXPECT_EQ(live(11).what, kind::fenced);
+    EXPECT_EQ(store(11, 1, epoch{4}).what, kind::duplicate);
+}
+
+TEST_F(SplicedStream, TellsAtOnceWhatAPublisherWillNotSendForItsSize) {
+    live_head(head(run, 8, 20, 11));
+    last_ = stream_.live_gone(run, range(11, 11), errc::too_large, now_);
+    ASSERT_TRUE(last_.gap);
+    EXPECT_EQ(last_.cause, errc::too_large);
+    EXPECT_EQ(stream_.standing(), state::live);
+}
+
+TEST_F(SplicedStream, RefusesWhatMakesNoSense) {
+    EXPECT_EQ(live(0).what, kind::malformed);
+    EXPECT_EQ(store(1, 0).what, kind::malformed);
+    EXPECT_EQ(live(~0ULL).what, kind::malformed);
+    store_head(head(run, 30, 12, 11));
+    EXPECT_EQ(last_.what, kind::malformed);
+    EXPECT_EQ(stream_.store_gone(run, range(2, 1), errc::gone, now_).what, kind::malformed);
+    EXPECT_EQ(stream_.next(), seq(11));
+}
+
+}  // namespace
+}  // namespace cairn::test
