@@ -89,8 +89,20 @@ TEST_F(BadInput, ThatIsNoFrameIsAnsweredMalformed) {
     EXPECT_EQ(answer_to({"\xc1"s}), errc::malformed);
 }
 
+TEST_F(BadInput, ForAStoreIsAnsweredNotSupportedByANodeWithoutOne) {
+    for (const wire::control_frame& request :
+         {wire::control_frame(wire::open_source{1, "t", "s", epoch{1}}),
+          wire::control_frame(wire::close_source{1})}) {
+        std::vector<std::byte> bytes;
+        wire::encode(request, bytes);
+        const std::string frame(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+        EXPECT_EQ(answer_to({frame}), errc::not_supported);
+    }
+    EXPECT_EQ(answer_to({"\x91\x34"s}), errc::not_supported);  // APPEND
+}
+
 TEST_F(BadInput, OfAnUnknownKindIsAnsweredUnknownKind) {
-    for (const char number : {'\x00', '\x07', '\x1d', '\x3c', '\x7f'})
+    for (const char number : {'\x00', '\x07', '\x1d', '\x3e', '\x7f'})
         EXPECT_EQ(answer_to({"\x91"s + number}), errc::unknown_kind) << int{number};
 }
 

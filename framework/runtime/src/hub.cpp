@@ -90,6 +90,15 @@ std::span<const std::byte> bytes_of(const zmq::message_t& frame) {
     return {static_cast<const std::byte*>(frame.data()), frame.size()};
 }
 
+constexpr std::string_view no_store = "this node serves no store";
+
+bool asks_store(wire::kind kind) {
+    using wire::kind::attach_group, wire::kind::close_source, wire::kind::locate, wire::kind::lost,
+        wire::kind::open_source;
+    return kind == open_source || kind == close_source || kind == lost || kind == locate ||
+           kind == attach_group;
+}
+
 // The channel that a frame is for, where its kind goes to the reader that chose the channel.
 wire::channel reader_channel(const wire::control_frame& frame) {
     return std::visit(
@@ -241,6 +250,7 @@ void hub::received(link& from, zmq::message_t& frame1, zmq::message_t* frame2, t
                                                          : "not a frame of this protocol");
     if (*kind == wire::kind::batch || *kind == wire::kind::jobs)
         return received_batch_frame(from, *kind, frame1, frame2);
+    if (*kind == wire::kind::append) return refuse(from, 0, errc::not_supported, no_store);
     if (frame2)
         return refuse(from, 0, errc::malformed, "a second frame follows only a batch header");
     control_frame(from, *kind, frame1);
@@ -310,6 +320,8 @@ void hub::control_frame(link& from, wire::kind kind, const zmq::message_t& bytes
     }
     frame_handler* handler = handler_of(kind, *frame);
     if (!handler) {
+        if (asks_store(kind))
+            return refuse(from, reader_channel(*frame), errc::not_supported, no_store);
         if (by_kind_[static_cast<std::size_t>(kind)] == nullptr && kind == wire::kind::error)
             log(log_level::warning, "error",
                 from.description() +
