@@ -65,6 +65,8 @@ std::size_t drop_rest(zmq::socket_ref socket, zmq::message_t& part) noexcept {
     return dropped;
 }
 
+int ready(zmq::socket_ref socket) noexcept { return int_option(socket, ZMQ_EVENTS, 0); }
+
 int descriptor(zmq::socket_ref socket) noexcept { return int_option(socket, ZMQ_FD, -1); }
 
 std::string_view user_id(const zmq::message_t& part) noexcept { return property(part, "User-Id"); }
