@@ -1,11 +1,10 @@
 # How tests are registered: every one has a label, a time limit, and the environment of its preset.
-option(CAIRN_TEST_TREE "Also test what no compiler flag changes: style, texts, installation" ON)
+option(CAIRN_TEST_TREE
+  "Also test what no compiler flag changes: style, texts, installation, negative controls" ON)
 option(CAIRN_TEST_SINGLE_THREADED "Also test what no two threads share" ON)
-option(CAIRN_TEST_PRECOMPILE "Share the parsing of common headers: builds in half the time, but a \
-forgotten include goes unnoticed" OFF)
 set(CAIRN_TEST_SUFFIX "" CACHE STRING "Appended to test names, so that reports tell presets apart")
 set(CAIRN_TEST_ENVIRONMENT "" CACHE STRING "NAME=VALUE set for each test (sanitizer options)")
-mark_as_advanced(CAIRN_TEST_TREE CAIRN_TEST_SINGLE_THREADED CAIRN_TEST_PRECOMPILE
+mark_as_advanced(CAIRN_TEST_TREE CAIRN_TEST_SINGLE_THREADED
   CAIRN_TEST_SUFFIX CAIRN_TEST_ENVIRONMENT)
 
 if(CAIRN_BUILD_TESTS)
@@ -13,18 +12,20 @@ if(CAIRN_BUILD_TESTS)
   include(GoogleTest)
 endif()
 
-# cairn_test_program(NAME LABEL label SOURCES a_test.cpp... [TIMEOUT seconds] [LIBRARIES target...])
-# One executable of GoogleTest tests; each TEST becomes a test of its own.
+# cairn_test_program(NAME LABEL label SOURCES a_test.cpp... [TIMEOUT seconds] [LIBRARIES target...]
+#   [APART])
+# One executable of GoogleTest tests; each TEST becomes a test of its own. APART: the sources use the
+# same names for different things, so a unity build compiles them one by one.
 function(cairn_test_program name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL;TIMEOUT" "SOURCES;LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "APART" "LABEL;TIMEOUT" "SOURCES;LIBRARIES")
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 60)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE
     ${arg_LIBRARIES} cairn_test_support cairn_internal GTest::gtest_main)
-  list(LENGTH arg_SOURCES sources)
-  if(CAIRN_TEST_PRECOMPILE AND sources GREATER 3)
+  if(CMAKE_UNITY_BUILD AND arg_APART)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
     target_precompile_headers(${name} PRIVATE <gtest/gtest.h>
       <algorithm> <atomic> <chrono> <map> <memory> <string> <thread> <variant> <vector>)
   endif()

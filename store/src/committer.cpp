@@ -1,5 +1,8 @@
 #include <cairn/store/committer.hpp>
 
+#include "command_bytes.hpp"
+#include "system_now.hpp"
+
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
@@ -14,20 +17,11 @@ namespace {
 // What a command costs of the waiting limit beside its body.
 constexpr std::size_t command_charge_bytes = 256;
 
-std::size_t body_bytes(const command& c) {
-    const auto* const one = std::get_if<append>(&c);
-    return one != nullptr ? one->body.bytes.size() : 0;
-}
-
 struct origin {
     completion* to = nullptr;
     std::uint64_t token = 0;
     bool confirmed = false;  // before the sync
 };
-
-wall_time system_now() {
-    return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
-}
 
 }  // namespace
 

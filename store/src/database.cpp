@@ -1,7 +1,9 @@
 #include "database_impl.hpp"
 
+#include "command_bytes.hpp"
 #include "sabotage.hpp"
 #include "structure.hpp"
+#include "system_now.hpp"
 #include "upgrade.hpp"
 
 #include <algorithm>
@@ -21,10 +23,6 @@ constexpr std::chrono::seconds readers_check_interval{30};
 // Topics that are looked at in turn, beside those that a commit touched.
 constexpr int patrol_busy = 1;
 constexpr int patrol_idle = 64;
-
-wall_time system_now() {
-    return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
-}
 
 std::uint64_t reserve_of(std::uint64_t map_bytes) {
     return std::max(map_bytes / 10, reserve_bytes_min);
@@ -46,11 +44,6 @@ counters_record read_counters(const lmdb::transaction& txn, const databases& dbs
 }
 
 bool is_append(const command& c) { return std::holds_alternative<append>(c); }
-
-std::size_t body_bytes(const command& c) {
-    const auto* const one = std::get_if<append>(&c);
-    return one != nullptr ? one->body.bytes.size() : 0;
-}
 
 bool is_shortage(int code) {
     return code == ENOSPC || code == EDQUOT || code == MDB_MAP_FULL || code == MDB_TXN_FULL;

@@ -5,11 +5,14 @@
 #include <cairn/cairn.hpp>
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <ctime>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -161,6 +164,28 @@ TEST(AStormOfSignals, LosesNoMessageOfANode) {
 }
 
 // Z22
+TEST(ANodeThatCannotReachItsPeers, WaitsWithoutKeepingAProcessorBusy) {
+    // A port that the kernel answers for, and behind which nobody ever says a word.
+    const int mute = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSERT_EQ(::listen(mute, 8), 0);
+    sockaddr_in where{};
+    socklen_t size = sizeof where;
+    ASSERT_EQ(::getsockname(mute, reinterpret_cast<sockaddr*>(&where), &size), 0);
+    cairn::node node;
+    node.connect("tcp://127.0.0.1:" + std::to_string(ntohs(where.sin_port)));
+    node.connect("ipc://@nobody-" + std::to_string(::getpid()));
+    const auto spent = [] {
+        timespec t{};
+        ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+        return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+    };
+    const auto before = spent();
+    constexpr auto waiting = 500ms;
+    EXPECT_FALSE(node.wait_for_peers(1, waiting));
+    EXPECT_LT(spent() - before, waiting / 4);
+    ::close(mute);
+}
+
 TEST(ANodeThatEnds, UnderLoadWithDeadAndStalledPeersIsGoneInTime) {
     for (int round = 0; round != 200; ++round) {
         auto n = std::make_unique<node>();

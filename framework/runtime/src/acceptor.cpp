@@ -10,8 +10,6 @@ namespace cairn::runtime {
 
 namespace {
 
-// Messages served before other sockets, handles and timers get their turn.
-constexpr int messages_a_round = 256;
 constexpr std::chrono::seconds limits_check{1};
 
 // The descriptor of the connection that a message came by; disconnected events name it.
@@ -27,11 +25,11 @@ acceptor::acceptor(hub& owner)
       watch_(owner.sockets().secure()),
       guard_(owner.options().peers_max) {
     hub_.loop().watch(descriptor_, *this);
-    hub_.loop().watch(monitor_.fd(), *this);
+    hub_.loop().watch(monitor_.fd(), event_reader_);
 }
 
 acceptor::~acceptor() {
-    hub_.loop().unwatch(monitor_.fd(), *this);
+    hub_.loop().unwatch(monitor_.fd(), event_reader_);
     hub_.loop().unwatch(descriptor_, *this);
 }
 
@@ -47,22 +45,24 @@ bool acceptor::unbind(const endpoint& where) {
     return listeners_.remove_if([&](const listener& l) { return l.where() == where; }) != 0;
 }
 
+void acceptor::event_reader::run(time_point now) {
+    owner.handle_events(now);
+    owner.hub_.loop().flag(owner);
+}
+
 void acceptor::run(time_point now) {
-    handle_events(now);
     receive_frames(now);
     hub_.retry_blocked(now);
     if (now < suspect_until_) probe_suspects(now);
     if (paused_) check_limits(now);
 }
 
+bool acceptor::readable() const noexcept { return (ready(router_) & ZMQ_POLLIN) != 0; }
+
 void acceptor::receive_frames(time_point now) {
     for (int i = 0; i != messages_a_round; ++i) {
-        // Reading the events re-arms the descriptor; only then "nothing there" is final.
         zmq::message_t id;
-        if (receive(router_, id) != io::done) {
-            if ((ready(router_) & ZMQ_POLLIN) == 0) return;
-            if (receive(router_, id) != io::done) return;
-        }
+        if (receive(router_, id) != io::done) return;
         receive_frame(id, now);
     }
     hub_.loop().flag(*this);

@@ -9,7 +9,6 @@ namespace cairn::runtime {
 
 namespace {
 
-constexpr int messages_a_round = 256;
 // Within this time after the connection, HELLO is here or there is something to tell.
 constexpr std::chrono::milliseconds greeting_time_max{800};
 
@@ -38,7 +37,7 @@ void connector::open(time_point now) {
     watch_.emplace(hub_.sockets().secure());
     descriptor_ = descriptor(dealer_);
     hub_.loop().watch(descriptor_, *this);
-    hub_.loop().watch(monitor_->fd(), *this);
+    hub_.loop().watch(monitor_->fd(), event_reader_);
     link_ = std::make_unique<link>(hub_, link::role::connecting, dealer_, this, std::string());
     link_->address_ = name_;
     link_->peer_key_ = hub_.options().security.server_key;  // or the handshake fails
@@ -50,7 +49,7 @@ void connector::open(time_point now) {
 
 void connector::close() {
     if (!dealer_) return;
-    hub_.loop().unwatch(monitor_->fd(), *this);
+    hub_.loop().unwatch(monitor_->fd(), event_reader_);
     hub_.loop().unwatch(descriptor_, *this);
     monitor_.reset();
     link_.reset();
@@ -63,14 +62,18 @@ void connector::retry_later(time_point now) {
     hub_.loop().at(*this, retry_at_);
 }
 
+void connector::event_reader::run(time_point now) {
+    owner.handle_events(now);
+    owner.hub_.loop().flag(owner);
+}
+
 void connector::run(time_point now) {
     if (!dealer_) {
         if (now >= retry_at_) open(now);
         return;
     }
-    handle_events(now);
     receive_frames(now);
-    hub_.retry_blocked(now);
+    if (link_->blocked_ && (ready(dealer_) & ZMQ_POLLOUT) != 0) hub_.retry(*link_);
     if (now >= greeting_due_ && !abandon_) {
         greeting_due_ = loop::never;
         ++hub_.counters_.handshakes_failed;
@@ -88,10 +91,7 @@ void connector::receive_frames(time_point now) {
     for (int i = 0; i != messages_a_round; ++i) {
         zmq::message_t frame1;
         zmq::message_t frame2;
-        if (receive(dealer_, frame1) != io::done) {
-            if ((ready(dealer_) & ZMQ_POLLIN) == 0) return;
-            if (receive(dealer_, frame1) != io::done) return;
-        }
+        if (receive(dealer_, frame1) != io::done) return;
         const bool two = frame1.more() && receive(dealer_, frame2) == io::done;
         if (two && frame2.more()) {
             drop_rest(dealer_, frame2);
@@ -110,6 +110,7 @@ void connector::handle_events(time_point now) {
 
 void connector::handle(const monitor_event& event, time_point now) {
     using kind = event_kind;
+    // HELLO may be read before the event of the connection that it came by.
     if (event.kind == kind::connected && !link_->greeted()) {
         greeting_due_ = now + greeting_time_max;
         hub_.loop().at(*this, greeting_due_);

@@ -137,6 +137,9 @@ std::optional<handshake_advice> accept_watch::on(const monitor_event& event) {
     const std::optional<handshake_advice> failure = advise(event, side::binding, has_keys_);
     if (failure) {
         just_failed_ = true;
+        // Whom our own allow-list refused, the admission has told already, with the key.
+        if (failure->code == errc::not_authorised && event.value == zap_not_authorised)
+            return std::nullopt;
         return failure;
     }
     switch (event.kind) {

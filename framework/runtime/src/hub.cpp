@@ -51,6 +51,8 @@ node_options checked(node_options options, const node_id& id) {
 // some 0.3 µs; with this pause a hundred slow peers cost a sixth of the time, and one is asked at
 // once.
 constexpr std::chrono::microseconds retry_pause_a_link{2};
+// Room that one try read away from another link's edge is found this late at most.
+constexpr std::chrono::milliseconds retry_pause_max{1};
 
 // Who would fill it with made-up ids only spoils the count of reconnects.
 constexpr std::size_t known_peers_max = 65'536;
@@ -429,10 +431,18 @@ void hub::retry_blocked(time_point now) {
     std::vector<link*> blocked;
     blocked.swap(blocked_links_);
     // Whose pipe is still full blocks itself again.
-    for (link* l : blocked) {
-        if (l->lost() || !l->flush()) continue;
-        for (frame_handler* h : std::vector(handlers_)) h->link_writable(*l);
-    }
+    retrying_ = true;
+    for (link* l : blocked) retry(*l);
+    retrying_ = false;
+    if (blocked_links_.empty()) return;
+    // What the tries read away from the socket: frames to receive, and room in another link's pipe.
+    if (acceptor_->readable()) loop_.flag(*acceptor_);
+    loop_.at(retry_, now + retry_pause_max);
+}
+
+void hub::retry(link& which) {
+    if (which.lost() || !which.flush()) return;
+    for (frame_handler* h : std::vector(handlers_)) h->link_writable(which);
 }
 
 void hub::refuse(link& from, wire::channel channel, errc code, std::string_view text) {

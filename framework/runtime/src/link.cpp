@@ -59,13 +59,15 @@ io link::transmit(zmq::message_t& frame1, zmq::message_t* frame2) {
 }
 
 link::sent link::settle(io outcome) {
-    if (server_) hub_.loop_.flag(*server_);
+    // A send reads the socket's commands, and with them edges that were meant for its reader.
+    if (server_ && !(outcome == io::would_block && hub_.retrying_)) hub_.loop_.flag(*server_);
     switch (outcome) {
         case io::done:
             last_sent_ = hub_.loop_.turn_time();
             return sent::yes;
         case io::would_block:
-            if (!std::exchange(blocked_, true)) hub_.blocked_links_.push_back(this);
+            if (!std::exchange(blocked_, true) && role_ == role::binding)
+                hub_.blocked_links_.push_back(this);
             return sent::blocked;
         case io::unroutable:
         case io::terminated:

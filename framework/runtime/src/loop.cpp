@@ -1,5 +1,7 @@
 #include <cairn/runtime/loop.hpp>
 
+#include "bell.hpp"
+
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -31,8 +33,6 @@ constexpr std::uint64_t bell_number = UINT64_MAX;
 [[noreturn]] void fail(const char* what) {
     throw std::system_error(errno, std::generic_category(), what);
 }
-
-void ring(int bell) noexcept { [[maybe_unused]] const int ignored = eventfd_write(bell, 1); }
 
 int make_bell(int epoll_set) {
     const int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -187,8 +187,10 @@ void loop::run() {
         unlock();
         sleeping_.store(true);
         // Flagged after our turn and before we said that we sleep: nobody rang.
+        // Tasks that keep flagging each other must not starve descriptors.
         if (pending()) {
             sleeping_.store(false);
+            collect(loop_set_, 0, {});
             continue;
         }
         collect(loop_set_, -1, until);

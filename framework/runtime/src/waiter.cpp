@@ -1,20 +1,13 @@
 #include <cairn/runtime/waiter.hpp>
 
+#include "bell.hpp"
+
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <system_error>
 
 namespace cairn::runtime {
-
-namespace {
-
-void ring(int bell) {
-    // Only fails when the counter would overflow, and then the bell is ringing already.
-    [[maybe_unused]] const int ignored = eventfd_write(bell, 1);
-}
-
-}  // namespace
 
 waiter::~waiter() {
     if (descriptor_ >= 0) ::close(descriptor_);

@@ -171,6 +171,14 @@ TEST(AcceptWatch, CountsConnectionsByTheirDescriptors) {
     EXPECT_EQ(watch.connections(), 1U);
 }
 
+TEST(AcceptWatch, LeavesWhomTheAllowListRefusedToTheAdmission) {
+    accept_watch watch(true);
+    watch.on(made(event_kind::accepted, 7));
+    EXPECT_FALSE(watch.on(made(event_kind::failed_auth, 400)));
+    EXPECT_FALSE(watch.on(made(event_kind::disconnected, 7)));
+    EXPECT_TRUE(watch.on(made(event_kind::failed_auth, 500))) << "nobody else tells of that";
+}
+
 TEST(AcceptWatch, DoesNotAccuseAPeerWhoseHandshakeMayBeDone) {
     accept_watch watch(false);
     watch.on(made(event_kind::accepted, 7));

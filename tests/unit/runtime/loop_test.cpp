@@ -2,8 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include <chrono>
+#include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <utility>
@@ -53,6 +58,36 @@ TEST_F(Turn, RunsWhatATaskFlags) {
     loop_.flag(a);
     take();
     EXPECT_EQ(runs_, "ab");
+}
+
+// The only turns here that the loop's own thread takes.
+TEST_F(Turn, IsFollowedByALookAtDescriptorsThoughTasksFlagThemselvesForever) {
+    struct restless_task final : task {
+        explicit restless_task(loop& l) : l_(l) {}
+        void run(time_point) override { l_.flag(*this); }
+        loop& l_;
+    };
+    struct reading_task final : task {
+        void run(time_point) override {
+            std::uint64_t rung = 0;
+            if (::read(bell, &rung, sizeof rung) == sizeof rung) done.set_value();
+        }
+        int bell = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        std::promise<void> done;
+    };
+    restless_task restless(loop_);
+    reading_task reading;
+    loop_.watch(reading.bell, reading);
+    loop_.flag(restless);
+    loop_.start("restless");
+    const std::uint64_t one = 1;
+    ASSERT_EQ(::write(reading.bell, &one, sizeof one), static_cast<ssize_t>(sizeof one));
+    EXPECT_EQ(reading.done.get_future().wait_for(std::chrono::seconds(30)),
+              std::future_status::ready);
+    loop_.stop();
+    loop_.unwatch(reading.bell, reading);
+    loop_.remove(restless);
+    ::close(reading.bell);
 }
 
 TEST_F(Turn, DoesNotRunATaskThatAnotherOneRemovedAndEnded) {

@@ -35,11 +35,20 @@ public:
     bool unbind(const endpoint& where);
 
     void run(time_point now) override;
+    /// Frames wait to be received, whether or not the descriptor tells.
+    bool readable() const noexcept;
 
     /// The link was buried by the hub.
     void forget(link& gone);
 
 private:
+    /// Reads what libzmq's I/O thread tells of the socket; only when there is something.
+    struct event_reader final : task {
+        explicit event_reader(acceptor& reads_for) : owner(reads_for) {}
+        void run(time_point now) override;
+        acceptor& owner;
+    };
+
     void receive_frames(time_point now);
     void receive_frame(zmq::message_t& id, time_point now);
     link& link_of(const zmq::message_t& id, const zmq::message_t& frame1);
@@ -49,6 +58,7 @@ private:
     void probe_suspects(time_point now);
 
     hub& hub_;
+    event_reader event_reader_{*this};
     socket router_;
     monitor monitor_;
     int descriptor_;

@@ -40,6 +40,13 @@ public:
     bool forget(const link& which);
 
 private:
+    /// Reads what libzmq's I/O thread tells of the socket; only when there is something.
+    struct event_reader final : task {
+        explicit event_reader(connector& reads_for) : owner(reads_for) {}
+        void run(time_point now) override;
+        connector& owner;
+    };
+
     void open(time_point now);
     void close();
     void retry_later(time_point now);
@@ -48,6 +55,7 @@ private:
     void handle(const monitor_event& event, time_point now);
 
     hub& hub_;
+    event_reader event_reader_{*this};
     const std::string name_;  // the endpoint as the user gave it, canonical
     std::vector<endpoint> addresses_;
     std::size_t next_address_ = 0;

@@ -153,8 +153,9 @@ private:
     void received(link& from, zmq::message_t& frame1, zmq::message_t* frame2, time_point now);
     /// The link's end is dealt with in the next round, so that no caller loses it under its feet.
     void lost(link& which, errc why);
-    /// Sends what waits on blocked links of one socket and tells handlers that they may send again.
+    /// Sends what waits on the acceptor's blocked links; their handlers may send again.
     void retry_blocked(time_point now);
+    void retry(link& which);
     wire::hello our_hello() const;
 
     void greet(link& from, const wire::hello& hello);
@@ -181,6 +182,7 @@ private:
     housekeeping housekeeping_{*this};
     blocked_retry retry_{*this};
     time_point retry_blocked_at_{};
+    bool retrying_ = false;
 
     std::vector<link*> all_links_;  // greeted or not, the lost ones until they are buried
     std::vector<std::pair<link*, errc>> lost_links_;

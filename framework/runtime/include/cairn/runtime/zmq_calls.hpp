@@ -13,6 +13,9 @@
 /// nowhere else, EAGAIN and ETERM are outcomes.
 namespace cairn::runtime {
 
+/// What one task receives before other sockets, handles and timers get their turn.
+inline constexpr int messages_a_round = 256;
+
 enum class io : std::uint8_t {
     done,
     would_block,  ///< nothing to receive, or the peer's pipe is full: wait for the next event
@@ -25,15 +28,17 @@ enum class io : std::uint8_t {
 /// whose first part was taken is never refused midway by a full pipe.
 [[nodiscard]] io send(zmq::socket_ref socket, zmq::message_t& part, bool more) noexcept;
 
-/// Never blocks. On `done` the message holds the part; ask part.more() for another.
+/// Never blocks. On `done` the message holds the part; ask part.more() for another. `would_block`
+/// re-arms the descriptor: libzmq has then read all commands of the socket, and the next one makes
+/// an edge.
 [[nodiscard]] io receive(zmq::socket_ref socket, zmq::message_t& part) noexcept;
+
+/// ZMQ_POLLIN | ZMQ_POLLOUT bits that are set now; 0 also when the context ends. Re-arms the
+/// descriptor as an empty receive() does.
+[[nodiscard]] int ready(zmq::socket_ref socket) noexcept;
 
 /// Reads away the rest of a multipart message. Returns how many parts there were.
 std::size_t drop_rest(zmq::socket_ref socket, zmq::message_t& part) noexcept;
-
-/// ZMQ_POLLIN | ZMQ_POLLOUT bits that are set now; 0 also when the context ends. Reading them is
-/// what re-arms the descriptor: ask after each wake-up and after each send.
-[[nodiscard]] int ready(zmq::socket_ref socket) noexcept;
 
 /// The edge-triggered descriptor for epoll; -1 when the context ends. Only ever watch for reading.
 [[nodiscard]] int descriptor(zmq::socket_ref socket) noexcept;
