@@ -8,6 +8,11 @@ install(TARGETS cairn cairn_wire EXPORT cairnTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT cairnTargets NAMESPACE cairn:: DESTINATION ${package_dir})
+# Apart, for who embeds the store: it needs LMDB, which peers do not.
+install(TARGETS cairn_store EXPORT cairnStoreTargets
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT cairnStoreTargets NAMESPACE cairn:: DESTINATION ${package_dir})
 
 configure_package_config_file(cmake/cairnConfig.cmake.in cairnConfig.cmake
   INSTALL_DESTINATION ${package_dir} NO_SET_AND_CHECK_MACRO)

@@ -89,7 +89,14 @@ INSTANTIATE_TEST_SUITE_P(
         tiny_run{"publish-cost", latencies}, tiny_run{"publish-threads", rates},
         tiny_run{"idle-topics --topics 50", {"topics"}},
         tiny_run{"stopped-reader", {"messages_per_s", "sender_growth_mb", "sender_limit_mb"}},
-        tiny_run{"stopped-puller", {"sender_growth_mb", "sender_limit_mb"}}),
+        tiny_run{"stopped-puller", {"sender_growth_mb", "sender_limit_mb"}},
+        tiny_run{"store-append --size 100", {"messages_per_s", "ratio", "disk_messages_per_s"}},
+        tiny_run{"store-commit", latencies}, tiny_run{"store-producers", rates},
+        tiny_run{"store-queue --messages 20000", {"messages_per_s", "ratio", "file_growth"}},
+        tiny_run{"store-interleaved --messages 20000", rates},
+        tiny_run{"store-read --size 100 --messages 20000", {"messages_per_s", "mb_per_s"}},
+        tiny_run{"store-open --messages 20000", {"open_ms", "memory_mb"}},
+        tiny_run{"store-growth --messages 20000", {"p50_us", "baseline_p50_us", "ratio"}}),
     [](const auto& named) {
         auto name = std::regex_replace(named.param.arguments, std::regex("[^a-z0-9]+"), "_");
         return name;
@@ -114,7 +121,9 @@ TEST(Bench, NamesItsScenarios) {
     EXPECT_EQ(done.exit_code, 0);
     for (const char* name :
          {"push ", "pubsub ", "rtt ", "fanout ", "fanout-single ", "publish-cost ",
-          "publish-threads ", "idle-topics ", "stopped-reader ", "stopped-puller "})
+          "publish-threads ", "idle-topics ", "stopped-reader ", "stopped-puller ", "store-append ",
+          "store-commit ", "store-producers ", "store-queue ", "store-interleaved ", "store-read ",
+          "store-open ", "store-growth "})
         EXPECT_NE(("\n" + done.output).find("\n" + std::string(name)), std::string::npos) << name;
 }
 

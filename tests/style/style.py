@@ -95,6 +95,10 @@ LAYERS = [
      [LAYERS_BELOW, ZMQ, MSGPACK, LMDB]),
     ("patterns/", "patterns use the runtime, not its libraries",
      [ZMQ, MSGPACK, LMDB, r"<cairn/store/"]),
+    ("store/include/", "public headers need the standard library only",
+     [r"<cairn/(runtime|protocol)/", PATTERN, ZMQ, MSGPACK, LMDB]),
+    ("store/", "the store knows bytes and LMDB: no sockets, no rules of the protocol, no patterns",
+     [r"<cairn/(runtime|protocol)/", PATTERN, ZMQ, MSGPACK, r"<(sys/socket|netinet/|arpa/)"]),
     ("examples/", "examples use what users have",
      [LAYERS_BELOW, ZMQ, LMDB]),
 ]
