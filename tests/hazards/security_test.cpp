@@ -82,6 +82,12 @@ bool binds(node& n, const std::string& where) {
     });
 }
 
+TEST(AnInprocEndpoint, ThatNobodyBoundIsNamed) {
+    talker lonely({});
+    lonely.node.connect("inproc://nobody");
+    EXPECT_TRUE(lonely.says("nobody listens at inproc://nobody yet")) << lonely.all();
+}
+
 class Meeting : public testing::Test {
 protected:
     node_options binding(std::vector<std::string> allowed) const {

@@ -31,7 +31,8 @@ struct security_options {
     std::string server_key{};
     /// Public keys that may connect to us. Empty with `keys` set: nobody may.
     std::vector<std::string> allowed_keys{};
-    /// Lets every key connect; the link is encrypted, but strangers are not kept out.
+    /// Lets every key connect; the link is encrypted, but strangers are not kept out. Not together
+    /// with `allowed_keys`.
     bool allow_any_key = false;
     /// Permits listening beyond loopback without keys. Strangers can then read the process's memory
     /// (a weakness of unencrypted libzmq 4.3.4) and publish anything.

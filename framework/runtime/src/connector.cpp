@@ -45,6 +45,11 @@ void connector::open(time_point now) {
     // Waits in the link until the connection is there (ZMQ_IMMEDIATE), and is the first to go.
     link_->send(hub_.our_hello());
     link_->last_received_ = now;
+    // libzmq tells nothing of an inproc endpoint that nobody bound.
+    if (where.scheme == scheme::inproc) {
+        greeting_due_ = now + greeting_time_max;
+        hub_.loop().at(*this, greeting_due_);
+    }
 }
 
 void connector::close() {
@@ -74,17 +79,25 @@ void connector::run(time_point now) {
     }
     receive_frames(now);
     if (link_->blocked_ && (ready(dealer_) & ZMQ_POLLOUT) != 0) hub_.retry(*link_);
-    if (now >= greeting_due_ && !abandon_) {
-        greeting_due_ = loop::never;
-        ++hub_.counters_.handshakes_failed;
-        hub_.log(log_level::warning, "greeting",
-                 "connected to " + name_ +
-                     ", but nobody there speaks this protocol; check the port, and that both "
-                     "sides use keys or neither does");
-        abandon_ = true;
-    }
+    if (now >= greeting_due_ && !abandon_) greeting_missed();
     // A lost link is buried by the hub first, which then calls forget().
     if (abandon_ && !link_->greeted() && !link_->lost()) retry_later(now);
+}
+
+void connector::greeting_missed() {
+    greeting_due_ = loop::never;
+    if (addresses_.front().scheme == scheme::inproc) return tell_unreachable();
+    ++hub_.counters_.handshakes_failed;
+    hub_.log(log_level::warning, "greeting",
+             "connected to " + name_ +
+                 ", but nobody there speaks this protocol; check the port, and that both sides "
+                 "use keys or neither does");
+    abandon_ = true;
+}
+
+void connector::tell_unreachable() {
+    if (!std::exchange(told_unreachable_, true))
+        hub_.log(log_level::info, "unreachable", "nobody listens at " + name_ + " yet; trying on");
 }
 
 void connector::receive_frames(time_point now) {
@@ -115,8 +128,7 @@ void connector::handle(const monitor_event& event, time_point now) {
         greeting_due_ = now + greeting_time_max;
         hub_.loop().at(*this, greeting_due_);
     }
-    if (event.kind == kind::retried && !std::exchange(told_unreachable_, true))
-        hub_.log(log_level::info, "unreachable", "nobody listens at " + name_ + " yet; trying on");
+    if (event.kind == kind::retried) tell_unreachable();
     if (const auto advice = watch_->on(event, now)) {
         ++hub_.counters_.handshakes_failed;
         hub_.log(log_level::warning, "handshake",

@@ -77,6 +77,10 @@ bool is_key(const std::string& text) {
 }
 
 void check_keys(const security_options& security) {
+    if (security.allow_any_key && !security.allowed_keys.empty())
+        throw error(errc::invalid_argument,
+                    "security.allow_any_key admits every key, so that security.allowed_keys means "
+                    "nothing: set one of them");
     const key_pair& keys = security.keys;
     if (keys.public_key.empty() && keys.secret_key.empty()) {
         if (!security.server_key.empty())

@@ -1,5 +1,7 @@
 // Messages that are not for everybody: for their last delivery, or too large for some.
 
+#include "values.hpp"
+
 #include <cairn/protocol/lease_table.hpp>
 
 #include <gtest/gtest.h>
@@ -14,13 +16,9 @@ namespace cairn::protocol {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr std::uint64_t many = 1'000'000;
-
-constexpr sequence_range range(std::uint64_t first, std::uint64_t last) {
-    return {{first}, {last}};
-}
-constexpr sequence_range only(std::uint64_t s) { return range(s, s); }
+using test::many;
+using test::only;
+using test::range;
 
 class ParticularMessage : public ::testing::Test {
 protected:

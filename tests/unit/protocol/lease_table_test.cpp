@@ -1,3 +1,5 @@
+#include "values.hpp"
+
 #include <cairn/protocol/lease_table.hpp>
 
 #include <gtest/gtest.h>
@@ -19,16 +21,13 @@ std::ostream& operator<<(std::ostream& out, const assignment& a) {
 namespace {
 
 using namespace std::chrono_literals;
+using test::many;
+using test::only;
+using test::range;
 using ranges = std::vector<sequence_range>;
 
 constexpr std::uint64_t message_bytes = 10;
 constexpr std::uint64_t batch_messages = 100;
-constexpr std::uint64_t many = 1'000'000;
-
-constexpr sequence_range range(std::uint64_t first, std::uint64_t last) {
-    return {{first}, {last}};
-}
-constexpr sequence_range only(std::uint64_t s) { return range(s, s); }
 
 fitted fit(const fit_request& asked) {
     const std::uint64_t in_batch = batch_messages - (asked.range.first.value - 1) % batch_messages;

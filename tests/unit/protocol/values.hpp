@@ -26,6 +26,10 @@ constexpr sequence seq(std::uint64_t n) { return {n}; }
 constexpr sequence_range range(std::uint64_t first, std::uint64_t last) {
     return {{first}, {last}};
 }
+constexpr sequence_range only(std::uint64_t s) { return range(s, s); }
+
+/// More messages, or bytes, than a test comes near.
+constexpr std::uint64_t many = 1'000'000;
 
 /// A batch as the ring sees it.
 struct plain_batch {

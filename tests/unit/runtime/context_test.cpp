@@ -195,6 +195,18 @@ TEST(SocketFactory, SaysWhatIsWrongWithKeysThatDoNotFit) {
               std::string::npos);
 }
 
+TEST(SocketFactory, RefusesAnAllowListBesideAllowAnyKey) {
+    const key_pair keys = generate_keys();
+    node_options options;
+    options.security = {.keys = keys, .allowed_keys = {keys.public_key}, .allow_any_key = true};
+    try {
+        const socket_factory factory(context::shared(), options, {});
+        FAIL() << "a list that means nothing was taken";
+    } catch (const error& e) {
+        EXPECT_EQ(e.code(), errc::invalid_argument);
+    }
+}
+
 // Z2
 TEST(SocketFactory, RefusesAHighWaterMarkThatMeansUnlimited) {
     const socket_factory factory(context::shared(), {}, {});

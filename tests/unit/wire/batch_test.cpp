@@ -16,7 +16,7 @@ using test::encoded;
 using test::random_frames;
 using test::operator+;
 
-constexpr std::uint64_t seed = 20'240'613;
+constexpr std::uint64_t batch_seed = 20'240'613;
 
 batch_header small_batch() {
     batch_header h;
@@ -32,8 +32,8 @@ batch_header small_batch() {
 errc decoded(const batch_header& h) { return decode_batch(encoded(h)).error(); }
 
 TEST(BatchHeader, ComesBackAsItWasSent) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
-    random_frames random(seed);
+    SCOPED_TRACE(testing::Message() << "batch_seed " << batch_seed);
+    random_frames random(batch_seed);
     for (std::size_t round = 0; round < test::rounds(3'000); ++round) {
         const batch_header sent = random.batch();
         const bytes frame = encoded(sent);
@@ -45,8 +45,8 @@ TEST(BatchHeader, ComesBackAsItWasSent) {
 }
 
 TEST(JobsHeader, ComesBackAsItWasSent) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
-    random_frames random(seed);
+    SCOPED_TRACE(testing::Message() << "batch_seed " << batch_seed);
+    random_frames random(batch_seed);
     for (std::size_t round = 0; round < test::rounds(3'000); ++round) {
         const jobs_header sent = random.jobs();
         const auto received = decode_jobs(encoded(sent));
@@ -58,8 +58,8 @@ TEST(JobsHeader, ComesBackAsItWasSent) {
 }
 
 TEST(AppendHeader, ComesBackAsItWasSent) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
-    random_frames random(seed);
+    SCOPED_TRACE(testing::Message() << "batch_seed " << batch_seed);
+    random_frames random(batch_seed);
     for (std::size_t round = 0; round < test::rounds(3'000); ++round) {
         const append_header sent = random.append();
         const bytes frame = encoded(sent);
@@ -70,7 +70,7 @@ TEST(AppendHeader, ComesBackAsItWasSent) {
 }
 
 TEST(AppendHeader, IsThatOfTheBatchWithAnotherKindAndChannel) {
-    random_frames random(seed);
+    random_frames random(batch_seed);
     for (std::size_t round = 0; round < 1'000; ++round) {
         const append_header sent = random.append();
         batch_header to_readers = sent;
@@ -91,7 +91,7 @@ TEST(BatchHeader, SaysWhereTheBodyBegins) {
 }
 
 TEST(BatchHeader, KeepsItsChannelAtOnePlaceWhateverElseItSays) {
-    random_frames random(seed);
+    random_frames random(batch_seed);
     for (std::size_t round = 0; round < 1'000; ++round) {
         const batch_header batch = random.batch();
         const jobs_header jobs = random.jobs();
@@ -107,7 +107,7 @@ TEST(BatchHeader, KeepsItsChannelAtOnePlaceWhateverElseItSays) {
 }
 
 TEST(BatchHeader, CutShortAnywhereIsMalformed) {
-    random_frames random(seed);
+    random_frames random(batch_seed);
     for (const bytes& whole : {encoded(small_batch()), encoded(random.batch())})
         for (std::size_t size = 0; size < whole.size(); ++size)
             ASSERT_EQ(decode_batch(bytes(whole.begin(), whole.begin() + size)).error(),
@@ -146,7 +146,7 @@ TEST(BatchHeader, BeginsAtOneAtLeastAndEndsBeforeTheNumbersDo) {
 }
 
 TEST(JobsHeader, CountsAttemptsFromOne) {
-    random_frames random(seed);
+    random_frames random(batch_seed);
     jobs_header h = random.jobs();
     h.attempt = 1;
     EXPECT_EQ(decode_jobs(encoded(h)).error(), errc::ok);
@@ -172,7 +172,7 @@ TEST(BatchHeader, WithLongestNamesAndNumbersFitsItsLimit) {
 }
 
 TEST(BatchHeader, OfTheOtherKindIsMalformed) {
-    random_frames random(seed);
+    random_frames random(batch_seed);
     EXPECT_EQ(decode_batch(encoded(random.jobs())).error(), errc::malformed);
     EXPECT_EQ(decode_jobs(encoded(random.batch())).error(), errc::malformed);
 }
@@ -188,7 +188,7 @@ TEST(BatchHeader, WithItemsOfANewerVersionIsReadWithoutThem) {
     EXPECT_EQ(received->bytes, end_of_known + 3);
 }
 
-// Test vectors of XXH3-64, seed 0, from the reference implementation.
+// Test vectors of XXH3-64, batch_seed 0, from the reference implementation.
 TEST(Checksum, IsXxh3) {
     EXPECT_EQ(checksum({}), 0x2d06800538d394c2u);
     EXPECT_EQ(checksum(bytes_of("a")), 0xe6c632b61e964e1fu);

@@ -19,7 +19,7 @@ using test::encoded;
 using test::random_frames;
 using test::operator+;
 
-constexpr std::uint64_t seed = 20'240'612;
+constexpr std::uint64_t frames_seed = 20'240'612;
 
 /// A frame of that kind with an item that is a text of `size` bytes, and how the decoder likes it.
 template <typename F>
@@ -27,7 +27,7 @@ errc decoded_with(std::string_view F::*member, std::size_t size) {
     const std::string longer(size, 'x');
     // The encoder refuses texts above the limit, so a legal one is stretched in its bytes.
     const std::string marker = "marker";
-    random_frames random(seed);
+    random_frames random(frames_seed);
     F frame{};
     for (std::size_t i = 0; i < random_frames::control_kinds; ++i)
         if (const control_frame made = random.control(i); std::holds_alternative<F>(made))
@@ -60,8 +60,8 @@ void expect_not_empty(std::string_view F::*member) {
 }
 
 TEST(Frame, OfEveryKindComesBackAsItWasSent) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
-    random_frames random(seed);
+    SCOPED_TRACE(testing::Message() << "frames_seed " << frames_seed);
+    random_frames random(frames_seed);
     for (std::size_t round = 0; round < test::rounds(300); ++round) {
         for (std::size_t i = 0; i < random_frames::control_kinds; ++i) {
             const control_frame sent = random.control(i);
@@ -75,7 +75,7 @@ TEST(Frame, OfEveryKindComesBackAsItWasSent) {
 }
 
 TEST(Frame, TellsItsKindFromItsFirstBytes) {
-    random_frames random(seed);
+    random_frames random(frames_seed);
     for (std::size_t i = 0; i < random_frames::control_kinds; ++i) {
         const bytes frame = encoded(random.control(i));
         const result<kind> whole = peek_kind(frame);
@@ -88,7 +88,7 @@ TEST(Frame, TellsItsKindFromItsFirstBytes) {
 }
 
 TEST(Frame, CutShortAnywhereIsMalformed) {
-    random_frames random(seed);
+    random_frames random(frames_seed);
     for (std::size_t i = 0; i < random_frames::control_kinds; ++i) {
         const bytes whole = encoded(random.control(i));
         for (std::size_t size = 0; size < whole.size(); ++size) {
@@ -100,13 +100,13 @@ TEST(Frame, CutShortAnywhereIsMalformed) {
 }
 
 TEST(Frame, WithBytesAfterItsEndIsMalformed) {
-    random_frames random(seed);
+    random_frames random(frames_seed);
     for (std::size_t i = 0; i < random_frames::control_kinds; ++i)
         EXPECT_EQ(decode(encoded(random.control(i)) + bytes_of({0})).error(), errc::malformed);
 }
 
 TEST(Frame, WithItemsOfANewerVersionIsReadWithoutThem) {
-    random_frames random(seed);
+    random_frames random(frames_seed);
     const bytes appended = bytes_of({0x81, 0xa1, 'x', 0x92, 0xc0, 0xcb, 0, 0, 0, 0, 0, 0, 0, 0});
     for (std::size_t i = 0; i < random_frames::control_kinds; ++i) {
         const control_frame sent = random.control(i);
@@ -155,7 +155,7 @@ TEST(Frame, WithoutAKindIsMalformed) {
 }
 
 TEST(Frame, OfABatchIsNoControlFrame) {
-    random_frames random(seed);
+    random_frames random(frames_seed);
     EXPECT_EQ(decode(encoded(random.batch())).error(), errc::malformed);
     EXPECT_EQ(decode(encoded(random.jobs())).error(), errc::malformed);
     EXPECT_EQ(decode(encoded(random.append())).error(), errc::malformed);

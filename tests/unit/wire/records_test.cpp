@@ -15,7 +15,7 @@ using test::bytes;
 using test::bytes_of;
 using test::operator+;
 
-constexpr std::uint64_t seed = 20'240'614;
+constexpr std::uint64_t records_seed = 20'240'614;
 
 bytes record_of(const bytes& attributes, const bytes& body) {
     bytes out(record_bytes(attributes.size(), body.size()));
@@ -52,8 +52,8 @@ bool equal(std::span<const std::byte> view, const bytes& expected) {
 }
 
 TEST(Records, ComeBackAsTheyWereWritten) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
-    test::random_frames random(seed);
+    SCOPED_TRACE(testing::Message() << "records_seed " << records_seed);
+    test::random_frames random(records_seed);
     for (std::size_t round = 0; round < test::rounds(500); ++round) {
         const auto written = random_records(random);
         const bytes body = body_of(written);
@@ -70,8 +70,8 @@ TEST(Records, ComeBackAsTheyWereWritten) {
 }
 
 TEST(Records, MustBeAsManyAsTheHeaderSays) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
-    test::random_frames random(seed);
+    SCOPED_TRACE(testing::Message() << "records_seed " << records_seed);
+    test::random_frames random(records_seed);
     for (std::size_t round = 0; round < 200; ++round) {
         const auto written = random_records(random);
         const auto count = static_cast<std::uint32_t>(written.size());
@@ -93,8 +93,8 @@ TEST(Records, CutShortAnywhereAreMalformed) {
 }
 
 TEST(Records, CountTheirPrefixes) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
-    test::random_frames random(seed);
+    SCOPED_TRACE(testing::Message() << "records_seed " << records_seed);
+    test::random_frames random(records_seed);
     for (std::size_t round = 0; round < 100; ++round) {
         const auto written = random_records(random);
         const bytes body = body_of(written);

@@ -53,6 +53,8 @@ private:
     void receive_frames(time_point now);
     void handle_events(time_point now);
     void handle(const monitor_event& event, time_point now);
+    void greeting_missed();
+    void tell_unreachable();
 
     hub& hub_;
     event_reader event_reader_{*this};
