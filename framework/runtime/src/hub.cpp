@@ -177,6 +177,7 @@ std::string hub::bind(std::string_view text) {
     require_secure(where, sockets_.secure(), sockets_.insecure_allowed());
     const std::vector<endpoint> resolved = resolve(where, purpose::bind);
     const loop::guard holding(loop_);
+    check_open("bind");
     if (!acceptor_) acceptor_ = std::make_unique<acceptor>(*this);
     return connectable(acceptor_->bind(resolved.front())).text();
 }
@@ -194,6 +195,7 @@ void hub::connect(std::string_view text) {
     const endpoint where = parse_endpoint(text, purpose::connect);
     std::vector<endpoint> addresses = resolve(where, purpose::connect);
     const loop::guard holding(loop_);
+    check_open("connect");  // resolving a name takes its time
     const std::string name = where.text();
     if (connectors_.contains(name)) return;
     connectors_.emplace(name, std::make_unique<connector>(*this, name, std::move(addresses)));
