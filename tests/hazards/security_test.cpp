@@ -83,7 +83,7 @@ bool binds(node& n, const std::string& where) {
 }
 
 TEST(AnInprocEndpoint, ThatNobodyBoundIsNamed) {
-    talker lonely({});
+    talker lonely{node_options{}};
     lonely.node.connect("inproc://nobody");
     EXPECT_TRUE(lonely.says("nobody listens at inproc://nobody yet")) << lonely.all();
 }

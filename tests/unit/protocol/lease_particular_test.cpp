@@ -16,9 +16,9 @@ namespace cairn::protocol {
 namespace {
 
 using namespace std::chrono_literals;
-using test::many;
-using test::only;
-using test::range;
+using cairn::test::many;
+using cairn::test::only;
+using cairn::test::range;
 
 class ParticularMessage : public ::testing::Test {
 protected:

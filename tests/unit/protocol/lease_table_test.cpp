@@ -21,9 +21,9 @@ std::ostream& operator<<(std::ostream& out, const assignment& a) {
 namespace {
 
 using namespace std::chrono_literals;
-using test::many;
-using test::only;
-using test::range;
+using cairn::test::many;
+using cairn::test::only;
+using cairn::test::range;
 using ranges = std::vector<sequence_range>;
 
 constexpr std::uint64_t message_bytes = 10;
