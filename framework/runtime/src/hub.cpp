@@ -187,14 +187,25 @@ bool hub::unbind(std::string_view text) {
     return acceptor_ && acceptor_->unbind(resolved.front());
 }
 
-void hub::connect(std::string_view text) {
-    check_open("connect");
+void hub::connect(std::string_view text) { static_cast<void>(connect(text, false)); }
+
+std::string hub::connect_store(std::string_view text) { return connect(text, true); }
+
+std::string hub::connect(std::string_view text, bool store) {
+    check_open(store ? "connect to a store" : "connect");
     const endpoint where = parse_endpoint(text, purpose::connect);
     std::vector<endpoint> addresses = resolve(where, purpose::connect);
     const loop::guard holding(loop_);
-    const std::string name = where.text();
-    if (connectors_.contains(name)) return;
-    connectors_.emplace(name, std::make_unique<connector>(*this, name, std::move(addresses)));
+    std::string name = where.text();
+    auto found = connectors_.find(name);
+    if (found == connectors_.end()) {
+        auto made = std::make_unique<connector>(*this, name, std::move(addresses));
+        found = connectors_.emplace(name, std::move(made)).first;
+    }
+    if (!store) return name;
+    found->second->mark_store();
+    for (link* l : std::vector(primary_links_)) note_stores(*l, true);
+    return name;
 }
 
 bool hub::disconnect(std::string_view text) {
@@ -370,6 +381,8 @@ void hub::greet(link& from, const wire::hello& hello) {
     const bool second = std::any_of(primary_links_.begin(), primary_links_.end(),
                                     [&](const link* l) { return same_node(*l, from); });
     if (!second) introduce(from);
+    for (link* l : std::vector(primary_links_))
+        if (l != &from && same_node(*l, from)) note_stores(*l, true);
     loop_.changed();
 }
 
@@ -383,6 +396,19 @@ bool hub::same_node(const link& a, const link& b) {
 void hub::introduce(link& which) {
     which.primary_ = true;
     primary_links_.push_back(&which);
+    note_stores(which, false);
+    for (frame_handler* h : std::vector(handlers_)) h->link_up(which);
+}
+
+void hub::note_stores(link& which, bool announced) {
+    bool fresh = false;
+    for (const auto& [name, c] : connectors_) {
+        if (!c->leads_to_store(which) || which.is_store(name)) continue;
+        which.stores_.push_back(name);
+        fresh = true;
+    }
+    if (!fresh || !announced) return;
+    for (frame_handler* h : std::vector(handlers_)) h->link_down(which);
     for (frame_handler* h : std::vector(handlers_)) h->link_up(which);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cairn/delivery.hpp>
 #include <cairn/error.hpp>
 #include <cairn/ids.hpp>
 #include <cairn/protocol/credit.hpp>
@@ -16,20 +17,8 @@
 
 namespace cairn::protocol {
 
-/// Who sees a message, and when.
-enum class delivery : std::uint8_t {
-    peers,        ///< no store
-    parallel,     ///< peers and store at the same time
-    store_first,  ///< peers see what is durable
-};
-
-/// What happens to a message when the ring is full of what the store does not have.
-enum class full_ring : std::uint8_t {
-    block,         ///< its publisher waits
-    refuse,        ///< its publisher is told `full`
-    spill,         ///< the oldest go to a store of the node's own
-    drop_history,  ///< the store loses the oldest, and is told so
-};
+using cairn::delivery;
+using cairn::full_ring;
 
 /// A batch that knows when it was published.
 template <typename T>
