@@ -370,6 +370,7 @@ std::uint64_t publication::close(time_point until) {
         left = std::max(left, owed);
         return left == 0 || in_vain;
     });
+    if (left != 0 && store_ && store_->has_spill()) left = put_aside(left);
     if (left == 0) handed_over_ = true;
     const runtime::loop::guard holding(loop);
     tell_end();
@@ -378,6 +379,22 @@ std::uint64_t publication::close(time_point until) {
 
 std::uint64_t publication::not_durable(sequence up_to) const noexcept {
     return store_ && store_->durable() < up_to ? up_to - store_->durable() : 0;
+}
+
+// What the store does not have goes to files: bounded by the disk, not by the store.
+std::uint64_t publication::put_aside(std::uint64_t left) {
+    constexpr std::chrono::seconds disk_time_max{10};
+    runtime::loop& loop = owner_.hub().loop();
+    store_->put_all_aside();
+    loop.wait_until(loop.now() + disk_time_max, [&] {
+        closing_ = false;
+        run(loop.now());
+        closing_ = true;
+        return store_->safe() >= inlet_.last();
+    });
+    const std::uint64_t on_the_way = ask_for_confirmation();
+    const std::uint64_t unsafe = inlet_.last() - std::min(inlet_.last(), store_->safe());
+    return std::min(left, std::max(on_the_way, unsafe));
 }
 
 std::uint64_t publication::flush(time_point until) {

@@ -70,6 +70,23 @@ runtime::link::sent published_batch::append(runtime::link& to, wire::channel cha
     return to.send_batch(copy, body_bytes_);
 }
 
+runtime::spill::batch published_batch::put_aside() const {
+    runtime::spill::batch out;
+    out.first = first_;
+    out.last = last_;
+    if (block_) {
+        out.head = header_;
+        out.header_bytes = header_.size();
+        out.block = block_;
+        out.block_bytes = body_bytes_;
+    } else {
+        const auto* frame = static_cast<const std::byte*>(frame_.data());
+        out.head.assign(frame, frame + frame_.size());
+        out.header_bytes = frame_.size() - body_bytes_;
+    }
+    return out;
+}
+
 runtime::link::sent published_batch::send_part(runtime::link& to, wire::channel channel,
                                                wire::batch_header header,
                                                std::span<const std::byte> part) {

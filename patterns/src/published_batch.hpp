@@ -3,6 +3,7 @@
 #include <cairn/ids.hpp>
 #include <cairn/runtime/block.hpp>
 #include <cairn/runtime/link.hpp>
+#include <cairn/runtime/spill.hpp>
 #include <cairn/wire/frames.hpp>
 
 #include <cstddef>
@@ -36,6 +37,8 @@ public:
     runtime::link::sent send(runtime::link& to, wire::channel channel);
     /// The same batch as APPEND, to a store.
     runtime::link::sent append(runtime::link& to, wire::channel channel);
+    /// A copy of what it is, for a spill: the large body is shared.
+    runtime::spill::batch put_aside() const;
     /// Some of its messages as a batch of their own: `part` is a piece of body(), `header` is as in
     /// the constructor.
     runtime::link::sent send_part(runtime::link& to, wire::channel channel,

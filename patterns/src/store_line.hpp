@@ -9,12 +9,15 @@
 #include <cairn/runtime/hub.hpp>
 #include <cairn/runtime/link.hpp>
 #include <cairn/runtime/loop.hpp>
+#include <cairn/runtime/spill.hpp>
 #include <cairn/wire/frames.hpp>
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -47,7 +50,16 @@ public:
         bool refuse = false;
     };
     admission admit(std::size_t bytes, time_point now);
-    void pushed(const batch_handle& batch) { feed_.pushed(batch); }
+    void pushed(const batch_handle& batch) {
+        feed_.pushed(batch);
+        if (spill_) unspilled_.push_back(batch);
+    }
+    /// Everything that the store does not have is to be put aside, since its publisher closes.
+    /// Does nothing without a spill.
+    void put_all_aside() noexcept { put_all_aside_ = spill_ != nullptr; }
+    bool has_spill() const noexcept { return spill_ != nullptr; }
+    /// All up to here is durable, or put aside on the way there.
+    sequence safe() const noexcept;
 
     /// So little is owed that even a batch of one is worth sending: the rule of Nagle (RFC 896)
     /// with confirms for acks.
@@ -78,9 +90,31 @@ public:
 private:
     using feed = protocol::store_feed<batch_handle>;
 
+    /// What the spill holds of an earlier run. It is paid before the run of today is opened, which
+    /// would fence it.
+    struct debt {
+        debt(const runtime::spill::part& of, const publisher_options& options, time_point now)
+            : run(of), owed(ring, *options.delivery, options.when_full, options.ring_bytes_max, now,
+                            of.range) {}
+        runtime::spill::part run;
+        protocol::ring<batch_handle> ring;  // empty
+        feed owed;
+    };
+
+    feed& active() noexcept { return debts_.empty() ? feed_ : debts_.front()->owed; }
+    cairn::epoch active_epoch() const noexcept {
+        return debts_.empty() ? epoch_ : debts_.front()->run.epoch;
+    }
+    /// The oldest debt is done with, one way or the other.
+    void end_debt(log_level level, std::string_view how);
+    void drop_spilled();
+    bool spill_some(time_point now);
+    void spill_outcome(time_point now);
+
     void open(time_point now);
     void close_channel();
     bool append(const feed::step& what, time_point now);
+    bool append_spilled(const feed::step& what, time_point now);
     bool too_large(const published_batch& batch) const;
     void lose(sequence_range range, time_point now);
     void opened(const wire::source_opened& told, time_point now);
@@ -100,6 +134,13 @@ private:
     const std::function<void(sequence)> on_durable_;
     const std::function<void(sequence_range)> on_lost_;
     feed feed_;
+    const std::size_t spill_some_bytes_;
+    const std::size_t spill_bytes_max_;
+    std::deque<std::unique_ptr<debt>> debts_;  // oldest first
+    std::deque<batch_handle> unspilled_;       // with a spill: what is neither durable nor in it
+    bool put_all_aside_ = false;
+    time_point spill_again_at_{};
+    std::unique_ptr<runtime::spill> spill_;  // last: its thread ends first
     runtime::link* link_ = nullptr;
     wire::channel channel_ = 0;  // 0: none
     bool answered_ = false;      // SOURCE_OPENED came on the channel

@@ -131,7 +131,10 @@ public:
 
     /// The oldest batch that is neither durable nor spilled; null: there is none.
     const Batch* oldest() { return ring_.next(keep_).batch; }
+    /// The spill is one range: after a store was wiped it may begin behind what the ring owes.
+    bool can_spill() { return !spilled_ || spilled_->last + 1 >= oldest()->first(); }
     /// oldest() is in the spill, flushed; it may leave the ring.
+    /// Requires: can_spill().
     void spilled(time_point now) {
         const Batch* batch = oldest();
         assert(batch != nullptr && can_spill());
@@ -249,8 +252,6 @@ private:
         return what;
     }
 
-    /// The spill is one range: after a store was wiped it may begin behind what the ring owes.
-    bool can_spill() { return !spilled_ || spilled_->last + 1 >= oldest()->first(); }
     /// All up to here may leave the ring.
     sequence kept() const {
         const bool reaches =
