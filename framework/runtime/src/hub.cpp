@@ -259,9 +259,10 @@ void hub::received(link& from, zmq::message_t& frame1, zmq::message_t* frame2, t
         return refuse(from, 0, kind.error(),
                       kind.error() == errc::unknown_kind ? "this version knows no such kind"
                                                          : "not a frame of this protocol");
-    if (*kind == wire::kind::batch || *kind == wire::kind::jobs)
+    if (*kind == wire::kind::append && !by_kind_[static_cast<std::size_t>(*kind)])
+        return refuse(from, 0, errc::not_supported, no_store);
+    if (*kind == wire::kind::batch || *kind == wire::kind::jobs || *kind == wire::kind::append)
         return received_batch_frame(from, *kind, frame1, frame2);
-    if (*kind == wire::kind::append) return refuse(from, 0, errc::not_supported, no_store);
     if (frame2)
         return refuse(from, 0, errc::malformed, "a second frame follows only a batch header");
     control_frame(from, *kind, frame1);
@@ -277,6 +278,11 @@ void hub::received_batch_frame(link& from, wire::kind kind, zmq::message_t& fram
         if (!decoded) return refuse(from, 0, decoded.error(), "BATCH header");
         static_cast<wire::batch_header&>(batch->header) = decoded->header;
         header_bytes = decoded->bytes;
+    } else if (kind == wire::kind::append) {
+        auto decoded = wire::decode_append(whole);
+        if (!decoded) return refuse(from, 0, decoded.error(), "APPEND header");
+        static_cast<wire::batch_header&>(batch->header) = decoded->header;
+        header_bytes = decoded->bytes;
     } else {
         auto decoded = wire::decode_jobs(whole);
         if (!decoded) return refuse(from, 0, decoded.error(), "JOBS header");
@@ -288,6 +294,9 @@ void hub::received_batch_frame(link& from, wire::kind kind, zmq::message_t& fram
     const wire::channel channel = batch->header.channel;
     if (frame2 && header_bytes != whole.size())
         return refuse(from, 0, errc::malformed, "two bodies in one batch");
+    // The store checks them itself, off the loop.
+    if (kind == wire::kind::append)
+        return by_kind_[static_cast<std::size_t>(kind)]->append(from, std::move(batch));
     if (wire::checksum(batch->body) != batch->header.checksum)
         return refuse(from, 0, errc::checksum_mismatch, "batch body");
     if (const errc wrong = wire::check_records(batch->body, batch->header.count); wrong != errc::ok)

@@ -54,6 +54,8 @@ public:
     virtual errc frame(link& from, const wire::control_frame& frame) = 0;
     /// A checked batch for a channel of this handler.
     virtual void batch(link&, std::unique_ptr<received_batch>) {}
+    /// An APPEND, with its bytes; only its header and the number of its bodies were checked.
+    virtual void append(link&, std::unique_ptr<received_batch>) {}
     /// The node closes: its sockets end after this.
     virtual void node_closing() {}
     /// Appends the counters of this handler's handles.
