@@ -94,8 +94,9 @@ private:
     /// would fence it.
     struct debt {
         debt(const runtime::spill::part& of, const publisher_options& options, time_point now)
-            : run(of), owed(ring, *options.delivery, options.when_full, options.ring_bytes_max, now,
-                            of.range) {}
+            : run(of),
+              owed(ring, *options.delivery, options.when_full, options.ring_bytes_max, now,
+                   of.range) {}
         runtime::spill::part run;
         protocol::ring<batch_handle> ring;  // empty
         feed owed;

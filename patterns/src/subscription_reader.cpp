@@ -293,6 +293,7 @@ void subscription_reader::heads(peer_state& from, const std::vector<wire::head>&
         const protocol::stream_head head{h.epoch, h.first_held, h.last, h.next};
         if (from.store) {
             tell(*s, s->splice.store_head(head, now));
+            note_stored(*s, h.epoch, h.last, now);
         } else {
             const protocol::splice_verdict v = s->splice.live_head(head, now);
             if (v.what == protocol::verdict::kind::fenced) {
@@ -349,6 +350,7 @@ void subscription_reader::batch(runtime::link& from,
                                            ? s->splice.store_batch(h.epoch, h.first, h.count, now)
                                            : s->splice.live_batch(h.epoch, h.first, h.count, now);
     tell(*s, v);
+    if (p->store) note_stored(*s, h.epoch, h.last(), now);
     switch (v.what) {
         case protocol::verdict::kind::deliver:
             if (!p->store) attach(*s, *p);

@@ -122,6 +122,10 @@ private:
         epoch publisher_epoch{};  // of its last head
         time_point met_at{};
         std::vector<std::pair<epoch, protocol::ack_batcher::stream>> acking;  // by run
+        // How far the store is known to be, and what was acked of what it is not known to have.
+        epoch stored_run{};
+        sequence stored_last{};
+        std::vector<std::pair<epoch, sequence_range>> early;
         std::vector<std::pair<epoch, sequence_range>> done;  // by the group, ahead of the position
     };
 
@@ -184,6 +188,8 @@ private:
     bool leave_out(stream& s, subscriber_item& item);
     void check_end(stream& s);
     void tell_end();
+    void note_stored(stream& s, epoch run, sequence last, time_point now);
+    void pass_ack(stream& s, epoch run, sequence_range range, time_point now);
     void note_floor(stream& s, epoch run, sequence floor);
     void take_acks(time_point now);
     bool store_frame(peer_state& from, const wire::control_frame& frame);
@@ -231,6 +237,7 @@ private:
     std::size_t live_ = 0;
     std::uint64_t lag_ = 0;
     std::uint64_t fallbacks_ = 0;
+    std::uint64_t early_messages_ = 0;
     ack_box acks_;
     std::vector<ack_box::done> taken_acks_;
     protocol::ack_batcher batcher_;

@@ -5,6 +5,7 @@
 #include "subscription_reader.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace cairn::patterns {
@@ -159,8 +160,9 @@ void subscription_reader::read_store() {
     step_ = step::reading;
     store_reads_ = end_ || wanting_ != 0 || live_ == 0;
     subscribe(*store_);
-    if (end_)
-        for (auto& [key, s] : streams_) check_end(s);
+    for (auto& [key, s] : streams_)
+        if (end_) check_end(s);
+    if (end_) tell_end();
     hub_.loop().changed();
 }
 
@@ -241,7 +243,11 @@ void subscription_reader::group_attached(const wire::group_attached& told) {
             batcher_.repeat_all();
         }
         generation_ = told.generation;
-        for (auto& [key, s] : streams_) s.done.clear();
+        for (auto& [key, s] : streams_) {
+            s.done.clear();
+            s.stored_run = {};
+            s.stored_last = {};
+        }
     }
     if (told.active) {
         for (const wire::source_point& p : told.points) begin(p);
@@ -325,6 +331,39 @@ void subscription_reader::note_floor(stream& s, epoch run, sequence floor) {
         s.acking.emplace_back(run, batcher_.find_or_add(s.source, run, floor));
 }
 
+// The store confirms ACK frames in order. One of what it may never get, since only we were given it
+// and its publisher is gone, would hold up all others: it waits here until the store has it.
+void subscription_reader::pass_ack(stream& s, epoch run, sequence_range range, time_point now) {
+    const sequence all{std::numeric_limits<std::uint64_t>::max()};
+    const sequence known =
+        run < s.stored_run ? all : (run == s.stored_run ? s.stored_last : sequence{});
+    if (range.first <= known) {
+        note_floor(s, run, sequence{});
+        for (const auto& [of, acked] : s.acking)
+            if (of == run) batcher_.ack(acked, {range.first, std::min(range.last, known)}, now);
+    }
+    if (range.last <= known) return;
+    const sequence_range rest{std::max(range.first, known + 1), range.last};
+    early_messages_ += rest.size();
+    if (!s.early.empty() && s.early.back().first == run &&
+        s.early.back().second.last + 1 == rest.first)
+        s.early.back().second.last = rest.last;
+    else
+        s.early.emplace_back(run, rest);
+}
+
+void subscription_reader::note_stored(stream& s, epoch run, sequence last, time_point now) {
+    if (!in_group() || std::pair(run, last) <= std::pair(s.stored_run, s.stored_last)) return;
+    s.stored_run = run;
+    s.stored_last = last;
+    if (s.early.empty()) return;
+    for (const auto& [of, range] : std::exchange(s.early, {})) {
+        early_messages_ -= range.size();
+        pass_ack(s, of, range, now);
+    }
+    wake_by(std::max(now, batcher_.due_at()));
+}
+
 void subscription_reader::acks_came() {
     hub_.loop().flag(*this);
     hub_.loop().kick();
@@ -339,9 +378,7 @@ void subscription_reader::take_acks(time_point now) {
         const auto found = streams_.find(stream_key(pattern_, d.source));
         if (found == streams_.end()) continue;
         stream& s = found->second;
-        note_floor(s, d.epoch, sequence{});
-        for (const auto& [run, acked] : s.acking)
-            if (run == d.epoch) batcher_.ack(acked, d.range, now);
+        pass_ack(s, d.epoch, d.range, now);
         // Runs that are over and settled.
         if (s.acking.size() == 1) continue;
         std::erase_if(s.acking, [&](const auto& a) {
@@ -369,13 +406,13 @@ std::uint64_t subscription_reader::flush_acks() {
     take_acks(now);
     batcher_.flush(now);
     take_acks(now);
-    return batcher_.waiting();
+    return batcher_.waiting() + early_messages_;
 }
 
 reading subscription_reader::state() const {
     reading r;
     r.lag_messages = lag_;
-    r.acks_waiting = batcher_.waiting();
+    r.acks_waiting = batcher_.waiting() + early_messages_;
     r.fallbacks = fallbacks_;
     using state = enum reading::state;
     const bool store_silent = !store_endpoint_.empty() && (!store_ || !store_->answered());

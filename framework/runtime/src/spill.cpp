@@ -313,8 +313,7 @@ std::optional<spill::batch> spill::read(cairn::epoch run, sequence wanted, seque
     resumes = at->range.first;
     if (at->range.first > wanted) return std::nullopt;
     resumes = at->range.last + 1;
-    const unique_fd from(
-        ::open(path_of(run, at->file).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    const unique_fd from(::open(path_of(run, at->file).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     if (!from) return std::nullopt;
     batch out;
     out.first = at->range.first;
