@@ -18,7 +18,7 @@ constexpr int batches_a_round = 32;
 }  // namespace
 
 publication::publication(publishing& owner, std::string topic, publisher_options options,
-                         cairn::epoch run)
+                         cairn::epoch run, const std::string& store)
     : owner_(owner),
       topic_(std::move(topic)),
       options_(std::move(options)),
@@ -29,9 +29,15 @@ publication::publication(publishing& owner, std::string topic, publisher_options
                   waiting_bytes(batch_bytes(options_.batch_bytes_max, options_.ring_bytes_max),
                                 options_.ring_bytes_max),
               .body_bytes = owner.hub().options().body_bytes_max}),
-      ring_(options_.ring_bytes_max, options_.patience) {}
+      ring_(options_.ring_bytes_max, options_.patience) {
+    if (store.empty()) return;
+    store_ = std::make_unique<store_line>(
+        owner_.hub(), store_line::owner{*this, [this](cairn::epoch newer) { fence(newer); }}, store,
+        topic_, epoch_, options_, ring_);
+}
 
 publication::~publication() {
+    store_.reset();
     for (std::size_t i = 0; i != cursors_.size(); ++i) {
         subscription* s = cursors_[i].to;
         if (!s) continue;
@@ -58,7 +64,9 @@ bool publication::somebody_is_idle() const {
 // Several full batches go to the readers together: each reader's queue and its part of ZeroMQ are
 // then touched once for all of them.
 bool publication::take_some(time_point now) {
-    if (!take_one(ring_.readers() == 0 || somebody_is_idle(), now)) return false;
+    const bool store_idle = !store_ || store_->idle(now);
+    const bool open_too = peers() == 0 ? store_idle : somebody_is_idle() || (store_ && store_idle);
+    if (!take_one(open_too, now)) return false;
     for (int more = 1; more != batches_a_round && inlet_.any_sealed(); ++more)
         if (!take_one(false, now)) break;
     return true;
@@ -71,7 +79,14 @@ bool publication::take_one(bool open_too, time_point now) {
         if (!open_too) stall_all();
         return false;
     }
-    const protocol::admission admitted = ring_.admit(batch_handle::memory_of(bytes), now);
+    const std::size_t memory = batch_handle::memory_of(bytes);
+    store_line::admission admitted;
+    if (store_) {
+        admitted = store_->admit(memory, now);
+        inlet_.refuse(admitted.refuse);
+    } else {
+        static_cast<protocol::admission&>(admitted) = ring_.admit(memory, now);
+    }
     if (ring_.left_behind_total() != left_behind_told_) {
         left_behind_told_ = ring_.left_behind_total();
         owner_.hub().log(log_level::warning, "left behind",
@@ -86,18 +101,21 @@ bool publication::take_one(bool open_too, time_point now) {
     }
     auto batch = inlet_.take(open_too);
     if (!batch) return false;
-    keep(std::move(*batch));
+    keep(std::move(*batch), now);
+    if (store_ && !store_->shows_all()) return true;
     for (const cursor& c : cursors_)
         if (c.to) c.to->head_changed(c.schedule, now);
     return true;
 }
 
-void publication::keep(runtime::sealed_batch batch) {
+void publication::keep(runtime::sealed_batch batch, time_point now) {
     auto made = std::make_shared<published_batch>(header_of(batch.first, batch.count, batch.time),
-                                                  std::move(batch.body), batch.bytes);
+                                                  std::move(batch.body), batch.bytes, now);
     ++batches_;
     if (owner_.has_taps()) owner_.mirror(*this, made->body());
-    ring_.push(batch_handle(std::move(made)));
+    const batch_handle kept(std::move(made));
+    ring_.push(kept);
+    if (store_) store_->pushed(kept);
 }
 
 wire::batch_header publication::header_of(sequence first, std::uint32_t count,
@@ -109,13 +127,25 @@ wire::batch_header publication::header_of(sequence first, std::uint32_t count,
             .first = first,
             .count = count,
             .time = time,
-            .durable = 0,
+            .durable = durable().value,
             .checksum = 0};
 }
 
 void publication::pump(time_point now) {
-    if (fenced_ || !ring_.any_pending()) return;
-    ring_.for_each_pending([&](protocol::reader which) { pump_one(which, now); });
+    if (fenced_) return;
+    if (store_) {
+        store_->pump(now);
+        if (!store_->shows_all() && shown_ != visible()) {
+            shown_ = visible();
+            for (const cursor& c : cursors_)
+                if (c.to) c.to->head_changed(c.schedule, now);
+        }
+    }
+    if (!ring_.any_pending()) return;
+    ring_.for_each_pending([&](protocol::reader which) {
+        const auto index = static_cast<std::size_t>(which);
+        if (index < cursors_.size() && cursors_[index].to) pump_one(which, now);
+    });
 }
 
 void publication::pump_one(protocol::reader which, time_point now) {
@@ -124,7 +154,10 @@ void publication::pump_one(protocol::reader which, time_point now) {
     while (s.ready()) {
         const auto step = ring_.next(which);
         if (step.what == decltype(step)::kind::nothing) return;
-        if (step.what == decltype(step)::kind::gone) {
+        const bool gone = step.what == decltype(step)::kind::gone;
+        // A confirm runs us again.
+        if (store_ && !store_->may_show(gone ? step.gone.last : step.batch->last())) return;
+        if (gone) {
             dropped_ += step.gone.size();
             s.link.send(wire::gone{s.channel, topic_, options_.source, epoch_, step.gone});
         } else {
@@ -223,7 +256,7 @@ std::size_t publication::readers() const noexcept {
 wire::head publication::attach(subscription& to, const wire::resume_point* resume, bool is_new,
                                time_point now) {
     // `live` includes what is published already but still in the inlet: it was not sent to anybody.
-    sequence next = ring_.last() + 1;
+    sequence next = last_shown() + 1;
     if (is_new)
         next = sequence{1};
     else if (!resume && to.from == wire::start::earliest)
@@ -272,9 +305,21 @@ void publication::rewind(subscription& reader, sequence next, time_point now) {
 
 wire::head publication::head_for(const subscription& reader) const {
     const auto [which, c] = const_cast<publication*>(this)->find(reader);
-    return {topic_,        options_.source,
-            epoch_,        ring_.first_held(),
-            inlet_.last(), c ? ring_.wanted(which) : ring_.last() + 1};
+    const sequence last = visible();
+    const sequence next = c ? ring_.wanted(which) : ring_.last() + 1;
+    return {topic_, options_.source,         epoch_, std::min(ring_.first_held(), last + 1),
+            last,   std::min(next, last + 1)};
+}
+
+sequence publication::visible() const {
+    return store_ && !store_->shows_all() ? store_->durable() : inlet_.last();
+}
+
+sequence publication::last_shown() const { return std::min(visible(), ring_.last()); }
+
+std::size_t publication::peers() const noexcept {
+    constexpr std::size_t of_the_store = 2;
+    return ring_.readers() - (store_ ? of_the_store : 0);
 }
 
 void publication::fence(cairn::epoch newer) {
@@ -320,12 +365,51 @@ std::uint64_t publication::close(time_point until) {
         run(loop.now());
         closing_ = true;
         left = ask_for_confirmation();
-        return left == 0;
+        const std::uint64_t owed = not_durable(inlet_.last());
+        const bool in_vain = left == 0 && store_ && store_->over();
+        left = std::max(left, owed);
+        return left == 0 || in_vain;
     });
+    if (left != 0 && store_ && store_->has_spill()) left = put_aside(left);
     if (left == 0) handed_over_ = true;
     const runtime::loop::guard holding(loop);
     tell_end();
     return left;
+}
+
+std::uint64_t publication::not_durable(sequence up_to) const noexcept {
+    return store_ && store_->durable() < up_to ? up_to - store_->durable() : 0;
+}
+
+// What the store does not have goes to files: bounded by the disk, not by the store.
+std::uint64_t publication::put_aside(std::uint64_t left) {
+    constexpr std::chrono::seconds disk_time_max{10};
+    runtime::loop& loop = owner_.hub().loop();
+    store_->put_all_aside();
+    loop.wait_until(loop.now() + disk_time_max, [&] {
+        closing_ = false;
+        run(loop.now());
+        closing_ = true;
+        return store_->safe() >= inlet_.last();
+    });
+    const std::uint64_t on_the_way = ask_for_confirmation();
+    const std::uint64_t unsafe = inlet_.last() - std::min(inlet_.last(), store_->safe());
+    return std::min(left, std::max(on_the_way, unsafe));
+}
+
+std::uint64_t publication::flush(time_point until) {
+    if (!store_) return 0;
+    runtime::loop& loop = owner_.hub().loop();
+    const sequence wanted = inlet_.last();
+    loop.wait_until(until, [&] {
+        return not_durable(wanted) == 0 || store_->over() || fenced_ || owner_.hub().closed();
+    });
+    return not_durable(wanted);
+}
+
+void publication::node_closing() {
+    inlet_.stop(send_status::closed);
+    if (store_) store_->stop();
 }
 
 // Links deliver in order: who answers a PING has received all that was sent before. Returns how
@@ -360,7 +444,7 @@ void publication::tell_end() {
 
 void publication::tell_end(cursor& of) {
     if (std::exchange(of.ended, true)) return;
-    of.to->link.send(wire::end{of.to->channel, topic_, options_.source, epoch_, ring_.last()});
+    of.to->link.send(wire::end{of.to->channel, topic_, options_.source, epoch_, last_shown()});
 }
 
 handle_stats publication::stats() const {
@@ -375,7 +459,8 @@ handle_stats publication::stats() const {
     s.refused = inlet_.refusals();
     s.queue_messages = unsent();
     s.queue_bytes = ring_.bytes() + inlet_.waiting_bytes();
-    s.peers = ring_.readers();
+    s.peers = peers();
+    if (store_) store_->add_stats(s, inlet_.last(), owner_.hub().loop().now());
     for (std::size_t i = 0; i != cursors_.size(); ++i) {
         const cursor& c = cursors_[i];
         if (!c.to) continue;

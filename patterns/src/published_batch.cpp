@@ -19,8 +19,12 @@ std::byte* bytes_of(zmq::message_t& frame) { return static_cast<std::byte*>(fram
 }  // namespace
 
 published_batch::published_batch(wire::batch_header header, runtime::block_ref body,
-                                 std::size_t body_bytes)
-    : first_(header.first), last_(header.last()), time_(header.time), body_bytes_(body_bytes) {
+                                 std::size_t body_bytes, time_point now)
+    : first_(header.first),
+      last_(header.last()),
+      time_(header.time),
+      published_(now),
+      body_bytes_(body_bytes) {
     header.checksum = wire::checksum({body.data(), body_bytes});
     wire::encode(header, header_);
     if (body_bytes <= wire::inline_body_bytes_max) {
@@ -51,6 +55,36 @@ runtime::link::sent published_batch::send(runtime::link& to, wire::channel chann
         channel_ = channel;
     }
     return to.send_batch(frame_, body_bytes_);
+}
+
+runtime::link::sent published_batch::append(runtime::link& to, wire::channel channel) {
+    if (block_) {
+        wire::patch_kind(header_, wire::kind::append);
+        const auto outcome = to.send_batch(header_, channel, block_, body());
+        wire::patch_kind(header_, wire::kind::batch);
+        return outcome;
+    }
+    zmq::message_t copy(frame_.data(), frame_.size());
+    wire::patch_kind({bytes_of(copy), copy.size()}, wire::kind::append);
+    wire::patch_channel({bytes_of(copy), copy.size()}, channel);
+    return to.send_batch(copy, body_bytes_);
+}
+
+runtime::spill::batch published_batch::put_aside() const {
+    runtime::spill::batch out;
+    out.first = first_;
+    out.last = last_;
+    if (block_) {
+        out.head = header_;
+        out.header_bytes = header_.size();
+        out.block = block_;
+        out.block_bytes = body_bytes_;
+    } else {
+        const auto* frame = static_cast<const std::byte*>(frame_.data());
+        out.head.assign(frame, frame + frame_.size());
+        out.header_bytes = frame_.size() - body_bytes_;
+    }
+    return out;
 }
 
 runtime::link::sent published_batch::send_part(runtime::link& to, wire::channel channel,

@@ -3,6 +3,7 @@
 #include <cairn/ids.hpp>
 #include <cairn/runtime/block.hpp>
 #include <cairn/runtime/link.hpp>
+#include <cairn/runtime/spill.hpp>
 #include <cairn/wire/frames.hpp>
 
 #include <cstddef>
@@ -23,15 +24,21 @@ namespace cairn::patterns {
 class published_batch {
 public:
     /// `header` needs neither channel nor checksum.
-    published_batch(wire::batch_header header, runtime::block_ref body, std::size_t body_bytes);
+    published_batch(wire::batch_header header, runtime::block_ref body, std::size_t body_bytes,
+                    time_point now);
 
     sequence first() const noexcept { return first_; }
     sequence last() const noexcept { return last_; }
     wall_time time() const noexcept { return time_; }
+    time_point published() const noexcept { return published_; }
     std::span<const std::byte> body() const noexcept;
     std::size_t body_bytes() const noexcept { return body_bytes_; }
 
     runtime::link::sent send(runtime::link& to, wire::channel channel);
+    /// The same batch as APPEND, to a store.
+    runtime::link::sent append(runtime::link& to, wire::channel channel);
+    /// A copy of what it is, for a spill: the large body is shared.
+    runtime::spill::batch put_aside() const;
     /// Some of its messages as a batch of their own: `part` is a piece of body(), `header` is as in
     /// the constructor.
     runtime::link::sent send_part(runtime::link& to, wire::channel channel,
@@ -41,6 +48,7 @@ private:
     sequence first_;
     sequence last_;
     wall_time time_;
+    time_point published_;
     std::size_t body_bytes_;
     wire::channel channel_ = 0;      // in frame_; 0: it was not sent yet
     zmq::message_t frame_;           // small: header and body
@@ -56,6 +64,7 @@ public:
 
     sequence first() const noexcept { return batch_->first(); }
     sequence last() const noexcept { return batch_->last(); }
+    time_point published() const noexcept { return batch_->published(); }
     std::size_t bytes() const noexcept { return memory_of(batch_->body_bytes()); }
     published_batch& operator*() const noexcept { return *batch_; }
     published_batch* operator->() const noexcept { return batch_.get(); }

@@ -16,7 +16,7 @@ struct publisher::impl {
         : parts(owner.internals()),
           source(parts.hub, "publish", topic, options.source),
           publication(std::make_unique<patterns::publication>(
-              parts.publishing, source.topic, checked(std::move(options)), source.epoch)) {
+              parts.publishing, source.topic, checked(std::move(options)), source.epoch, store)) {
         const runtime::loop::guard holding(parts.hub.loop());
         parts.publishing.add(*publication, parts.hub.loop().now());
     }
@@ -35,7 +35,7 @@ struct publisher::impl {
         publication.reset();
     }
 
-    publisher_options checked(publisher_options options) const {
+    publisher_options checked(publisher_options options) {
         if (options.ring_bytes_max == 0 || options.batch_bytes_max == 0)
             throw error(errc::invalid_argument,
                         "publish on " + source.topic +
@@ -43,6 +43,22 @@ struct publisher::impl {
         if (options.patience < std::chrono::milliseconds::zero())
             throw error(errc::invalid_argument,
                         "publish on " + source.topic + ": patience must not be below zero");
+        if (options.store.empty()) options.store = parts.hub.options().store;
+        if (!options.delivery)
+            options.delivery = options.store.empty() ? delivery::peers : delivery::parallel;
+        if (*options.delivery != delivery::peers) {
+            if (options.store.empty())
+                throw error(errc::invalid_argument,
+                            "publish on " + source.topic +
+                                ": this delivery needs a store; set node_options::store or "
+                                "publisher_options::store");
+            if (options.when_full == full_ring::spill &&
+                parts.hub.options().state_directory.empty())
+                throw error(errc::invalid_argument,
+                            "publish on " + source.topic +
+                                ": full_ring::spill needs node_options::state_directory");
+            store = parts.hub.connect_store(options.store);
+        }
         options.source = source.name;
         return options;
     }
@@ -66,6 +82,7 @@ struct publisher::impl {
 
     node::parts& parts;
     patterns::claimed_source source;
+    std::string store;  // endpoint; empty: none
     std::unique_ptr<patterns::publication> publication;
 };
 
@@ -106,6 +123,12 @@ send_result publisher::try_publish(std::span<const std::byte> body, const attrib
 
 send_result publisher::try_publish(std::string_view body, const attributes& attributes) {
     return try_publish(std::as_bytes(std::span(body)), attributes);
+}
+
+sequence publisher::durable() const noexcept { return impl_->publication->durable(); }
+
+std::uint64_t publisher::flush(std::chrono::milliseconds deadline) {
+    return impl_->publication->flush(patterns::later(impl_->parts.hub.loop().now(), deadline));
 }
 
 bool publisher::wait_for_subscribers(std::size_t count, std::chrono::milliseconds deadline) {

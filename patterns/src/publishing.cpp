@@ -242,7 +242,7 @@ void publishing::go_on(const runtime::link& with, bool writable) {
 }
 
 void publishing::node_closing() {
-    for (publication* p : publications_) p->inlet().stop(send_status::closed);
+    for (publication* p : publications_) p->node_closing();
     taps_.clear();
 }
 

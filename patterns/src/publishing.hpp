@@ -1,6 +1,7 @@
 #pragma once
 
 #include "published_batch.hpp"
+#include "store_line.hpp"
 
 #include <cairn/protocol/credit.hpp>
 #include <cairn/protocol/heads.hpp>
@@ -35,7 +36,9 @@ class subscription;
 /// Threads: inlet and `counters` as they say, the rest loop.
 class publication final : public runtime::task {
 public:
-    publication(publishing& owner, std::string topic, publisher_options options, epoch run);
+    /// `store`: endpoint of its store as hub::connect_store() returned it; empty: none.
+    publication(publishing& owner, std::string topic, publisher_options options, epoch run,
+                const std::string& store);
     ~publication();
 
     runtime::inlet& inlet() noexcept { return inlet_; }
@@ -62,8 +65,11 @@ public:
     std::size_t readers() const noexcept;
     /// Messages that some attached reader was not sent.
     std::uint64_t unsent() const;
-    /// Publisher::close(); takes the loop's lock itself.
+    /// Publisher::close() and flush(); they take the loop's lock themselves.
     std::uint64_t close(time_point until);
+    std::uint64_t flush(time_point until);
+    sequence durable() const noexcept { return store_ ? store_->durable() : sequence{}; }
+    void node_closing();
     void tell_end();
     handle_stats stats() const;
 
@@ -85,13 +91,21 @@ private:
         bool knows() const noexcept;
     };
 
+    /// What peers may see ends here.
+    sequence visible() const;
+    /// Of what was taken from the inlet.
+    sequence last_shown() const;
+    /// Peers that read from the ring.
+    std::size_t peers() const noexcept;
+    std::uint64_t put_aside(std::uint64_t left);
+    std::uint64_t not_durable(sequence up_to) const noexcept;
     std::uint64_t ask_for_confirmation();
     std::uint64_t unconfirmed(const cursor& of, std::uint64_t lag) const;
     bool somebody_is_idle() const;
     void tell_end(cursor& of);
     bool take_some(time_point now);
     bool take_one(bool open_too, time_point now);
-    void keep(runtime::sealed_batch batch);
+    void keep(runtime::sealed_batch batch, time_point now);
     void pump(time_point now);
     void pump_one(protocol::reader which, time_point now);
     wire::batch_header header_of(sequence first, std::uint32_t count, wall_time time) const;
@@ -108,11 +122,13 @@ private:
     const cairn::epoch epoch_;
     runtime::inlet inlet_;
     protocol::ring<batch_handle> ring_;
-    std::vector<cursor> cursors_;  // by the ring's reader number
+    std::unique_ptr<store_line> store_;  // nullptr: none; its readers have no cursor
+    std::vector<cursor> cursors_;        // by the ring's reader number
     std::uint64_t batches_ = 0;
     std::uint64_t repairs_ = 0;
     std::uint64_t dropped_ = 0;
     std::uint64_t left_behind_told_ = 0;
+    sequence shown_;  // store_first: what readers' heads told last
     bool fenced_ = false;
     bool closing_ = false;                  // close() waits for progress
     std::atomic<bool> handed_over_{false};  // close() left nothing

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 /// What subscribers and pullers have in common on the user's side.
 namespace cairn::patterns {
@@ -23,21 +24,28 @@ public:
     bool done() const noexcept { return records_.done(); }
     const runtime::received_batch* get() const noexcept { return batch_.get(); }
 
-    void open(std::unique_ptr<runtime::received_batch> batch) {
+    /// `left_out`: ascending ranges of messages that are not given; may be nullptr.
+    void open(std::unique_ptr<runtime::received_batch> batch,
+              std::unique_ptr<std::vector<sequence_range>> left_out = nullptr) {
         batch_ = std::move(batch);
+        left_out_ = std::move(left_out);
         records_ = wire::record_reader(batch_->body);
         next_ = batch_->header.first;
         for (std::uint32_t i = 0; i != batch_->skip; ++i) {
             static_cast<void>(records_.next());
             ++next_;
         }
+        if (left_out_) leave_out();
     }
 
     /// Requires: !done().
     std::pair<sequence, wire::record> take() noexcept {
         const sequence given = next_;
         ++next_;
-        return {given, records_.next()};
+        const wire::record r = records_.next();
+        if (left_out_) [[unlikely]]
+            leave_out();
+        return {given, r};
     }
 
     /// The sequence that take() gives next.
@@ -45,11 +53,19 @@ public:
 
     std::unique_ptr<runtime::received_batch> close() noexcept {
         records_ = {};
+        left_out_.reset();
         return std::move(batch_);
     }
 
 private:
+    void leave_out() noexcept {
+        for (const sequence_range& r : *left_out_)
+            for (; r.first <= next_ && next_ <= r.last && !records_.done(); ++next_)
+                static_cast<void>(records_.next());
+    }
+
     std::unique_ptr<runtime::received_batch> batch_;
+    std::unique_ptr<std::vector<sequence_range>> left_out_;
     wire::record_reader records_;
     sequence next_;
 };

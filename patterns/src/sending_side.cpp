@@ -52,6 +52,12 @@ sequence send(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
             case send_status::accepted:
                 return result.sequence;
             case send_status::full:
+                if (inlet.refusing())
+                    throw error(errc::full,
+                                at_topic(verb, topic) +
+                                    "the ring is full of what the store does not have "
+                                    "(full_ring::refuse); try again when it is back, or raise "
+                                    "ring_bytes_max");
                 inlet.wait_for_room(ticket);
                 continue;
             case send_status::closed:

@@ -14,20 +14,37 @@ namespace {
 // With the longest names still below control_bytes_max.
 constexpr std::size_t resume_points_a_frame = 100;
 
+duration wait_for_history(const subscriber_options& options) {
+    constexpr std::chrono::milliseconds usual{10'000};
+    const auto wanted =
+        options.history_wait.value_or(options.group.empty() ? usual : subscriber_options::forever);
+    return wanted < std::chrono::floor<std::chrono::milliseconds>(duration::max())
+               ? duration(wanted)
+               : duration::max();
+}
+
 }  // namespace
 
 subscription_reader::subscription_reader(runtime::hub& owner, std::string pattern,
-                                         const subscriber_options& options)
+                                         const subscriber_options& options, std::string store,
+                                         std::optional<replay_end> end)
     : hub_(owner),
       pattern_(std::move(pattern)),
       from_(options.from),
       window_(options.credit_bytes),
+      store_endpoint_(std::move(store)),
+      group_(options.group),
+      history_wait_(wait_for_history(options)),
+      ack_delay_(options.ack_delay_max),
+      end_(end),
       channel_(owner.open_channel(*this)),
-      fences_(owner.options().topics_per_peer_max) {
-    for (const resume_from& r : from_.positions) {
-        stream& s = add_stream(r.topic, r.next.source);
-        s.tracker = protocol::stream_tracker(r.next.epoch, r.next.sequence);
-    }
+      fences_(owner.options().topics_per_peer_max),
+      batcher_({.delay_max = options.ack_delay_max, .messages_max = options.ack_messages_max}) {
+    for (const resume_from& r : from_.positions)
+        begin_at(add_stream(r.topic, r.next.source), r.next.epoch, r.next.sequence);
+    const bool asks_first = from_.where == from::place::last ||
+                            from_.where == from::place::offset || from_.where == from::place::time;
+    started_ = !in_group() && !asks_first && !end_;
     hub_.add(*this);
 }
 
@@ -38,15 +55,21 @@ subscription_reader::~subscription_reader() {
 
 void subscription_reader::close() {
     if (std::exchange(closed_, true)) return;
-    for (const auto& p : peers_)
-        if (p->link) p->link->send(wire::unsubscribe{channel_});
-    hub_.close_channel(channel_);
+    flush_acks();
+    for (const auto& p : peers_) {
+        if (!p->link) continue;
+        unsubscribe(*p);
+        if (p->store && group_channel_ != 0) p->link->send(wire::detach{group_channel_});
+    }
+    for (const wire::channel c : {channel_, group_channel_, locate_channel_})
+        if (c != 0) hub_.close_channel(c);
     hub_.remove(*this);
     inbox_.close();
     hub_.loop().changed();
 }
 
 void subscription_reader::node_closing() {
+    if (!closed_) flush_acks();
     inbox_.close();
     for (const auto& p : peers_) p->link = nullptr;
 }
@@ -54,19 +77,29 @@ void subscription_reader::node_closing() {
 // --- Peers ------------------------------------------------------------------------------------
 
 void subscription_reader::link_up(runtime::link& peer) {
+    const bool is_store = !store_endpoint_.empty() && peer.is_store(store_endpoint_);
+    if (end_ && !is_store) return;
+    peer_state& p = peer_for(peer);
+    p.store = is_store;
+    if (is_store)
+        store_up(p);
+    else if (started_)
+        subscribe(p);
+}
+
+subscription_reader::peer_state& subscription_reader::peer_for(runtime::link& link) {
     auto found = std::find_if(peers_.begin(), peers_.end(),
-                              [&](const auto& p) { return !p->link && p->id == peer.peer(); });
+                              [&](const auto& p) { return !p->link && p->id == link.peer(); });
     if (found == peers_.end()) {
         // A peer that is gone, and of which nothing waits any more, makes room for another.
         found = std::find_if(peers_.begin(), peers_.end(),
                              [](const auto& p) { return !p->link && p->credit.waiting() == 0; });
         if (found == peers_.end())
             found = peers_.insert(peers_.end(), std::make_unique<peer_state>());
-        (*found)->id = peer.peer();
+        (*found)->id = link.peer();
     }
-    peer_state& p = **found;
-    p.link = &peer;
-    subscribe(p);
+    (*found)->link = &link;
+    return **found;
 }
 
 void subscription_reader::link_down(runtime::link& peer) {
@@ -75,35 +108,39 @@ void subscription_reader::link_down(runtime::link& peer) {
     if (!p) return;
     account(*p);
     p->link = nullptr;
-    p->answered = false;
-    for (auto& [key, s] : streams_) {
-        if (s.by != p) continue;
-        s.by = nullptr;
-        --attached_;
-    }
+    p->subscribed = false;
+    p->unanswered = 0;
+    if (p->store) store_down(*p);
+    for (auto& [key, s] : streams_)
+        if (s.by == p) leave(s);
+    settle_store();
     hub_.loop().changed();
 }
 
 void subscription_reader::subscribe(peer_state& at) {
     account(at);
-    at.answered = false;
-    at.credit = protocol::credit_reader(window_, at.credit.waiting());
+    at.subscribed = true;
+    ++at.unanswered;
+    const std::uint64_t window = at.store && !store_reads_ ? 0 : window_;
+    at.credit = protocol::credit_reader(window, at.credit.waiting());
+    // Who knows a position of each source, or wants all, must not miss those that it never met.
+    const bool all = from_.where != from::place::live && from_.where != from::place::positions;
     wire::subscribe request{.channel = channel_,
                             .pattern = pattern_,
-                            .from = from_.held ? wire::start::earliest : wire::start::live,
+                            .from = all || in_group() ? wire::start::earliest : wire::start::live,
                             .credit = at.credit.initial(),
                             .more = true,
                             .resume = {}};
     for (auto& [key, s] : streams_) {
-        if (s.by == &at) {
-            s.by = nullptr;
-            --attached_;
-        }
-        if (!s.tracker.known()) continue;
+        if (at.store)
+            s.splice.store_lost();
+        else if (s.by == &at)
+            leave(s);
+        const bool known = s.splice.standing() != protocol::spliced_stream::state::unknown;
+        if (!known || (at.store && fresh(s))) continue;
         // Streams that come from another peer stay there; their position is told all the same,
         // since this peer may be where their source will appear next.
-        if (!s.by) s.tracker.resubscribed();
-        request.resume.push_back({s.topic, s.source, s.tracker.epoch(), s.tracker.next()});
+        request.resume.push_back({s.topic, s.source, s.splice.epoch(), s.splice.next()});
         if (request.resume.size() == resume_points_a_frame) {
             at.link->send(request);
             request.resume.clear();
@@ -111,6 +148,16 @@ void subscription_reader::subscribe(peer_state& at) {
     }
     request.more = false;
     at.link->send(request);
+}
+
+void subscription_reader::unsubscribe(peer_state& at) {
+    if (at.link && std::exchange(at.subscribed, false)) at.link->send(wire::unsubscribe{channel_});
+    at.unanswered = 0;
+}
+
+void subscription_reader::subscribe_all() {
+    for (const auto& p : peers_)
+        if (p->link && !p->store) subscribe(*p);
 }
 
 subscription_reader::peer_state* subscription_reader::peer_of(const runtime::link& link) {
@@ -124,34 +171,63 @@ subscription_reader::peer_state* subscription_reader::peer_of(const runtime::lin
 errc subscription_reader::frame(runtime::link& from, const wire::control_frame& frame) {
     peer_state* p = peer_of(from);
     if (!p) return errc::unknown_subscription;
+    if (p->store && store_frame(*p, frame)) return errc::ok;
     if (const auto* answer = std::get_if<wire::subscribed>(&frame)) {
-        heads(*p, answer->heads);
-        if (!answer->more) p->answered = true;
+        // Of two requests only the second one's answer counts.
+        if (p->unanswered <= 1) heads(*p, answer->heads);
+        if (!answer->more && p->unanswered != 0) --p->unanswered;
+        if (p->store && p->answered()) {
+            store_answered_at_ = hub_.loop().now();
+            for (auto& [key, s] : streams_) moved(s, store_answered_at_);
+        }
+        settle_store();
         hub_.loop().changed();
     } else if (const auto* told = std::get_if<wire::heads>(&frame)) {
-        heads(*p, told->items);
+        if (p->answered()) heads(*p, told->items);
+        settle_store();
         hub_.loop().changed();
     } else if (const auto* sum = std::get_if<wire::digest>(&frame)) {
-        check_digest(*p, *sum);
+        if (!p->store && p->answered()) check_digest(*p, *sum);
     } else if (const auto* lost = std::get_if<wire::gone>(&frame)) {
-        if (stream* s = stream_of(lost->topic, lost->source, *p)) {
-            const bool large = lost->cause == errc::too_large;
-            tell(*s, s->tracker.on_gone(lost->epoch, lost->range),
-                 large ? errc::too_large : errc::gone);
-            repair(*s, hub_.loop().now());
-        }
+        gone(*p, *lost);
     } else if (const auto* ended = std::get_if<wire::end>(&frame)) {
+        if (p->store) return errc::ok;
         if (stream* s = stream_of(ended->topic, ended->source, *p)) {
-            tell(*s, s->tracker.on_end(ended->epoch, ended->last));
-            if (std::exchange(s->by, nullptr)) --attached_;
+            tell(*s, s->splice.live_end(ended->epoch, ended->last, hub_.loop().now()));
+            leave(*s);
+            moved(*s, hub_.loop().now());
+            settle_store();
             hub_.loop().changed();
         }
     } else if (const auto* refused = std::get_if<wire::error_reply>(&frame)) {
-        hub_.log(log_level::error, "subscribe",
-                 "subscribing to " + pattern_ + " at " + from.description() + ": " +
-                     std::string(refused->text));
+        refuse_answer(*p, *refused);
     }
     return errc::ok;
+}
+
+void subscription_reader::refuse_answer(peer_state& from, const wire::error_reply& refused) {
+    const errc code = refused.code;
+    if (from.unanswered != 0 && code != errc::unknown_subscription && code != errc::malformed)
+        --from.unanswered;
+    hub_.log(log_level::error, "subscribe",
+             "subscribing to " + pattern_ + " at " + from.link->description() + ": " +
+                 std::string(refused.text));
+}
+
+void subscription_reader::gone(peer_state& from, const wire::gone& told) {
+    if (from.store && !from.answered()) return;
+    stream* s = stream_of(told.topic, told.source, from);
+    if (!s) return;
+    const time_point now = hub_.loop().now();
+    if (from.store) {
+        tell(*s, s->splice.store_gone(told.epoch, told.range, told.cause, now));
+    } else {
+        const bool large = told.cause == errc::too_large;
+        tell(*s, s->splice.live_gone(told.epoch, told.range, large ? errc::too_large : errc::gone,
+                                     now));
+    }
+    moved(*s, now);
+    settle_store();
 }
 
 subscription_reader::stream* subscription_reader::stream_of(std::string_view topic,
@@ -170,14 +246,23 @@ subscription_reader::stream* subscription_reader::stream_of(std::string_view top
 subscription_reader::stream& subscription_reader::add_stream(std::string_view topic,
                                                              std::string_view source) {
     const auto number = static_cast<std::uint32_t>(streams_.size());
-    const auto [at, is_new] = streams_.try_emplace(stream_key(topic, source));
+    const bool has_store = !store_endpoint_.empty();
+    const auto [at, is_new] = streams_.try_emplace(
+        stream_key(topic, source), protocol::spliced_stream(has_store, history_wait_));
     stream& s = at->second;
-    if (is_new) {
-        s.topic = topic;
-        s.source = source;
-        s.number = number;
-    }
+    if (!is_new) return s;
+    s.topic = topic;
+    s.source = source;
+    s.number = number;
+    s.met_at = hub_.loop().now();
+    // Whose beginning is wanted, and the store may have more of it than its publisher.
+    const bool all = from_.where != from::place::live && from_.where != from::place::positions;
+    if (has_store && (all || in_group())) begin_at(s, epoch{}, sequence{1});
     return s;
+}
+
+void subscription_reader::begin_at(stream& s, epoch run, sequence next) {
+    s.splice = protocol::spliced_stream(!store_endpoint_.empty(), history_wait_, run, next);
 }
 
 std::uint32_t subscription_reader::number_of(const resume_from& start) const {
@@ -185,8 +270,8 @@ std::uint32_t subscription_reader::number_of(const resume_from& start) const {
 }
 
 void subscription_reader::fence(runtime::link& who, const stream& s, epoch older) {
-    if (fences_.due(who, s.topic, s.source, older, s.tracker.epoch()))
-        who.send(wire::fenced{s.topic, s.source, s.tracker.epoch()});
+    if (fences_.due(who, s.topic, s.source, older, s.splice.epoch()))
+        who.send(wire::fenced{s.topic, s.source, s.splice.epoch()});
 }
 
 void subscription_reader::attach(stream& s, peer_state& by) {
@@ -194,18 +279,32 @@ void subscription_reader::attach(stream& s, peer_state& by) {
     s.by = &by;
 }
 
+void subscription_reader::leave(stream& s) {
+    s.splice.live_lost();
+    if (std::exchange(s.by, nullptr)) --attached_;
+    moved(s, hub_.loop().now());
+}
+
 void subscription_reader::heads(peer_state& from, const std::vector<wire::head>& heads) {
+    const time_point now = hub_.loop().now();
     for (const wire::head& h : heads) {
         stream* s = stream_of(h.topic, h.source, from);
         if (!s) return;
-        const protocol::verdict v = s->tracker.on_head({h.epoch, h.first_held, h.last, h.next});
-        if (v.what == protocol::verdict::kind::fenced) {
-            fence(*from.link, *s, h.epoch);
-            continue;
+        const protocol::stream_head head{h.epoch, h.first_held, h.last, h.next};
+        if (from.store) {
+            tell(*s, s->splice.store_head(head, now));
+            note_stored(*s, h.epoch, h.last, now);
+        } else {
+            const protocol::splice_verdict v = s->splice.live_head(head, now);
+            if (v.what == protocol::verdict::kind::fenced) {
+                fence(*from.link, *s, h.epoch);
+                continue;
+            }
+            s->publisher_epoch = h.epoch;
+            attach(*s, from);
+            tell(*s, v);
         }
-        attach(*s, from);
-        tell(*s, v);
-        repair(*s, hub_.loop().now());
+        moved(*s, now);
     }
 }
 
@@ -214,10 +313,10 @@ void subscription_reader::check_digest(peer_state& from, const wire::digest& tol
     std::uint64_t sum = 0;
     for (const auto& [key, s] : streams_) {
         if (s.by != &from) continue;
-        // A repair is on its way: its answer says more than the sum.
-        if (s.tracker.missing()) return;
+        // A repair is on its way, or history is: what comes of it says more than the sum.
+        if (!s.splice.whole()) return;
         ++count;
-        sum += wire::stream_digest(s.topic, s.source, s.tracker.epoch(), s.tracker.next() - 1);
+        sum += wire::stream_digest(s.topic, s.source, s.splice.epoch(), s.splice.next() - 1);
     }
     if (count == told.streams && sum == told.sum) return;
     ++repairs_;
@@ -229,12 +328,15 @@ void subscription_reader::batch(runtime::link& from,
     peer_state* p = peer_of(from);
     if (!p) return;
     const std::uint64_t charge = charge_of(*batch);
+    const bool answered = p->answered();
     // What was under way when we subscribed anew counts in neither account (PROTOCOL.md 8.2, 10).
-    batch->taken = p->answered ? &p->taken : &uncounted_;
-    if (!p->answered) {
+    batch->taken = answered ? &p->taken : &uncounted_;
+    if (!answered) {
         uncounted_received_ += charge;
-        // It was within an earlier window; a peer that goes on and never answers is not kept.
-        if (uncounted_received_ - uncounted_.load(std::memory_order_relaxed) > 2 * window_ + charge)
+        // It was within an earlier window; a peer that goes on and never answers is not kept. Of a
+        // store it may be of another run than the one that is due.
+        if (p->store ||
+            uncounted_received_ - uncounted_.load(std::memory_order_relaxed) > 2 * window_ + charge)
             return taken(*batch);
     } else if (!p->credit.received(charge)) {
         hub_.refuse(from, 0, errc::credit_exceeded, "more than was granted");
@@ -243,17 +345,18 @@ void subscription_reader::batch(runtime::link& from,
     const wire::batch_header& h = batch->header;
     stream* s = stream_of(h.topic, h.source, *p);
     if (!s) return taken(*batch);
-    const protocol::verdict v = s->tracker.on_batch(h.epoch, h.first, h.count);
+    const time_point now = hub_.loop().turn_time();
+    const protocol::splice_verdict v = p->store
+                                           ? s->splice.store_batch(h.epoch, h.first, h.count, now)
+                                           : s->splice.live_batch(h.epoch, h.first, h.count, now);
     tell(*s, v);
+    if (p->store) note_stored(*s, h.epoch, h.last(), now);
     switch (v.what) {
         case protocol::verdict::kind::deliver:
-            attach(*s, *p);
-            ++batches_;
-            duplicates_ += v.skip;
-            batch->skip = v.skip;
-            batch->stream = s->number;
-            inbox_.put({std::move(batch), nullptr});
-            return;
+            if (!p->store) attach(*s, *p);
+            deliver(*s, std::move(batch), v.skip);
+            moved(*s, now);
+            return settle_store();
         case protocol::verdict::kind::duplicate:
             duplicates_ += h.count;
             break;
@@ -268,13 +371,28 @@ void subscription_reader::batch(runtime::link& from,
             break;
     }
     taken(*batch);
-    repair(*s, hub_.loop().now());
+    moved(*s, now);
+    settle_store();
 }
 
-void subscription_reader::tell(const stream& s, const protocol::verdict& v, errc gap_cause) {
-    if (v.tail) lose(s, *v.tail, errc::gone);
-    if (v.restart) notify(s, restart{s.topic, s.source, v.restart->before, v.restart->now});
-    if (v.gap) lose(s, *v.gap, gap_cause);
+void subscription_reader::deliver(stream& s, std::unique_ptr<runtime::received_batch> batch,
+                                  std::uint32_t skip) {
+    ++batches_;
+    duplicates_ += skip;
+    batch->skip = skip;
+    batch->stream = s.number;
+    subscriber_item item{std::move(batch), nullptr, s.number, nullptr};
+    if ((!s.done.empty() || end_) && !leave_out(s, item)) return taken(*item.batch);
+    in_hand.fetch_add(1, std::memory_order_relaxed);
+    inbox_.put(std::move(item));
+}
+
+void subscription_reader::tell(const stream& s, const protocol::splice_verdict& v) {
+    if (v.tail) lose(s, *v.tail, v.cause);
+    if (v.orphaned) notify(s, orphaned{s.topic, s.source, v.orphaned->epoch, v.orphaned->range});
+    if (v.restart && v.restart->before != epoch{})
+        notify(s, restart{s.topic, s.source, v.restart->before, v.restart->now});
+    if (v.gap) lose(s, *v.gap, v.cause);
 }
 
 void subscription_reader::lose(const stream& s, const protocol::verdict::lost_range& lost,
@@ -284,20 +402,8 @@ void subscription_reader::lose(const stream& s, const protocol::verdict::lost_ra
     notify(s, gap{s.topic, s.source, lost.epoch, lost.range, cause});
 }
 
-void subscription_reader::notify(const stream& s, std::variant<gap, restart> notice) {
-    inbox_.put(
-        {nullptr, std::make_unique<std::variant<gap, restart>>(std::move(notice)), s.number});
-}
-
-void subscription_reader::repair(stream& s, time_point now) {
-    if (!s.by || !s.by->link) return;
-    if (const auto next = s.tracker.take_repair(now)) {
-        ++repairs_;
-        s.by->link->send(wire::repair{channel_, {s.topic, s.source, s.tracker.epoch(), *next}});
-    }
-    if (s.tracker.repair_time() == time_point::max()) return;
-    if (std::find(holes_.begin(), holes_.end(), &s) == holes_.end()) holes_.push_back(&s);
-    hub_.loop().at(*this, s.tracker.repair_time());
+void subscription_reader::notify(const stream& s, cairn::notice told) {
+    inbox_.put({nullptr, std::make_unique<cairn::notice>(std::move(told)), s.number, nullptr});
 }
 
 // --- Credit -----------------------------------------------------------------------------------
@@ -307,9 +413,9 @@ void subscription_reader::taken(const runtime::received_batch& batch) noexcept {
     const std::uint64_t before = batch.taken->fetch_add(charge, std::memory_order_relaxed);
     // Looked at twice a step, so that what is not reported stays below one and a half of them: the
     // publisher counts on less than two (subscription::idle_bytes_max).
-    const std::uint64_t step =
+    const std::uint64_t apart =
         std::clamp<std::uint64_t>(window_ / 8, 1, protocol::report_bytes / 2);
-    if (before / step == (before + charge) / step) return;
+    if (before / apart == (before + charge) / apart) return;
     hub_.loop().flag(*this);
     hub_.loop().kick();
 }
@@ -320,13 +426,22 @@ void subscription_reader::account(peer_state& p) {
 }
 
 void subscription_reader::run(time_point now) {
+    wake_at_ = runtime::loop::never;
+    if (now >= ask_again_at_) {
+        ask_again_at_ = runtime::loop::never;
+        if (store_) ask_store();
+    } else if (ask_again_at_ != runtime::loop::never) {
+        wake_by(ask_again_at_);
+    }
     for (const auto& p : peers_) {
         account(*p);
-        if (!p->link) continue;
+        if (!p->link || !p->subscribed || (p->store && !store_reads_)) continue;
         if (const auto grant = p->credit.due())
             p->link->send(wire::credit{channel_, grant->granted, grant->consumed});
     }
-    for (stream* s : std::exchange(holes_, {})) repair(*s, now);
+    look_at_watched(now);
+    take_acks(now);
+    settle_store();
 }
 
 // --- Counters ---------------------------------------------------------------------------------

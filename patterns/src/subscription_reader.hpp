@@ -1,9 +1,11 @@
 #pragma once
 
+#include "ack_box.hpp"
 #include "fences_told.hpp"
 
+#include <cairn/protocol/ack_batcher.hpp>
 #include <cairn/protocol/credit.hpp>
-#include <cairn/protocol/tracker.hpp>
+#include <cairn/protocol/splice.hpp>
 #include <cairn/runtime/hub.hpp>
 #include <cairn/runtime/link.hpp>
 #include <cairn/runtime/loop.hpp>
@@ -12,12 +14,14 @@
 #include <cairn/subscriber.hpp>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <variant>
+#include <utility>
 #include <vector>
 
 namespace cairn::patterns {
@@ -25,17 +29,28 @@ namespace cairn::patterns {
 /// What waits for the user, in order.
 struct subscriber_item {
     std::unique_ptr<runtime::received_batch> batch;  // or
-    std::unique_ptr<std::variant<gap, restart>> notice;
-    std::uint32_t stream = 0;  // of the notice; a batch knows its own
+    std::unique_ptr<cairn::notice> notice;           // or neither: a replay is at its end
+    std::uint32_t stream = 0;                        // of the notice; a batch knows its own
+    /// Of the batch: not to be given, since the group has done it, or a replay ends before.
+    std::unique_ptr<std::vector<sequence_range>> left_out;
 };
 
-/// One subscriber as the loop knows it: subscribes at every peer, and puts what comes in order.
+/// Where a replay ends: before this place of the topic, in the store's order.
+struct replay_end {
+    wire::place where = wire::place::end;
+    std::uint64_t value = 0;
+};
+
+/// One subscriber as the loop knows it: subscribes at every peer, and at its store if it has one,
+/// and puts what comes in order.
 ///
-/// Threads: loop, but inbox and counters as they say.
+/// Threads: loop, but inbox, acks and counters as they say.
 class subscription_reader final : public runtime::frame_handler, public runtime::task {
 public:
-    subscription_reader(runtime::hub& owner, std::string pattern,
-                        const subscriber_options& options);
+    /// `store`: endpoint as hub::connect_store() returned it; empty: none. `end`: reads the store
+    /// alone, up to there.
+    subscription_reader(runtime::hub& owner, std::string pattern, const subscriber_options& options,
+                        std::string store = {}, std::optional<replay_end> end = {});
     ~subscription_reader();
 
     runtime::inbox<subscriber_item>& inbox() noexcept { return inbox_; }
@@ -58,10 +73,21 @@ public:
     void close();
     handle_stats stats() const;
 
+    // --- With a store ---------------------------------------------------------------------------
+
+    bool in_group() const noexcept { return !group_.empty(); }
+    /// What the user has done; after a put() that says so, call acks_came(). Any thread.
+    ack_box& acks() noexcept { return acks_; }
+    void acks_came();
+    /// Sends what was acked at once. Returns how many messages are not confirmed.
+    std::uint64_t flush_acks();
+    reading state() const;
+
     // Counted on the user's thread.
     std::atomic<std::uint64_t> messages{0};
     std::atomic<std::uint64_t> bytes{0};
     std::atomic<std::uint64_t> dropped{0};  // messages that waited when it was closed
+    std::atomic<std::uint64_t> in_hand{0};  // batches put into the inbox and not taken to their end
 
 private:
     struct stream;
@@ -70,44 +96,119 @@ private:
     struct peer_state {
         node_id id;
         runtime::link* link = nullptr;  // nullptr: away
+        bool store = false;             // the reader's store
         protocol::credit_reader credit{0};
         std::atomic<std::uint64_t> taken{0};  // bytes, by the application, since the start
         std::uint64_t accounted = 0;          // of those, known to `credit`
-        bool answered = false;                // SUBSCRIBED came to its end
+        bool subscribed = false;              // SUBSCRIBE was sent
+        std::uint32_t unanswered = 0;         // SUBSCRIBEs without the end of SUBSCRIBED
         stream* last = nullptr;               // of the last batch: most often of the next one too
+
+        bool answered() const noexcept { return subscribed && unanswered == 0; }
     };
 
     struct stream {
+        explicit stream(const protocol::spliced_stream& begin) : splice(begin) {}
         std::string topic;
         std::string source;
-        protocol::stream_tracker tracker;
+        protocol::spliced_stream splice;
         std::uint32_t number = 0;  // 0, 1, 2 … in the order in which they came
-        peer_state* by = nullptr;  // whom it comes from now; nullptr: nobody
+        peer_state* by = nullptr;  // the publisher's peer that serves it now; nullptr: nobody
+        bool watched = false;      // and so in watched_
+        // As counted in wanting_, live_ and lag_:
+        bool wants_store = false;
+        bool live = false;
+        std::uint64_t lag = 0;
+        epoch publisher_epoch{};  // of its last head
+        time_point met_at{};
+        std::vector<std::pair<epoch, protocol::ack_batcher::stream>> acking;  // by run
+        // How far the store is known to be, and what was acked of what it is not known to have.
+        epoch stored_run{};
+        sequence stored_last{};
+        std::vector<std::pair<epoch, sequence_range>> early;
+        std::vector<std::pair<epoch, sequence_range>> done;  // by the group, ahead of the position
     };
 
+    /// A replay of one source ends before this.
+    struct replay_bound {
+        epoch run;
+        sequence next;
+        bool reached = false;
+    };
+
+    /// Where the store stands with us.
+    enum class step : std::uint8_t {
+        away,
+        asked,    ///< GROUP_ATTACHED or LOCATED is to come
+        standby,  ///< another member of the group is active
+        reading,  ///< it is subscribed to
+    };
+
+    // subscription_reader.cpp
     peer_state* peer_of(const runtime::link& link);
+    peer_state& peer_for(runtime::link& link);
     stream* stream_of(std::string_view topic, std::string_view source, peer_state& by);
     stream& add_stream(std::string_view topic, std::string_view source);
-    void notify(const stream& s, std::variant<gap, restart> notice);
+    void begin_at(stream& s, epoch run, sequence next);
+    void notify(const stream& s, cairn::notice told);
     void attach(stream& s, peer_state& by);
+    void leave(stream& s);
     void fence(runtime::link& who, const stream& s, epoch older);
     void subscribe(peer_state& at);
+    void unsubscribe(peer_state& at);
+    void subscribe_all();
     void heads(peer_state& from, const std::vector<wire::head>& heads);
     void check_digest(peer_state& from, const wire::digest& told);
-    void tell(const stream& s, const protocol::verdict& v, errc gap_cause = errc::gone);
+    void gone(peer_state& from, const wire::gone& told);
+    void deliver(stream& s, std::unique_ptr<runtime::received_batch> batch, std::uint32_t skip);
+    void tell(const stream& s, const protocol::splice_verdict& v);
     void lose(const stream& s, const protocol::verdict::lost_range& lost, errc cause);
-    void repair(stream& s, time_point now);
+    void refuse_answer(peer_state& from, const wire::error_reply& refused);
     void account(peer_state& p);
+
+    // subscription_store.cpp
+    bool fresh(const stream& s) const noexcept { return s.splice.epoch() == epoch{}; }
+    /// A position of the stream may have changed: sends what has to be asked for, and counts.
+    void moved(stream& s, time_point now);
+    void watch(stream& s, time_point at);
+    void wake_by(time_point at);
+    void look_at_watched(time_point now);
+    void begin_without_history(stream& s);
+    void settle_store();
+    void store_up(peer_state& p);
+    void store_down(peer_state& p);
+    void ask_store();
+    void read_store();
+    void locate(wire::place where, std::uint64_t value);
+    void located(const wire::located& told);
+    void group_attached(const wire::group_attached& told);
+    void stand_by();
+    void begin(const wire::source_point& point);
+    /// False when nothing of the item's batch is left to be given.
+    bool leave_out(stream& s, subscriber_item& item);
+    void check_end(stream& s);
+    void tell_end();
+    void note_stored(stream& s, epoch run, sequence last, time_point now);
+    void pass_ack(stream& s, epoch run, sequence_range range, time_point now);
+    void note_floor(stream& s, epoch run, sequence floor);
+    void take_acks(time_point now);
+    bool store_frame(peer_state& from, const wire::control_frame& frame);
+    void log_store(log_level level, std::string_view text);
 
     runtime::hub& hub_;
     const std::string pattern_;
     const cairn::from from_;
     const std::uint64_t window_;
+    const std::string store_endpoint_;  // empty: no store
+    const std::string group_;
+    const duration history_wait_;
+    const std::chrono::milliseconds ack_delay_;
+    const std::optional<replay_end> end_;
     const wire::channel channel_;
     runtime::inbox<subscriber_item> inbox_;
     std::vector<std::unique_ptr<peer_state>> peers_;
     std::unordered_map<std::string, stream> streams_;  // entries stay where they are
-    std::vector<stream*> holes_;                       // asked for by REPAIR, not yet answered
+    std::vector<stream*> watched_;                     // that time may move
     fences_told fences_;
     std::size_t attached_ = 0;
     std::atomic<std::uint64_t> uncounted_{0};
@@ -118,6 +219,31 @@ private:
     std::uint64_t repairs_ = 0;
     std::uint64_t duplicates_ = 0;
     bool closed_ = false;
+
+    bool started_ = false;  // positions are known: publishers are subscribed to
+    peer_state* store_ = nullptr;
+    step step_ = step::away;
+    bool store_reads_ = false;  // its subscription has credit
+    wire::channel group_channel_ = 0;
+    wire::channel locate_channel_ = 0;
+    bool located_ = false;          // where to begin
+    bool group_answering_ = false;  // some of its answer came
+    bool jumped_ = false;           // since the answer began a stream's position did
+    time_point ask_again_at_ = runtime::loop::never;
+    time_point wake_at_ = runtime::loop::never;
+    std::optional<generation> generation_;
+    time_point store_answered_at_{};
+    std::size_t wanting_ = 0;
+    std::size_t live_ = 0;
+    std::uint64_t lag_ = 0;
+    std::uint64_t fallbacks_ = 0;
+    std::uint64_t early_messages_ = 0;
+    ack_box acks_;
+    std::vector<ack_box::done> taken_acks_;
+    protocol::ack_batcher batcher_;
+    std::unordered_map<std::string, replay_bound> ends_;  // by source
+    bool end_known_ = false;
+    bool end_told_ = false;
 };
 
 }  // namespace cairn::patterns

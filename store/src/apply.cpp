@@ -110,7 +110,7 @@ reply applier::on(const open_source& w) {
         if (!w.create_topic) return {errc::topic_unknown, {}};
         if (const errc problem = check_new_topic(w.topic); problem != errc::ok)
             return {problem, {}};
-        t = make_topic(w.topic, {}, false);
+        t = make_topic(w.topic, w.config, false);
     } else {
         if (c_.topic(t) == nullptr) return {errc::store_damaged, {}};
         s = {c_.number_at(source_name_key(t, w.source))};
@@ -121,6 +121,11 @@ reply applier::on(const open_source& w) {
     if (r->owner != w.owner) return {errc::not_authorised, {}};
     if (w.epoch < r->epoch) return {errc::fenced, fenced_by{r->epoch}};
     if (w.epoch > r->epoch) {
+        if (r->last.value != 0) {
+            std::vector<std::byte> last;
+            packer(last).number(r->last.value);
+            c_.put(ended_run_key(t, s, r->epoch), last);
+        }
         source_record& changed = c_.change(t, s);
         changed.epoch = w.epoch;
         changed.last = {};

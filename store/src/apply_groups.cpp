@@ -104,24 +104,23 @@ reply applier::on(const ack_positions& w) {
     if (w.epoch == source->epoch) {
         last = source->last;
     } else if (w.epoch < source->epoch) {
-        const auto entry =
-            index_before(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, {number_max});
-        if (entry) {
-            const found_position found =
-                find_position(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, entry->first);
-            last = found.mark ? found.mark->last : found.batch->header.last();
-        } else {
-            last = {number_max};  // all of that run is trimmed
+        last = sequence{0};  // nothing was stored of it
+        if (const auto ended = c_.get(ended_run_key(w.topic, w.source, w.epoch))) {
+            unpacker in(*ended);
+            last = sequence{in.number<std::uint64_t>()};
         }
     }
-    for (const sequence_range& range : w.ranges) {
+    // What lies behind the end of an ended run will never be stored.
+    const bool ended = w.epoch < source->epoch;
+    std::vector<sequence_range> ranges = w.ranges;
+    for (sequence_range& range : ranges) {
         if (range.empty() || range.first.value == 0) return {errc::invalid_argument, {}};
+        if (ended && last && range.first <= *last) range.last = std::min(range.last, *last);
         if (!last || range.last > *last) return {errc::not_stored, {}};
-        if (range.size() > ack_range_max) return {errc::limit_exceeded, {}};
     }
     follow_trims(c_, w.topic, w.group);
     std::vector<offset_range> all;
-    for (const sequence_range& range : w.ranges)
+    for (const sequence_range& range : ranges)
         if (const errc problem = offsets_of(w, range, all); problem != errc::ok)
             return {problem, {}};
     std::uint64_t added = 0;
@@ -149,6 +148,7 @@ errc applier::offsets_of(const ack_positions& w, sequence_range range,
         const auto entry = index_before(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, low);
         if (entry) low = std::max(range.first, entry->first);
     }
+    if (sequence_range{low, range.last}.size() > ack_range_max) return errc::limit_exceeded;
     const std::size_t begun = out.size();
     std::uint32_t looked_up = 0;
     for (sequence at = low; at <= range.last;) {

@@ -134,6 +134,7 @@ void committer::impl::commit() {
         const origin& from = taken_origins[next + i];
         if (!from.confirmed) from.to->replied(from.token, replies[i], true);
         taken[next + i] = command{};  // gives its bytes back
+        if (i + 1 == part.size() || taken_origins[next + i + 1].to != from.to) from.to->committed();
     }
     std::size_t wake = 0;
     {

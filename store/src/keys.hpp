@@ -100,6 +100,9 @@ inline key source_key(topic_id t, source_id s) noexcept {
 inline key source_name_key(topic_id t, std::string_view name) noexcept {
     return state_key(t, 's').text(name);
 }
+inline key ended_run_key(topic_id t, source_id s, epoch e) noexcept {
+    return state_key(t, 'R').number(s.value).number(e.value);
+}
 inline key group_key(topic_id t, group_id g) noexcept { return state_key(t, 'G').number(g.value); }
 inline key group_name_key(topic_id t, std::string_view name) noexcept {
     return state_key(t, 'g').text(name);

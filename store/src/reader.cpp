@@ -98,6 +98,14 @@ struct reader::impl {
                                       const group_record& r, offset from,
                                       std::size_t ranges_max) const;
 
+    /// Highest sequence that was stored of a run; 0: nothing.
+    sequence last_of(topic_id t, source_id s, const source_record& r, epoch e) const;
+    /// What of a run lies at `from` or behind it.
+    run_info run_behind(topic_id t, source_id s, const source_record& r, epoch e, offset from,
+                        offset end) const;
+    /// The first epoch from `e` on of which the index knows something; 0: none.
+    epoch epoch_from(topic_id t, source_id s, epoch e) const;
+
     const database::impl& db;
     lmdb::transaction txn;
 };
@@ -215,6 +223,142 @@ result<offset> reader::offset_of(topic_id topic, source_id source, epoch e, sequ
         const auto later = index_from(impl_->txn, impl_->db.dbs, topic, source, e, s);
         const auto earlier = index_before(impl_->txn, impl_->db.dbs, topic, source, e, s);
         return e < known->epoch && earlier && !later ? errc::not_stored : errc::gone;
+    });
+}
+
+sequence reader::impl::last_of(topic_id t, source_id s, const source_record& r, epoch e) const {
+    if (e == r.epoch) return r.last;
+    const auto value = get(ended_run_key(t, s, e));
+    if (!value) return {};
+    unpacker in(*value);
+    return {in.number<std::uint64_t>()};
+}
+
+// Offsets rise with the sequences of a run: the first entry that ends at `from` or behind it.
+run_info reader::impl::run_behind(topic_id t, source_id s, const source_record& r, epoch e,
+                                  offset from, offset end) const {
+    run_info run{e, {}, last_of(t, s, r, e), end, e < r.epoch};
+    run.first_held = run.last + 1;
+    const auto begin = index_from(txn, db.dbs, t, s, e, {1});
+    if (!begin) return run;
+    const auto before = [&](sequence at) {
+        const auto entry = index_before(txn, db.dbs, t, s, e, at);
+        return !entry || entry->at < from;
+    };
+    sequence low = begin->first;
+    if (before(low)) {
+        if (before(run.last)) {
+            low = run.last;
+        } else {
+            sequence high = run.last;
+            while (low + 1 < high) {
+                const sequence middle = low + (high - low) / 2;
+                (before(middle) ? low : high) = middle;
+            }
+            low = high;
+        }
+        // The batch in front of it may reach beyond `from`.
+        const auto entry = index_before(txn, db.dbs, t, s, e, low);
+        const bool whole = entry && entry->at >= from;
+        const sequence in_front = whole ? entry->first - 1 : run.last;
+        if (in_front.value != 0) {
+            const found_position found = find_position(txn, db.dbs, t, s, e, in_front);
+            if (found.batch && found.batch->last() >= from) {
+                run.first_held = found.batch->sequence_of(std::max(from, found.batch->first));
+                run.at = found.batch->offset_of(run.first_held);
+                return run;
+            }
+        }
+        if (!whole) return run;
+        run.first_held = entry->first;
+        run.at = entry->at;
+        return run;
+    }
+    run.first_held = begin->first;
+    run.at = begin->at;
+    return run;
+}
+
+epoch reader::impl::epoch_from(topic_id t, source_id s, epoch e) const {
+    lmdb::cursor walk(txn, db.dbs.index);
+    const key wanted = index_key(t, s, e, {0});
+    const auto item = walk.seek(wanted);
+    if (!item || !same_prefix(item->key, wanted, sizeof t.value + sizeof s.value)) return {};
+    return {load_be<std::uint64_t>(item->key.data() + sizeof t.value + sizeof s.value)};
+}
+
+result<run_info> reader::run_from(topic_id topic, source_id source, epoch e) {
+    return impl_->look([&]() -> result<run_info> {
+        const auto r = impl_->topic(topic);
+        if (!r) return errc::topic_unknown;
+        const auto known = impl_->record(source_key(topic, source), decode_source);
+        if (!known || e > known->epoch) return errc::source_unknown;
+        epoch found = known->epoch;
+        impl_->each(ended_run_key(topic, source, e), state_prefix_bytes + sizeof source.value,
+                    [&](bytes rest, bytes) {
+                        if (rest.size() == sizeof e.value)
+                            found = {load_be<std::uint64_t>(rest.data())};
+                        return false;
+                    });
+        return impl_->run_behind(topic, source, *known, found, r->first, r->next);
+    });
+}
+
+result<run_info> reader::held_run_from(topic_id topic, source_id source, epoch e) {
+    return impl_->look([&]() -> result<run_info> {
+        const auto r = impl_->topic(topic);
+        if (!r) return errc::topic_unknown;
+        const auto known = impl_->record(source_key(topic, source), decode_source);
+        if (!known || e > known->epoch) return errc::source_unknown;
+        for (epoch at = e; at < known->epoch; at = {at.value + 1}) {
+            at = impl_->epoch_from(topic, source, at);
+            if (at.value == 0 || at >= known->epoch) break;
+            const run_info run = impl_->run_behind(topic, source, *known, at, r->first, r->next);
+            if (run.first_held <= run.last) return run;
+        }
+        return impl_->run_behind(topic, source, *known, known->epoch, r->first, r->next);
+    });
+}
+
+result<position_of_source> reader::position_at(topic_id topic, source_id source, offset from) {
+    return impl_->look([&]() -> result<position_of_source> {
+        const auto r = impl_->topic(topic);
+        if (!r) return errc::topic_unknown;
+        const auto known = impl_->record(source_key(topic, source), decode_source);
+        if (!known) return errc::source_unknown;
+        const offset begin = std::max(from, r->first);
+        if (begin < r->next) {
+            for (epoch at{0}; at <= known->epoch; at = {at.value + 1}) {
+                at = impl_->epoch_from(topic, source, at);
+                if (at.value == 0 || at > known->epoch) break;
+                const run_info run = impl_->run_behind(topic, source, *known, at, begin, r->next);
+                if (run.first_held <= run.last) return position_of_source{at, run.first_held};
+            }
+        }
+        return position_of_source{known->epoch, known->last + 1};
+    });
+}
+
+result<std::vector<placed>> reader::positions(topic_id topic, offset_range range) {
+    return impl_->look([&]() -> result<std::vector<placed>> {
+        const auto r = impl_->topic(topic);
+        if (!r) return errc::topic_unknown;
+        std::vector<placed> all;
+        const offset begin = std::max(range.first, r->first);
+        log_walk walk(impl_->txn, impl_->db.dbs, topic);
+        for (walk.start(begin); walk.here() != log_walk::kind::end && all.size() < rows_max;
+             walk.next()) {
+            if (walk.at() > range.last) break;
+            if (walk.here() != log_walk::kind::batch) continue;
+            const found_batch& batch = walk.batch();
+            if (batch.last() < begin) continue;
+            const offset first = std::max(batch.first, begin);
+            all.push_back({{first, std::min(batch.last(), range.last)},
+                           batch.header.source,
+                           batch.header.epoch,
+                           batch.sequence_of(first)});
+        }
+        return all;
     });
 }
 

@@ -94,6 +94,35 @@ std::optional<wire::jobs_header> stranger::hear_batch(wire::kind kind,
     return std::nullopt;
 }
 
+std::optional<wire::control_frame> stranger::hear_any(std::initializer_list<wire::kind> kinds,
+                                                      std::chrono::milliseconds deadline) {
+    const auto end = std::chrono::steady_clock::now() + deadline;
+    while (receive(end))
+        if (std::find(kinds.begin(), kinds.end(), heard()) != kinds.end()) return last_frame();
+    return std::nullopt;
+}
+
+bool stranger::hear_either(wire::kind one, wire::kind other, std::chrono::milliseconds deadline) {
+    const auto end = std::chrono::steady_clock::now() + deadline;
+    while (receive(end))
+        if (heard() == one || heard() == other) return true;
+    return false;
+}
+
+std::optional<wire::batch_header> stranger::last_batch() const {
+    if (heard() != wire::kind::batch) return std::nullopt;
+    return wire::decode_batch(
+               {static_cast<const std::byte*>(last_.front().data()), last_.front().size()})
+        .value()
+        .header;
+}
+
+std::optional<wire::control_frame> stranger::last_frame() const {
+    const auto frame =
+        wire::decode({static_cast<const std::byte*>(last_.front().data()), last_.front().size()});
+    return frame ? std::optional(*frame) : std::nullopt;
+}
+
 errc stranger::refusal(wire::kind kind) {
     const auto frame = hear(kind);
     if (!frame) return errc::ok;

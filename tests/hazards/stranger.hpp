@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -55,6 +56,15 @@ public:
     /// As hear(), for BATCH and JOBS: the header.
     std::optional<wire::jobs_header> hear_batch(
         wire::kind kind, std::chrono::milliseconds deadline = std::chrono::seconds(10));
+    /// The next frame of any of these kinds.
+    std::optional<wire::control_frame> hear_any(
+        std::initializer_list<wire::kind> kinds,
+        std::chrono::milliseconds deadline = std::chrono::seconds(10));
+    /// Whether a message of one of the two kinds comes: last_batch() or last_frame() has it.
+    bool hear_either(wire::kind one, wire::kind other,
+                     std::chrono::milliseconds deadline = std::chrono::seconds(10));
+    std::optional<wire::batch_header> last_batch() const;
+    std::optional<wire::control_frame> last_frame() const;
     /// The code of the next ERROR or BYE; errc::ok when the deadline passes first.
     errc refusal(wire::kind kind);
     /// Whether the node answers a PING: it has taken everything said before, and goes on.

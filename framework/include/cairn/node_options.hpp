@@ -26,9 +26,13 @@ struct node_options {
     std::string name{};
     std::vector<std::string> bind{};     ///< endpoints to listen on from the start
     std::vector<std::string> connect{};  ///< endpoints to connect to from the start
+    /// Endpoint of the store that the node's publishers and subscribers use unless they name
+    /// another one. The node connects to it; it need not be there yet. Empty: none.
+    std::string store{};
     security_options security{};
     /// Directory in which the last epoch of each source is kept, so that a restart takes a higher
-    /// one even if the clock went back. Empty: epochs come from the clock alone.
+    /// one even if the clock went back, and what full_ring::spill puts aside. Empty: epochs come
+    /// from the clock alone.
     std::filesystem::path state_directory{};
     std::size_t peers_max = 1'024;             ///< connections accepted; one more is refused
     std::size_t topics_per_peer_max = 65'536;  ///< streams that one peer may follow or offer

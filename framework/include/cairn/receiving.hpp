@@ -1,11 +1,18 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <iterator>
 #include <optional>
 #include <utility>
 
 namespace cairn {
+
+/// When a message counts as done.
+enum class ack_mode : std::uint8_t {
+    on_next,     ///< taking the next message acks the one before; close() acks nothing
+    on_request,  ///< ack() and its like for each message
+};
 
 /// Input iterator over handle.receive(): dereferencing gives the current item, which is valid until
 /// the next increment; the end is reached when receive() returns nothing.

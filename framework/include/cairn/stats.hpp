@@ -34,8 +34,14 @@ struct handle_stats {
     std::uint64_t refused = 0;         ///< calls that were told `full`
     std::uint64_t queue_messages = 0;  ///< waiting now: to be sent, to be acked, or to be received
     std::uint64_t queue_bytes = 0;
-    std::uint64_t peers = 0;            ///< readers, publishers, pullers or pushers attached now
-    std::vector<reader_stats> readers;  ///< publisher only
+    std::uint64_t durable = 0;            ///< highest sequence that a store confirmed (publisher)
+    std::uint64_t owed_messages = 0;      ///< accepted and not confirmed by the store (publisher)
+    std::uint64_t owed_bytes = 0;         ///< of these, in memory
+    std::uint64_t spilled_bytes = 0;      ///< of these, in the node's state directory
+    std::chrono::nanoseconds owed_age{};  ///< how long the oldest in memory has waited
+    std::uint64_t lost_to_store = 0;      ///< messages that the store was told it will never get
+    std::uint64_t peers = 0;              ///< readers, publishers, pullers or pushers attached now
+    std::vector<reader_stats> readers;    ///< publisher only
 };
 
 /// Counters of a node and all its handles at one moment.

@@ -63,6 +63,15 @@ std::uint64_t ack_batcher::add(entry& to, sequence_range range) {
     return range.size() - held;
 }
 
+void ack_batcher::repeat_all() {
+    link_lost();
+    for (entry& of : streams_) {
+        if (!of.used || of.floor.value == 0) continue;
+        const sequence done = std::exchange(of.floor, sequence{});
+        waiting_ += add(of, {sequence{1}, done});
+    }
+}
+
 void ack_batcher::attached(time_point now) {
     link_lost();
     attached_ = true;

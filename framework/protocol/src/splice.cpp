@@ -140,6 +140,13 @@ time_point spliced_stream::wake_at() const noexcept {
                                                                : *blocked_since_ + history_wait_;
 }
 
+time_point spliced_stream::repair_at() const noexcept {
+    time_point at = time_point::max();
+    for (const side* s : {&publisher_, &store_})
+        if (s->asked && s->sent >= next_) at = std::min(at, s->asked_at + repair_wait);
+    return at;
+}
+
 splice_verdict spliced_stream::wake(time_point now) {
     splice_verdict out;
     settle(now, out);

@@ -27,6 +27,10 @@ connector::~connector() {
     hub_.loop().remove(*this);
 }
 
+bool connector::leads_to_store(const link& node) const noexcept {
+    return store_ && link_ && link_->greeted() && hub::same_node(*link_, node);
+}
+
 void connector::open(time_point now) {
     retry_at_ = loop::never;
     greeting_due_ = loop::never;

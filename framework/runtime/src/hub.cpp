@@ -190,15 +190,26 @@ bool hub::unbind(std::string_view text) {
     return acceptor_ && acceptor_->unbind(resolved.front());
 }
 
-void hub::connect(std::string_view text) {
-    check_open("connect");
+void hub::connect(std::string_view text) { static_cast<void>(connect(text, false)); }
+
+std::string hub::connect_store(std::string_view text) { return connect(text, true); }
+
+std::string hub::connect(std::string_view text, bool store) {
+    check_open(store ? "connect to a store" : "connect");
     const endpoint where = parse_endpoint(text, purpose::connect);
     std::vector<endpoint> addresses = resolve(where, purpose::connect);
     const loop::guard holding(loop_);
     check_open("connect");  // resolving a name takes its time
-    const std::string name = where.text();
-    if (connectors_.contains(name)) return;
-    connectors_.emplace(name, std::make_unique<connector>(*this, name, std::move(addresses)));
+    std::string name = where.text();
+    auto found = connectors_.find(name);
+    if (found == connectors_.end()) {
+        auto made = std::make_unique<connector>(*this, name, std::move(addresses));
+        found = connectors_.emplace(name, std::move(made)).first;
+    }
+    if (!store) return name;
+    found->second->mark_store();
+    for (link* l : std::vector(primary_links_)) note_stores(*l, true);
+    return name;
 }
 
 bool hub::disconnect(std::string_view text) {
@@ -252,9 +263,10 @@ void hub::received(link& from, zmq::message_t& frame1, zmq::message_t* frame2, t
         return refuse(from, 0, kind.error(),
                       kind.error() == errc::unknown_kind ? "this version knows no such kind"
                                                          : "not a frame of this protocol");
-    if (*kind == wire::kind::batch || *kind == wire::kind::jobs)
+    if (*kind == wire::kind::append && !by_kind_[static_cast<std::size_t>(*kind)])
+        return refuse(from, 0, errc::not_supported, no_store);
+    if (*kind == wire::kind::batch || *kind == wire::kind::jobs || *kind == wire::kind::append)
         return received_batch_frame(from, *kind, frame1, frame2);
-    if (*kind == wire::kind::append) return refuse(from, 0, errc::not_supported, no_store);
     if (frame2)
         return refuse(from, 0, errc::malformed, "a second frame follows only a batch header");
     control_frame(from, *kind, frame1);
@@ -270,6 +282,11 @@ void hub::received_batch_frame(link& from, wire::kind kind, zmq::message_t& fram
         if (!decoded) return refuse(from, 0, decoded.error(), "BATCH header");
         static_cast<wire::batch_header&>(batch->header) = decoded->header;
         header_bytes = decoded->bytes;
+    } else if (kind == wire::kind::append) {
+        auto decoded = wire::decode_append(whole);
+        if (!decoded) return refuse(from, 0, decoded.error(), "APPEND header");
+        static_cast<wire::batch_header&>(batch->header) = decoded->header;
+        header_bytes = decoded->bytes;
     } else {
         auto decoded = wire::decode_jobs(whole);
         if (!decoded) return refuse(from, 0, decoded.error(), "JOBS header");
@@ -281,6 +298,9 @@ void hub::received_batch_frame(link& from, wire::kind kind, zmq::message_t& fram
     const wire::channel channel = batch->header.channel;
     if (frame2 && header_bytes != whole.size())
         return refuse(from, 0, errc::malformed, "two bodies in one batch");
+    // The store checks them itself, off the loop.
+    if (kind == wire::kind::append)
+        return by_kind_[static_cast<std::size_t>(kind)]->append(from, std::move(batch));
     if (wire::checksum(batch->body) != batch->header.checksum)
         return refuse(from, 0, errc::checksum_mismatch, "batch body");
     if (const errc wrong = wire::check_records(batch->body, batch->header.count); wrong != errc::ok)
@@ -374,6 +394,8 @@ void hub::greet(link& from, const wire::hello& hello) {
     const bool second = std::any_of(primary_links_.begin(), primary_links_.end(),
                                     [&](const link* l) { return same_node(*l, from); });
     if (!second) introduce(from);
+    for (link* l : std::vector(primary_links_))
+        if (l != &from && same_node(*l, from)) note_stores(*l, true);
     loop_.changed();
 }
 
@@ -387,6 +409,19 @@ bool hub::same_node(const link& a, const link& b) {
 void hub::introduce(link& which) {
     which.primary_ = true;
     primary_links_.push_back(&which);
+    note_stores(which, false);
+    for (frame_handler* h : std::vector(handlers_)) h->link_up(which);
+}
+
+void hub::note_stores(link& which, bool announced) {
+    bool fresh = false;
+    for (const auto& [name, c] : connectors_) {
+        if (!c->leads_to_store(which) || which.is_store(name)) continue;
+        which.stores_.push_back(name);
+        fresh = true;
+    }
+    if (!fresh || !announced) return;
+    for (frame_handler* h : std::vector(handlers_)) h->link_down(which);
     for (frame_handler* h : std::vector(handlers_)) h->link_up(which);
 }
 

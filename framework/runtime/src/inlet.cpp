@@ -135,6 +135,12 @@ void inlet::stop(send_status status) {
     room_.notify_all();
 }
 
+void inlet::refuse(bool yes) {
+    if (refusing_.exchange(yes, std::memory_order_acq_rel) == yes || !yes) return;
+    room_.fetch_add(1, std::memory_order_release);
+    room_.notify_all();
+}
+
 sequence inlet::last() const {
     const std::lock_guard lock(lock_);
     return next_ - 1;

@@ -5,4 +5,5 @@
 #include <cairn/publisher.hpp>
 #include <cairn/puller.hpp>
 #include <cairn/pusher.hpp>
+#include <cairn/replay.hpp>
 #include <cairn/subscriber.hpp>

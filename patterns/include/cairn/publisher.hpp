@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cairn/attributes.hpp>
+#include <cairn/delivery.hpp>
 #include <cairn/ids.hpp>
 #include <cairn/node.hpp>
 #include <cairn/sending.hpp>
@@ -28,6 +29,21 @@ struct publisher_options {
     /// Bytes at which a batch is closed although more messages follow at once; at least one message
     /// always fits, so 1 means a batch a message. Above 256 KiB counts as 256 KiB.
     std::size_t batch_bytes_max = std::size_t{256} << 10;
+    /// Who sees a message, and when. Nothing: `parallel` when there is a store, otherwise `peers`.
+    std::optional<cairn::delivery> delivery{};
+    /// Endpoint of the store that keeps this topic. Empty: node_options::store.
+    std::string store{};
+    /// What happens when the ring is full of what the store does not have.
+    full_ring when_full = full_ring::block;
+    /// With full_ring::spill: bytes that may lie in the state directory; beyond, it waits as
+    /// full_ring::block does.
+    std::size_t spill_bytes_max = std::size_t{1} << 30;
+    /// Called with durable() each time it rose. Runs on the node's thread: return quickly, do not
+    /// call the node.
+    std::function<void(sequence durable)> on_durable{};
+    /// Called with each range that the store was told it will never get (full_ring::drop_history,
+    /// or a store that was replaced by an empty one). Runs on the node's thread, as above.
+    std::function<void(sequence_range lost)> on_lost{};
     /// Called once when a newer run of this source appeared; this publisher then sends no more.
     /// Runs on the node's thread: return quickly, do not call the node.
     std::function<void(epoch newer)> on_fenced{};
@@ -42,8 +58,13 @@ struct publisher_options {
 ///
 /// Owns:    its open batch and its ring. The node must outlive it.
 /// Threads: thread-safe.
-/// Fails:   construction throws error (topic_invalid, source_in_use, closed); publish() throws
-///          error (closed, fenced, too_large).
+/// With a store (node_options::store, or options.store) what is published is kept there as well.
+/// The store may be away, hang or come back empty at any time: peers do not notice, the ring keeps
+/// what it owes the store, and when the ring is full of that, options.when_full decides.
+///
+/// Fails:   construction throws error (topic_invalid, source_in_use, invalid_argument, closed, and
+///          for a store what node::connect throws); publish() throws error (closed, fenced,
+///          too_large; full with full_ring::refuse).
 /// Limits:  topic 255 bytes, no `*`; body up to node_options::body_bytes_max; options.
 class publisher {
 public:
@@ -66,6 +87,14 @@ public:
     send_result try_publish(std::span<const std::byte> body, const attributes& attributes);
     send_result try_publish(std::string_view body, const attributes& attributes);
 
+    /// All up to here is durable in the store, or was told to it as lost. Never goes back; 0 without
+    /// a store.
+    sequence durable() const noexcept;
+    /// Waits until all that was published before the call is durable. Returns how many messages of
+    /// that are not; 0 at once without a store. Returns early when no store will ever take them:
+    /// the publisher is fenced, closed, or the store refused it for good.
+    std::uint64_t flush(std::chrono::milliseconds deadline);
+
     /// Waits until `count` subscribers are attached: none of them will miss what is published
     /// after. False when the deadline passed first.
     bool wait_for_subscribers(std::size_t count, std::chrono::milliseconds deadline);
@@ -77,7 +106,8 @@ public:
     handle_stats stats() const;
 
     /// Takes no more messages and waits until every attached subscriber's node has received what
-    /// was published, or was told that it is gone. Returns how many messages are still on their
+    /// was published, or was told that it is gone, and until all of it is durable in the store (or,
+    /// with full_ring::spill, in the state directory). Returns how many messages are still on their
     /// way to one of them; what was dropped for a reader that was left behind is in stats().drops,
     /// and not in here. Idempotent.
     std::uint64_t close(std::chrono::milliseconds deadline);

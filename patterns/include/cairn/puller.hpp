@@ -16,11 +16,6 @@
 
 namespace cairn {
 
-enum class ack_mode : std::uint8_t {
-    on_next,     ///< taking the next message acks the one before; close() acks nothing
-    on_request,  ///< ack(), nack(), reject() or release() for each message
-};
-
 struct puller_options {
     ack_mode acks = ack_mode::on_next;
     /// Messages and bytes that a pusher may have at this puller unfinished: those that wait, and

@@ -25,8 +25,9 @@ struct gap {
     std::string source;
     cairn::epoch epoch;
     sequence_range range;
-    /// gone: the publisher's ring no longer held them. too_large: their bodies are above this
-    /// node's body_bytes_max.
+    /// gone: neither the publisher's ring nor the store, if there is one, holds them any more.
+    /// too_large: their bodies are above this node's body_bytes_max. lost: their publisher could
+    /// not give them to the store. store_damaged: what the store holds of them is damaged.
     errc cause;
 };
 
@@ -39,8 +40,20 @@ struct restart {
     cairn::epoch now;
 };
 
+/// Messages that this subscriber was given by a publisher, and that the store never got: their run
+/// is over, so nobody who reads from the store will ever see them. Told before the restart.
+struct orphaned {
+    std::string topic;
+    std::string source;
+    cairn::epoch epoch;
+    sequence_range range;
+};
+
+/// What is told in the place of messages.
+using notice = std::variant<gap, restart, orphaned>;
+
 /// What comes out of a subscriber in order, for those who want all of it.
-using event = std::variant<message, gap, restart>;
+using event = std::variant<message, gap, restart, orphaned>;
 
 /// A position to go on from; `next` is the first message wanted.
 struct resume_from {
@@ -50,21 +63,66 @@ struct resume_from {
 
 /// Where a subscriber begins.
 struct from {
-    /// What is published after it attached.
+    enum class place : std::uint8_t { live, earliest, positions, last, offset, time };
+
+    /// What is published after it attached. With a store: what the store does not have by then.
     static from live() { return {}; }
-    /// What each publisher's ring still holds, then live.
-    static from earliest() { return {.held = true, .positions = {}}; }
+    /// All that is held, then live: by the store, or without one by each publisher's ring.
+    static from earliest() { return {.where = place::earliest}; }
     /// At these positions; on other topics and sources live.
     static from after(std::vector<resume_from> positions) {
-        return {.held = false, .positions = std::move(positions)};
+        return {.where = place::positions, .positions = std::move(positions)};
+    }
+    /// The last `messages` that the store holds on the topic, then live. These three need a store,
+    /// and a topic without `*`.
+    static from last(std::uint64_t messages) { return {.where = place::last, .value = messages}; }
+    /// From that offset of the store on.
+    static from offset(std::uint64_t offset) { return {.where = place::offset, .value = offset}; }
+    /// From the first that was stored at or after `when`, by the store's clock.
+    static from time(wall_time when) {
+        const auto since = when.time_since_epoch().count();
+        return {.where = place::time, .value = since < 0 ? 0 : static_cast<std::uint64_t>(since)};
     }
 
-    bool held = false;
+    place where = place::live;
+    std::uint64_t value = 0;  ///< of last, offset and time (nanoseconds since 1970)
     std::vector<resume_from> positions{};
+};
+
+/// How a subscriber is doing.
+struct reading {
+    enum class state : std::uint8_t {
+        connecting,   ///< the store has not answered yet, so nothing is known
+        standby,      ///< another member of the group is the active one
+        catching_up,  ///< history is being read
+        live,         ///< all comes from publishers, or nothing is left to come
+    };
+
+    reading::state state = state::connecting;
+    std::uint64_t lag_messages = 0;  ///< known to exist, and not yet received by this node
+    std::uint64_t acks_waiting = 0;  ///< messages acked, and not confirmed by the store
+    std::uint64_t fallbacks = 0;     ///< times that history had to be read again
 };
 
 struct subscriber_options {
     cairn::from from{};
+    /// Name of a durable group: the store remembers what it has done, and a later subscriber of
+    /// that name goes on there. `from` counts when the store has no such group yet. Of several
+    /// subscribers in a group one at a time gets all; another takes over when it is gone. Needs a
+    /// store, and a topic without `*`. Empty: none.
+    std::string group{};
+    /// When a message is done in the group.
+    ack_mode acks = ack_mode::on_next;
+    /// How long an ack may wait for others, and how many may.
+    std::chrono::milliseconds ack_delay_max = std::chrono::milliseconds(100);
+    std::uint64_t ack_messages_max = 1'000;
+    /// Endpoint of the store that has the history. Empty: node_options::store.
+    std::string store{};
+    /// False: reads from publishers alone, also where the node has a store.
+    bool use_store = true;
+    /// How long to wait for history that no publisher holds, while the store does not send it; then
+    /// it is a gap. Nothing: `forever` in a group, otherwise 10 s.
+    std::optional<std::chrono::milliseconds> history_wait{};
     /// Bytes that a peer may send ahead of the application; memory for what waits, for each peer.
     std::size_t credit_bytes = std::size_t{8} << 20;
     /// Called in order, in receive()'s thread, for each gap. Without it gaps are counted and
@@ -72,6 +130,10 @@ struct subscriber_options {
     std::function<void(const gap&)> on_gap{};
     /// Called in order, in receive()'s thread, when a source began a new run.
     std::function<void(const restart&)> on_restart{};
+    /// Called in order, in receive()'s thread, for what only this subscriber and its like ever saw.
+    std::function<void(const orphaned&)> on_orphaned{};
+
+    static constexpr std::chrono::milliseconds forever = std::chrono::milliseconds::max();
 };
 
 /// Receives the messages of a topic, or of all topics that begin alike ("quakes.*"), from all
@@ -81,8 +143,14 @@ struct subscriber_options {
 /// gap.
 ///
 /// Owns:    its queue. The node must outlive it.
-/// Threads: one at a time; close(), stats(), attached() and wait_attached() are thread-safe.
-/// Fails:   construction throws error (topic_invalid, closed); receiving never throws.
+/// With a store (node_options::store, or options.store) history and live are one stream: what the
+/// publishers' rings do not hold is read from the store, and a reader that was left behind goes
+/// back to it by itself.
+///
+/// Threads: one at a time; close(), stats(), state(), ack(), flush(), attached() and the wait
+///          functions are thread-safe.
+/// Fails:   construction throws error (topic_invalid, invalid_argument, closed, and for a store
+///          what node::connect throws); receiving never throws.
 /// Limits:  pattern 255 bytes, `*` only at its end; options.
 class subscriber {
 public:
@@ -119,6 +187,22 @@ public:
     std::size_t attached() const;
     bool wait_attached(std::size_t publishers, std::chrono::milliseconds deadline);
 
+    /// Done, in a durable group with ack_mode::on_request; in any order. Without a group it has no
+    /// effect.
+    void ack(const message& done);
+    /// The same for all from `first` to `last` of one source.
+    void ack(const position& first, sequence last);
+    void ack(const position& done) { ack(done, done.sequence); }
+    /// The same for all up to `last` of one source.
+    void ack_through(const position& last) { ack({last.source, last.epoch, {1}}, last.sequence); }
+    /// Sends what was acked at once, and waits until the store has confirmed all of it. Returns how
+    /// many messages it has not.
+    std::uint64_t flush(std::chrono::milliseconds deadline);
+
+    reading state() const;
+    /// Waits until state() is live. False when the deadline passed first.
+    bool wait_live(std::chrono::milliseconds deadline);
+
     /// The next position of each stream, for from::after() in a later run.
     std::vector<resume_from> positions() const;
 
@@ -127,6 +211,8 @@ public:
 
     /// Ends the subscription and wakes every receive(). What waits is dropped and counted.
     void close();
+    /// The same after flush(). Returns how many acked messages the store has not confirmed.
+    std::uint64_t close(std::chrono::milliseconds deadline);
 
 private:
     struct impl;

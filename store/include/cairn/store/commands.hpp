@@ -36,6 +36,7 @@ struct open_source {
     cairn::epoch epoch;  ///< 1 or more; a higher one fences the runs before it
     std::string owner;   ///< who opens: up to 64 bytes; the first to open owns the source
     bool create_topic = true;
+    topic_config config{};  ///< of a topic that is made
 };
 
 /// A batch, in order. Replies appended.
@@ -136,7 +137,9 @@ struct ack {
     std::vector<offset_range> ranges;  ///< {1, o} is cumulative
 };
 
-/// The same by position. Sequences of a lost range count as done.
+/// The same by position. Sequences of a lost range count as done, and so do those behind the end of
+/// a run that a newer one ended, in a range that begins before it. ack_range_max counts what lies
+/// above the floor.
 /// Fails: also source_unknown; not_stored also for an epoch that was never opened.
 struct ack_positions {
     topic_id topic;

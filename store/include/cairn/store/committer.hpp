@@ -16,6 +16,9 @@ public:
     /// `flushed` is false for what durability::written confirms before its sync; no second call
     /// follows then. Should that sync fail, all later replies are store_failed.
     virtual void replied(std::uint64_t token, const reply& answer, bool flushed) = 0;
+    /// The replies of one transaction are complete, or those of a part of it: who has to wake
+    /// somebody does it here, once.
+    virtual void committed() {}
 
 protected:
     ~completion() = default;

@@ -64,6 +64,28 @@ struct source_info {
     std::string owner;
 };
 
+/// What is stored of one run of a source.
+struct run_info {
+    cairn::epoch epoch;
+    sequence first_held;  ///< lowest that can be read; last + 1 when nothing can
+    sequence last;        ///< highest that was ever stored; 0: nothing
+    offset at;           ///< of first_held, or of the mark that covers it; else one behind the last
+    bool ended = false;  ///< a newer run was opened
+};
+
+struct position_of_source {
+    cairn::epoch epoch;
+    cairn::sequence sequence;
+};
+
+/// What lies under consecutive offsets.
+struct placed {
+    offset_range offsets;
+    source_id source;
+    cairn::epoch epoch;
+    sequence first;  ///< of offsets.first
+};
+
 struct group_info {
     group_id id;
     std::string name;
@@ -120,6 +142,17 @@ public:
     result<offset> offset_of(topic_id topic, source_id source, epoch e, sequence s);
     /// The first offset stored at or after a time; one behind the last when there is none.
     result<offset> offset_at(topic_id topic, wall_time stored);
+    /// The run of that epoch, or the next one of which something was ever stored, or the present
+    /// one. source_unknown: no run of that epoch or above was opened.
+    result<run_info> run_from(topic_id topic, source_id source, epoch e);
+    /// The first run of that epoch or above of which something can be read, or the present one.
+    result<run_info> held_run_from(topic_id topic, source_id source, epoch e);
+    /// The first position of a source at `from` or behind it: one behind the last of the present
+    /// run when there is none.
+    result<position_of_source> position_at(topic_id topic, source_id source, offset from);
+    /// The positions of the messages in a range, oldest first: 1,024 runs of them at most. What is
+    /// damaged or not stored is left out.
+    result<std::vector<placed>> positions(topic_id topic, offset_range range);
     /// The last message of a key. gone: none, or trimmed. not_supported: not indexed.
     result<offset> last_of_key(topic_id topic, std::string_view key);
     /// Of each key behind `after`, in order, the last message: 1,024 at most.

@@ -48,6 +48,10 @@ public:
     /// Done, and all before it.
     void ack_through(stream which, sequence last, time_point now);
 
+    /// The store has forgotten what it was told, since it was replaced by another one: all that was
+    /// acked of the streams waits again. Call before attached().
+    void repeat_all();
+
     /// GROUP_ATTACHED came: what waits is sent at once.
     void attached(time_point now);
     void link_lost();

@@ -26,6 +26,8 @@ public:
     explicit credit_sender(std::uint64_t granted = 0) : granted_(granted) {}
 
     bool may_send() const noexcept { return spent_ < granted_; }
+    /// Bytes that may still be sent.
+    std::uint64_t left() const noexcept { return may_send() ? granted_ - spent_ : 0; }
     void spend(std::uint64_t bytes) noexcept;
     /// CREDIT came. True when it said something new: the reader moves.
     bool raise(grant to) noexcept;

@@ -59,6 +59,10 @@ public:
     sequence next() const noexcept { return next_; }
     /// Messages of the present run that exist, as far as is known, and were neither given nor told.
     std::uint64_t lag() const noexcept { return known_last_ < next_ ? 0 : known_last_ - next_ + 1; }
+    /// Its publisher sends the next message, and nothing that it sent is missing.
+    bool whole() const noexcept { return known_ && in_ring(next_) && publisher_.sent < next_; }
+    /// The store has spoken of it since its subscription was made.
+    bool store_knows() const noexcept { return store_.there; }
     /// Something is, or may be, to be had from the store alone.
     bool wants_store() const noexcept;
 
@@ -85,6 +89,8 @@ public:
     /// What time alone brings about.
     splice_verdict wake(time_point now);
     time_point wake_at() const noexcept;
+    /// When a REPAIR that was sent is to be sent again; max(): none waits for its answer.
+    time_point repair_at() const noexcept;
 
     /// The sequence for a REPAIR to the publisher, to be sent now.
     std::optional<sequence> take_repair(time_point now) noexcept;

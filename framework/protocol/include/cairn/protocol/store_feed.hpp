@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cairn/delivery.hpp>
 #include <cairn/error.hpp>
 #include <cairn/ids.hpp>
 #include <cairn/protocol/credit.hpp>
@@ -16,20 +17,8 @@
 
 namespace cairn::protocol {
 
-/// Who sees a message, and when.
-enum class delivery : std::uint8_t {
-    peers,        ///< no store
-    parallel,     ///< peers and store at the same time
-    store_first,  ///< peers see what is durable
-};
-
-/// What happens to a message when the ring is full of what the store does not have.
-enum class full_ring : std::uint8_t {
-    block,         ///< its publisher waits
-    refuse,        ///< its publisher is told `full`
-    spill,         ///< the oldest go to a store of the node's own
-    drop_history,  ///< the store loses the oldest, and is told so
-};
+using cairn::delivery;
+using cairn::full_ring;
 
 /// A batch that knows when it was published.
 template <typename T>
@@ -142,7 +131,10 @@ public:
 
     /// The oldest batch that is neither durable nor spilled; null: there is none.
     const Batch* oldest() { return ring_.next(keep_).batch; }
+    /// The spill is one range: after a store was wiped it may begin behind what the ring owes.
+    bool can_spill() { return !spilled_ || spilled_->last + 1 >= oldest()->first(); }
     /// oldest() is in the spill, flushed; it may leave the ring.
+    /// Requires: can_spill().
     void spilled(time_point now) {
         const Batch* batch = oldest();
         assert(batch != nullptr && can_spill());
@@ -260,8 +252,6 @@ private:
         return what;
     }
 
-    /// The spill is one range: after a store was wiped it may begin behind what the ring owes.
-    bool can_spill() { return !spilled_ || spilled_->last + 1 >= oldest()->first(); }
     /// All up to here may leave the ring.
     sequence kept() const {
         const bool reaches =

@@ -35,6 +35,11 @@ public:
     void run(time_point now) override;
     /// The user wants it no more: says BYE.
     void disconnect();
+    /// The user named the endpoint as that of a store.
+    void mark_store() noexcept { store_ = true; }
+    /// The endpoint is that of a store, and this node answers there.
+    bool leads_to_store(const link& node) const noexcept;
+
     /// `which` was greeted, or buried; the connector acts when it is its own. True when it is.
     bool greeted(const link& which);
     bool forget(const link& which);
@@ -69,6 +74,7 @@ private:
     time_point retry_at_ = loop::never;
     time_point greeting_due_ = loop::never;  // connected, and no HELLO yet
     protocol::backoff pause_;
+    bool store_ = false;
     bool abandon_ = false;  // this socket's life is over: close it at the end of the turn
     bool told_unreachable_ = false;
 };

@@ -54,6 +54,8 @@ public:
     virtual errc frame(link& from, const wire::control_frame& frame) = 0;
     /// A checked batch for a channel of this handler.
     virtual void batch(link&, std::unique_ptr<received_batch>) {}
+    /// An APPEND, with its bytes; only its header and the number of its bodies were checked.
+    virtual void append(link&, std::unique_ptr<received_batch>) {}
     /// The node closes: its sockets end after this.
     virtual void node_closing() {}
     /// Appends the counters of this handler's handles.
@@ -79,6 +81,8 @@ public:
 
     std::string bind(std::string_view endpoint);
     void connect(std::string_view endpoint);
+    /// Connects to a store. Returns the endpoint's canonical form, for link::is_store().
+    std::string connect_store(std::string_view endpoint);
     bool unbind(std::string_view endpoint);
     bool disconnect(std::string_view endpoint);
     bool wait_for_peers(std::size_t count, std::chrono::milliseconds deadline);
@@ -149,6 +153,8 @@ private:
         std::vector<std::pair<zmq::message_t, zmq::message_t>> frames;
     };
 
+    std::string connect(std::string_view endpoint, bool store);
+
     // For link, acceptor and connector.
     void received(link& from, zmq::message_t& frame1, zmq::message_t* frame2, time_point now);
     /// The link's end is dealt with in the next round, so that no caller loses it under its feet.
@@ -165,6 +171,9 @@ private:
     frame_handler* handler_of(wire::kind kind, const wire::control_frame& frame) const;
     static bool same_node(const link& a, const link& b);
     void introduce(link& which);
+    /// Notes by which endpoints the user named the peer as a store; if one is new, and the link was
+    /// announced before, announces it anew.
+    void note_stores(link& which, bool announced);
     void bury(link& which, errc why);
     void bury_lost();
     void keep_alive(time_point now);

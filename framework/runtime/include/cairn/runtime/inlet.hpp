@@ -63,6 +63,11 @@ public:
 
     bool any_sealed() const;
 
+    /// Full means: not before a store has taken something. Wakes who waits for room, so that it can
+    /// be told so. Loop.
+    void refuse(bool yes);
+    bool refusing() const noexcept { return refusing_.load(std::memory_order_acquire); }
+
     /// From now on add() answers `status` (closed or fenced); wakes who waits for room.
     void stop(send_status status);
 
@@ -104,6 +109,7 @@ private:
 
     std::atomic<std::uint32_t> room_{0};
     std::atomic<std::uint64_t> refusals_{0};
+    std::atomic<bool> refusing_{false};
 };
 
 }  // namespace cairn::runtime

@@ -6,11 +6,13 @@
 #include <cairn/runtime/zmq_calls.hpp>
 #include <cairn/wire/frames.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -58,6 +60,11 @@ public:
     /// What to call the peer in a log line.
     std::string description() const;
     std::uint64_t peer_body_bytes_max() const noexcept { return peer_body_bytes_max_; }
+
+    /// The user named this peer as a store, by this endpoint (hub::connect_store).
+    bool is_store(std::string_view endpoint) const noexcept {
+        return std::find(stores_.begin(), stores_.end(), endpoint) != stores_.end();
+    }
 
     bool greeted() const noexcept { return state_ == state::greeted; }
     bool lost() const noexcept { return state_ == state::lost; }
@@ -115,6 +122,7 @@ private:
     std::string peer_name_;
     std::string peer_key_;
     std::string address_;
+    std::vector<std::string> stores_;  // endpoints by which the user named it as a store
     int descriptor_ = -1;  // of the connection, binding side: disconnected events name it
     std::uint64_t peer_body_bytes_max_ = 0;
     std::deque<std::vector<std::byte>> waiting_;

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cairn/node_options.hpp>
+#include <cairn/stats.hpp>
+#include <cairn/store/database.hpp>
+#include <cairn/store/options.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cairn {
+
+struct store_server_options {
+    /// Directory of the data; made when its parent exists.
+    std::filesystem::path path{};
+    /// Name, endpoints, keys and limits of the store's node. Without `bind`: a free port of
+    /// tcp://127.0.0.1.
+    node_options network{};
+    /// Quotas, and limits of the whole store.
+    store::options storage{};
+    /// How a topic is kept that a publisher or a group makes: retention, and when it is confirmed.
+    store::topic_config topic_defaults{};
+    /// Bytes of a publisher's batches that one source may have under way, until they are durable:
+    /// 64 KiB or more. Less is granted when many sources share append_bytes_max.
+    std::size_t append_window_bytes = std::size_t{16} << 20;
+    /// Bytes of batches of all sources together that may wait for the disk.
+    std::size_t append_bytes_max = std::size_t{256} << 20;
+    /// Threads that read history; they leave the processor to whoever appends. 1 to 64.
+    std::size_t replay_threads = 2;
+    /// Bytes that are read at once for one reader and topic: 64 KiB or more.
+    std::size_t replay_page_bytes = std::size_t{1} << 20;
+};
+
+struct store_server_stats {
+    node_stats network{};
+    store::database_stats storage{};
+    std::uint64_t transactions = 0;
+    std::uint64_t waiting_bytes = 0;  ///< submitted, and not yet durable
+    std::uint64_t sources = 0;        ///< opened now
+    std::uint64_t subscriptions = 0;
+    std::uint64_t members = 0;  ///< attached to groups now
+    std::uint64_t appends = 0;  ///< batches that came
+    std::uint64_t append_bytes = 0;
+    std::uint64_t appends_refused = 0;
+    std::uint64_t confirms = 0;
+    std::uint64_t replayed_batches = 0;
+    std::uint64_t replayed_bytes = 0;
+};
+
+/// A store that publishers and readers reach over the network: one more peer, with a log on disk.
+/// What it confirms is flushed, unless its topic says otherwise.
+///
+/// Owns:    its node, the database in `path`, and the threads that commit and that read history.
+/// Threads: thread-safe, but close() one at a time.
+/// Fails:   construction throws error: what opening the database throws (store_in_use, store_newer,
+///          store_damaged, filesystem_refused, permission_denied, disk_full), what binding throws
+///          (address_in_use, address_invalid, insecure_refused), invalid_argument. A disk that
+///          fails or hangs later is told to publishers; readers and the network go on.
+/// Limits:  store_server_options.
+class store_server {
+public:
+    explicit store_server(const std::filesystem::path& path);
+    explicit store_server(store_server_options options);
+    /// Closes.
+    ~store_server();
+    store_server(const store_server&) = delete;
+    store_server& operator=(const store_server&) = delete;
+
+    /// Listens at one more endpoint. Returns it with its port; throws error as construction does.
+    std::string bind(std::string_view endpoint);
+    /// Where it listens, in the order of binding, ports resolved: what a node connects to.
+    std::vector<std::string> endpoints() const;
+
+    /// What opening the database found.
+    const store::opening& opened() const noexcept;
+    /// How long opening the database took.
+    std::chrono::nanoseconds opening_time() const noexcept;
+    store_server_stats stats() const;
+
+    /// Replaces the keys that may connect; counts for new connections.
+    /// Throws error (key_invalid, not_supported without keys).
+    void allow_keys(std::vector<std::string> keys);
+
+    /// Takes nothing more, commits and confirms what it has, says BYE, and closes the database.
+    /// Waits for the disk, however long that takes. Idempotent.
+    void close();
+
+private:
+    struct parts;
+    std::unique_ptr<parts> parts_;
+};
+
+}  // namespace cairn

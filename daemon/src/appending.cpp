@@ -1,0 +1,269 @@
+#include "appending.hpp"
+
+#include <cairn/protocol/topics.hpp>
+#include <cairn/wire/limits.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace cairn::daemon {
+
+namespace {
+
+constexpr std::uint64_t window_min = std::uint64_t{64} << 10;
+
+}  // namespace
+
+/// One run of a source that a publisher appends to over one link.
+struct appending::source {
+    enum class state : std::uint8_t { opening, open, fenced };
+
+    runtime::link* link = nullptr;  // nullptr: closed
+    wire::channel channel = 0;
+    std::string topic;
+    std::string name;
+    cairn::epoch epoch;
+    source::state standing = state::opening;
+    store::topic_id topic_id;
+    store::source_id source_id;
+
+    // Credit, in bytes since SOURCE_OPENED.
+    std::uint64_t granted = 0;
+    std::uint64_t spent = 0;
+    std::uint64_t returned = 0;
+
+    sequence up_to;
+    wire::durability level = wire::durability::flushed;
+    // After a refusal: what begins behind `expected` is dropped, and replies of rounds before are
+    // its consequences.
+    std::uint32_t round = 0;
+    bool dropping = false;
+    sequence expected;
+
+    std::uint32_t under_way = 0;
+    bool marked = false;
+    bool fence_told = false;
+    cairn::epoch newer;
+};
+
+appending::appending(service_parts& parts) : parts_(parts) { parts_.commits.add(*this); }
+
+appending::~appending() = default;
+
+std::uint64_t appending::window() const {
+    const std::uint64_t share =
+        parts_.options.append_bytes_max / std::max<std::size_t>(1, sources_.size());
+    return std::max(window_min, std::min<std::uint64_t>(parts_.options.append_window_bytes, share));
+}
+
+appending::source* appending::find(const runtime::link& from, wire::channel channel) {
+    const auto found = sources_.find({from.number(), channel});
+    return found == sources_.end() ? nullptr : found->second.get();
+}
+
+errc appending::open(runtime::link& from, const wire::open_source& request) {
+    if (!protocol::valid_topic(request.topic)) return errc::topic_invalid;
+    const channel_key at{from.number(), request.channel};
+    if (sources_.contains(at)) return errc::invalid_argument;
+    const auto of_link = std::distance(sources_.lower_bound({from.number(), 0}),
+                                       sources_.lower_bound({from.number() + 1, 0}));
+    if (static_cast<std::size_t>(of_link) >= parts_.hub.options().topics_per_peer_max)
+        return errc::limit_exceeded;
+    auto& made = sources_[at];
+    made = std::make_unique<source>();
+    made->link = &from;
+    made->channel = request.channel;
+    made->topic = request.topic;
+    made->name = request.source;
+    made->epoch = request.epoch;
+    submit(*made,
+           store::open_source{.topic = made->topic,
+                              .source = made->name,
+                              .epoch = made->epoch,
+                              .owner = from.peer_key(),
+                              .create_topic = true,
+                              .config = parts_.options.topic_defaults},
+           0, {});
+    return errc::ok;
+}
+
+void appending::submit(source& to, store::command wanted, std::uint64_t charge, sequence first) {
+    ++to.under_way;
+    parts_.commits.submit(std::move(wanted), *this, flights_.put({&to, charge, to.round, first}));
+}
+
+// Whether an APPEND or LOST is to be judged by the store. Its credit is taken in any case.
+bool appending::admit(source& to, runtime::link& from, std::uint64_t charge, sequence first) {
+    if (to.standing == source::state::fenced) {
+        fence(to, to.newer);
+        return false;
+    }
+    if (to.spent >= to.granted) {
+        parts_.hub.refuse(from, to.channel, errc::credit_exceeded,
+                          "more was appended than the store granted");
+        return false;
+    }
+    to.spent += charge;
+    if (to.dropping && first > to.expected) {
+        to.returned += charge;
+        mark(to);
+        return false;
+    }
+    to.dropping = false;
+    return true;
+}
+
+void appending::append(runtime::link& from, std::unique_ptr<runtime::received_batch> batch) {
+    const wire::batch_header& header = batch->header;
+    source* const to = find(from, header.channel);
+    if (to == nullptr)
+        return parts_.hub.refuse(from, header.channel, errc::unknown_subscription,
+                                 "APPEND on a channel without an open source");
+    if (header.topic != to->topic || header.source != to->name || header.epoch != to->epoch)
+        return parts_.hub.refuse(from, header.channel, errc::malformed,
+                                 "APPEND names another run than its channel");
+    ++appends_;
+    bytes_ += batch->body.size();
+    const std::uint64_t charge = batch->body.size() + wire::batch_charge_bytes;
+    if (!admit(*to, from, charge, header.first)) return;
+    store::append wanted{.topic = to->topic_id,
+                         .source = to->source_id,
+                         .epoch = to->epoch,
+                         .first = header.first,
+                         .count = header.count,
+                         .time = header.time,
+                         .checksum = header.checksum,
+                         .body = {batch->body, nullptr}};
+    const sequence first = header.first;
+    wanted.body.owner = std::shared_ptr<const runtime::received_batch>(std::move(batch));
+    submit(*to, std::move(wanted), charge, first);
+}
+
+errc appending::lost(runtime::link& from, const wire::lost& request) {
+    source* const to = find(from, request.channel);
+    if (to == nullptr) return errc::unknown_subscription;
+    if (!admit(*to, from, wire::batch_charge_bytes, request.range.first)) return errc::ok;
+    submit(*to,
+           store::declare_lost{.topic = to->topic_id,
+                               .source = to->source_id,
+                               .epoch = to->epoch,
+                               .range = request.range,
+                               .cause = errc::lost},
+           wire::batch_charge_bytes, request.range.first);
+    return errc::ok;
+}
+
+void appending::close(runtime::link& from, const wire::close_source& request) {
+    const auto found = sources_.find({from.number(), request.channel});
+    if (found != sources_.end()) end(found);
+}
+
+void appending::link_down(const runtime::link& gone) {
+    for (auto it = sources_.lower_bound({gone.number(), 0});
+         it != sources_.end() && it->first.first == gone.number();)
+        end(it++);
+}
+
+void appending::end(std::map<channel_key, std::unique_ptr<source>>::iterator which) {
+    source& s = *which->second;
+    s.link = nullptr;
+    if (s.marked) std::erase(marked_, &s);
+    s.marked = false;
+    if (s.under_way != 0) leaving_.push_back(std::move(which->second));
+    sources_.erase(which);
+}
+
+void appending::mark(source& of) {
+    if (of.link && !std::exchange(of.marked, true)) marked_.push_back(&of);
+}
+
+// --- What became of it ------------------------------------------------------------------------
+
+void appending::replied(std::uint32_t token, const store::reply& answer, bool flushed) {
+    const flight which = flights_.take(token);
+    source& of = *which.of;
+    --of.under_way;
+    if (which.charge == 0) {
+        opened(of, answer);
+    } else {
+        of.returned += which.charge;
+        if (answer.ok()) {
+            const auto& stored = std::get<store::appended>(answer.value);
+            if (known_topic* topic = parts_.topics.find(of.topic_id))
+                parts_.topics.note(*topic, of.source_id, of.name, of.epoch, stored.up_to);
+            of.up_to = std::max(of.up_to, stored.up_to);
+            of.level = flushed ? wire::durability::flushed : wire::durability::written;
+        } else {
+            refuse(of, which, answer);
+        }
+        mark(of);
+    }
+    if (!of.link && of.under_way == 0)
+        std::erase_if(leaving_, [&](const auto& s) { return s.get() == &of; });
+}
+
+void appending::opened(source& of, const store::reply& answer) {
+    if (answer.ok()) {
+        const auto& opened = std::get<store::source_opened>(answer.value);
+        of.topic_id = opened.topic;
+        of.source_id = opened.source;
+        of.up_to = opened.last;
+        known_topic& topic = parts_.topics.find_or_add(opened.topic, of.topic);
+        parts_.topics.note(topic, opened.source, of.name, of.epoch, opened.last);
+    }
+    if (!of.link) return;
+    if (answer.ok()) {
+        of.standing = source::state::open;
+        of.granted = window();
+        of.link->send(wire::source_opened{of.channel, parts_.generation, of.up_to, of.granted});
+        return;
+    }
+    if (const auto* by = std::get_if<store::fenced_by>(&answer.value))
+        of.link->send(wire::fenced{of.topic, of.name, by->newer});
+    else
+        answer_error(*of.link, of.channel, answer.code);
+    const auto found = sources_.find({of.link->number(), of.channel});
+    leaving_.push_back(std::move(found->second));  // the caller still looks at it
+    sources_.erase(found);
+    of.link = nullptr;
+}
+
+void appending::refuse(source& of, const flight& which, const store::reply& answer) {
+    ++refused_;
+    if (const auto* by = std::get_if<store::fenced_by>(&answer.value)) return fence(of, by->newer);
+    if (which.round != of.round || !of.link) return;
+    ++of.round;
+    of.dropping = true;
+    const auto* hole = std::get_if<store::expected>(&answer.value);
+    of.expected = hole ? hole->next : of.up_to + 1;
+    of.link->send(wire::append_refused{of.channel, answer.code, of.expected});
+}
+
+void appending::fence(source& of, cairn::epoch newer) {
+    of.standing = source::state::fenced;
+    of.newer = newer;
+    if (of.link && !std::exchange(of.fence_told, true))
+        of.link->send(wire::fenced{of.topic, of.name, newer});
+}
+
+void appending::settled() {
+    for (source* s : marked_) {
+        s->marked = false;
+        if (s->standing != source::state::open) continue;
+        // Totals never fall, though the window may.
+        s->granted = std::max(s->granted, s->returned + window());
+        s->link->send(wire::confirm{s->channel, s->up_to, s->level, s->granted});
+        ++confirms_;
+    }
+    marked_.clear();
+}
+
+void appending::add_stats(store_server_stats& to) const {
+    to.sources = sources_.size();
+    to.appends = appends_;
+    to.append_bytes = bytes_;
+    to.appends_refused = refused_;
+    to.confirms = confirms_;
+}
+
+}  // namespace cairn::daemon

@@ -1,0 +1,73 @@
+#pragma once
+
+#include "service_parts.hpp"
+
+#include <cairn/runtime/received_batch.hpp>
+#include <cairn/store/commands.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace cairn::daemon {
+
+/// Takes what publishers append, and confirms what is durable.
+///
+/// A batch goes to the committer without being looked into or copied; whether it follows, repeats
+/// or contradicts what is stored is judged there, in order.
+///
+/// Owns:    the sources that are open on links.
+/// Threads: loop.
+/// Limits:  topics_per_peer_max sources a link. Batches under way: what was granted, which is
+///          append_bytes_max in all, or 64 KiB a source where that is more, and one batch a source.
+class appending final : public commit_client {
+public:
+    explicit appending(service_parts& parts);
+    ~appending();
+
+    errc open(runtime::link& from, const wire::open_source& request);
+    void append(runtime::link& from, std::unique_ptr<runtime::received_batch> batch);
+    errc lost(runtime::link& from, const wire::lost& request);
+    void close(runtime::link& from, const wire::close_source& request);
+    void link_down(const runtime::link& gone);
+
+    void replied(std::uint32_t token, const store::reply& answer, bool flushed) override;
+    void settled() override;
+
+    void add_stats(store_server_stats& to) const;
+
+private:
+    struct source;
+    /// A command under way.
+    struct flight {
+        source* of = nullptr;
+        std::uint64_t charge = 0;  // of its credit; 0: OPEN_SOURCE
+        std::uint32_t round = 0;
+        sequence first;
+    };
+
+    source* find(const runtime::link& from, wire::channel channel);
+    bool admit(source& to, runtime::link& from, std::uint64_t charge, sequence first);
+    void submit(source& to, store::command wanted, std::uint64_t charge, sequence first);
+    void opened(source& of, const store::reply& answer);
+    void refuse(source& of, const flight& which, const store::reply& answer);
+    void fence(source& of, cairn::epoch newer);
+    void end(std::map<channel_key, std::unique_ptr<source>>::iterator which);
+    void mark(source& of);
+    std::uint64_t window() const;
+
+    service_parts& parts_;
+    std::map<channel_key, std::unique_ptr<source>> sources_;
+    std::vector<std::unique_ptr<source>> leaving_;  // closed, with commands under way
+    slots<flight> flights_;
+    std::vector<source*> marked_;  // to be told a confirm
+    std::uint64_t appends_ = 0;
+    std::uint64_t bytes_ = 0;
+    std::uint64_t refused_ = 0;
+    std::uint64_t confirms_ = 0;
+};
+
+}  // namespace cairn::daemon

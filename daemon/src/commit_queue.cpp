@@ -1,0 +1,55 @@
+#include "commit_queue.hpp"
+
+#include <utility>
+
+namespace cairn::daemon {
+
+commit_queue::~commit_queue() { loop_.remove(*this); }
+
+void commit_queue::submit(store::command wanted, commit_client& from, std::uint32_t token) {
+    const std::uint32_t slot = tickets_.put({&from, token});
+    // What came first goes first.
+    if (waiting_.empty() && try_submit(wanted, slot)) return;
+    waiting_.push_back({std::move(wanted), slot});
+}
+
+bool commit_queue::try_submit(store::command& wanted, std::uint32_t slot) {
+    const errc taken = committer_.try_submit(wanted, *this, slot);
+    if (taken == errc::full) return false;
+    if (taken != errc::ok) {
+        replied(slot, {taken, {}}, true);
+        committed();
+    }
+    return true;
+}
+
+void commit_queue::replied(std::uint64_t token, const store::reply& answer, bool flushed) {
+    {
+        const std::lock_guard hold(mutex_);
+        outcomes_.push_back({static_cast<std::uint32_t>(token), flushed, answer});
+    }
+    // Confirmed before the sync: does not wait for it.
+    if (!flushed) committed();
+}
+
+void commit_queue::committed() {
+    loop_.flag(*this);
+    loop_.wake();
+}
+
+void commit_queue::run(time_point /*now*/) {
+    {
+        const std::lock_guard hold(mutex_);
+        taken_.swap(outcomes_);
+    }
+    for (const outcome& o : taken_) {
+        const ticket t = tickets_.take(o.slot);
+        t.from->replied(t.token, o.answer, o.flushed);
+    }
+    taken_.clear();
+    while (!waiting_.empty() && try_submit(waiting_.front().wanted, waiting_.front().slot))
+        waiting_.pop_front();
+    for (commit_client* c : clients_) c->settled();
+}
+
+}  // namespace cairn::daemon

@@ -1,0 +1,375 @@
+#include "grouping.hpp"
+
+#include <cairn/protocol/topics.hpp>
+#include <cairn/wire/limits.hpp>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace cairn::daemon {
+
+namespace {
+
+// Points, and done ranges, in one frame: with the longest names still below control_bytes_max.
+constexpr std::size_t items_a_frame = 100;
+// Of a group that one active member reads.
+constexpr std::string_view settings_each = "each";
+
+}  // namespace
+
+struct grouping::member {
+    /// An ACK frame that is not durable, or not all before it are.
+    struct frame {
+        std::uint32_t parts = 0;  // that are not durable
+    };
+    /// What was acked before it was stored.
+    struct early_ack {
+        std::uint64_t frame = 0;
+        std::string source;
+        cairn::epoch epoch;
+        sequence_range range;
+    };
+
+    runtime::link* link = nullptr;  // nullptr: detached
+    wire::channel channel = 0;
+    std::string topic;
+    std::string group_name;
+    std::string name;
+    wire::place from = wire::place::end;
+    std::uint64_t value = 0;
+    store::topic_id topic_id;
+    store::offset start;
+    group* of = nullptr;  // joined
+    std::deque<frame> frames;
+    std::uint64_t frames_done = 0;  // durable, in order: ACKED
+    std::vector<early_ack> waiting;
+    bool marked = false;
+};
+
+struct grouping::group {
+    store::topic_id topic;
+    store::group_id id;
+    std::vector<std::shared_ptr<member>> members;  // the first is the active one
+    std::size_t under_way = 0;                     // acks
+    bool activating = false;                       // when none is under way
+};
+
+grouping::grouping(service_parts& parts) : parts_(parts) {
+    parts_.commits.add(*this);
+    parts_.topics.add(*this);
+}
+
+grouping::~grouping() = default;
+
+// --- Attaching --------------------------------------------------------------------------------
+
+errc grouping::attach(runtime::link& from, const wire::attach_group& request) {
+    if (!protocol::valid_topic(request.topic)) return errc::topic_invalid;
+    if (request.sort != wire::group_kind::each) return errc::not_supported;
+    const channel_key at{from.number(), request.channel};
+    if (members_.contains(at)) return errc::invalid_argument;
+    const auto of_link = std::distance(members_.lower_bound({from.number(), 0}),
+                                       members_.lower_bound({from.number() + 1, 0}));
+    if (static_cast<std::size_t>(of_link) >= parts_.hub.options().subscriptions_per_peer_max)
+        return errc::limit_exceeded;
+    const auto made = std::make_shared<member>();
+    made->link = &from;
+    made->channel = request.channel;
+    made->topic = request.topic;
+    made->group_name = request.group;
+    made->name = request.member;
+    made->from = request.from;
+    made->value = request.value;
+    members_.emplace(at, made);
+    // A group that is there before the first message gets all of them: so is its topic.
+    parts_.commits.submit(store::create_topic{made->topic, parts_.options.topic_defaults}, *this,
+                          flights_.put({flight::kind::make_topic, made, {}, 0, false}));
+    return errc::ok;
+}
+
+// Where a new group begins.
+void grouping::place(const std::shared_ptr<member>& of) {
+    const auto start = std::make_shared<result<store::offset>>(errc::topic_unknown);
+    const auto points = std::make_shared<result<std::vector<located_point>>>(errc::topic_unknown);
+    parts_.readers.submit(
+        [of, start, points](store::reader& reader) {
+            const auto id = reader.find_topic(of->topic);
+            if (!id) {
+                *start = id.error();
+                return;
+            }
+            const auto topic = reader.topic(*id);
+            if (!topic) {
+                *start = topic.error();
+                return;
+            }
+            of->topic_id = *id;
+            *start = offset_of_place(reader, *topic, of->from, of->value);
+            *points = locate(reader, *id, topic->end);
+        },
+        [this, of, start, points] {
+            if (!of->link) return;
+            if (!*start) return fail(of, start->error());
+            if (!*points) return fail(of, points->error());
+            // From here on it is known here what is stored of the topic.
+            known_topic& topic = parts_.topics.find_or_add(of->topic_id, of->topic);
+            for (const located_point& p : **points)
+                parts_.topics.note(topic, p.id, p.source, p.newest, p.last);
+            // What is stored while this is under way lies behind the end, too.
+            of->start = of->from == wire::place::end ? store::offset{store::number_max} : **start;
+            make_group(of);
+            parts_.topics.tell();
+        });
+}
+
+void grouping::make_group(const std::shared_ptr<member>& of) {
+    parts_.commits.submit(
+        store::create_group{of->topic_id, of->group_name, std::string(settings_each), of->start},
+        *this, flights_.put({flight::kind::make_group, of, {}, 0, false}));
+}
+
+void grouping::joined(const std::shared_ptr<member>& of, store::group_id id) {
+    auto& g = groups_[{of->topic_id.value, id.value}];
+    if (!g) {
+        g = std::make_unique<group>();
+        g->topic = of->topic_id;
+        g->id = id;
+    }
+    of->of = g.get();
+    g->members.push_back(of);
+    if (g->members.size() == 1) return activate(*g);
+    of->link->send(wire::group_attached{of->channel, parts_.generation, false, false, {}, {}});
+}
+
+void grouping::activate(group& of) {
+    // What the member before acked comes first.
+    of.activating = of.under_way != 0;
+    if (of.activating || of.members.empty()) return;
+    const std::shared_ptr<member>& to = of.members.front();
+    const auto progress = std::make_shared<result<group_progress>>(errc::group_unknown);
+    parts_.readers.submit(
+        [progress, topic = of.topic, id = of.id](store::reader& reader) {
+            *progress = progress_of(reader, topic, id);
+        },
+        [this, to, progress] {
+            if (!to->link) return;
+            if (!*progress) return fail(to, progress->error());
+            tell(*to, **progress);
+        });
+}
+
+void grouping::tell(member& to, const group_progress& progress) {
+    const auto name_of = [&](store::source_id id) -> std::string_view {
+        for (const located_point& p : progress.points)
+            if (p.id == id) return p.source;
+        return {};
+    };
+    wire::group_attached told{to.channel, parts_.generation, true, true, {}, {}};
+    const auto flush = [&] {
+        to.link->send(told);
+        told.points.clear();
+        told.done.clear();
+    };
+    for (const located_point& p : progress.points) {
+        told.points.push_back({p.source, p.epoch, p.next});
+        if (told.points.size() == items_a_frame) flush();
+    }
+    for (const done_positions& d : progress.done) {
+        told.done.push_back({name_of(d.id), d.epoch, d.range});
+        if (told.done.size() == items_a_frame) flush();
+    }
+    told.more = false;
+    flush();
+}
+
+void grouping::fail(const std::shared_ptr<member>& of, errc why) {
+    answer_error(*of->link, of->channel, why);
+    leave(of);
+}
+
+void grouping::detach(runtime::link& from, const wire::detach& request) {
+    const auto found = members_.find({from.number(), request.channel});
+    if (found != members_.end()) leave(std::shared_ptr<member>(found->second));
+}
+
+void grouping::link_down(const runtime::link& gone) {
+    for (;;) {
+        const auto found = members_.lower_bound({gone.number(), 0});
+        if (found == members_.end() || found->first.first != gone.number()) return;
+        leave(std::shared_ptr<member>(found->second));
+    }
+}
+
+void grouping::leave(const std::shared_ptr<member>& of) {
+    if (!of->link) return;
+    members_.erase({of->link->number(), of->channel});
+    of->link = nullptr;
+    of->waiting.clear();
+    if (std::exchange(of->marked, false)) std::erase(marked_, of);
+    group* const g = std::exchange(of->of, nullptr);
+    if (!g) return;
+    const bool was_active = g->members.front() == of;
+    std::erase(g->members, of);
+    if (g->members.empty()) {
+        if (g->under_way == 0) groups_.erase({g->topic.value, g->id.value});
+    } else if (was_active) {
+        activate(*g);
+    }
+}
+
+// --- Acks -------------------------------------------------------------------------------------
+
+errc grouping::ack(runtime::link& from, const wire::ack& request) {
+    const auto found = members_.find({from.number(), request.channel});
+    if (found == members_.end() || !found->second->of) return errc::unknown_subscription;
+    const std::shared_ptr<member> of = found->second;
+    known_topic* const topic = parts_.topics.find(of->topic_id);
+    if (!topic) return errc::topic_unknown;
+    const known_source* const source = topic->find(request.source);
+    const bool present = source && request.epoch == source->epoch;
+    const bool ahead = !source || request.epoch > source->epoch;
+    const auto stored_to = present ? source->last : sequence{0};
+    const auto is_stored = [&](const sequence_range& r) { return !ahead && r.last <= stored_to; };
+    if (!source || request.epoch >= source->epoch) {
+        const auto later = std::count_if(request.ranges.begin(), request.ranges.end(),
+                                         [&](const auto& r) { return !is_stored(r); });
+        if (of->waiting.size() + static_cast<std::size_t>(later) > ack_ranges_waiting_max)
+            return errc::limit_exceeded;
+    }
+    const std::uint64_t number = of->frames_done + of->frames.size();
+    of->frames.push_back({1});  // until all of it is under way
+    std::vector<sequence_range> stored;
+    for (const sequence_range& range : request.ranges) {
+        if (!ahead && !present) {
+            submit(of, number, *source, request.epoch, {range});
+            continue;
+        }
+        sequence_range now = range;
+        if (!is_stored(range)) {
+            const sequence begin = std::max(range.first, stored_to + 1);
+            of->waiting.push_back(
+                {number, std::string(request.source), request.epoch, {begin, range.last}});
+            ++of->frames.back().parts;
+            now.last = begin - 1;
+        }
+        if (!now.empty()) stored.push_back(now);
+    }
+    if (!stored.empty()) submit(of, number, *source, request.epoch, std::move(stored));
+    part_done(of, number);
+    // A frame that names nothing waits for no commit.
+    if (request.ranges.empty()) settled();
+    return errc::ok;
+}
+
+void grouping::submit(const std::shared_ptr<member>& of, std::uint64_t frame,
+                      const known_source& source, cairn::epoch epoch,
+                      std::vector<sequence_range> ranges) {
+    ++of->frames[frame - of->frames_done].parts;
+    ++of->of->under_way;
+    parts_.commits.submit(
+        store::ack_positions{of->topic_id, of->of->id, source.id, epoch, std::move(ranges)}, *this,
+        flights_.put({flight::kind::ack,
+                      of,
+                      {of->topic_id.value, of->of->id.value},
+                      frame,
+                      epoch < source.epoch}));
+}
+
+void grouping::part_done(const std::shared_ptr<member>& of, std::uint64_t frame) {
+    --of->frames[frame - of->frames_done].parts;
+    while (!of->frames.empty() && of->frames.front().parts == 0) {
+        of->frames.pop_front();
+        ++of->frames_done;
+        if (!std::exchange(of->marked, true)) marked_.push_back(of);
+    }
+}
+
+// What waited to be stored may be by now.
+void grouping::release(const std::shared_ptr<member>& of, known_topic& topic) {
+    std::vector<member::early_ack> left;
+    std::vector<member::early_ack> all;
+    all.swap(of->waiting);
+    for (member::early_ack& w : all) {
+        const known_source* const source = topic.find(w.source);
+        if (!source || w.epoch > source->epoch ||
+            (w.epoch == source->epoch && source->last < w.range.first)) {
+            left.push_back(std::move(w));
+            continue;
+        }
+        sequence_range now = w.range;
+        if (w.epoch == source->epoch) now.last = std::min(now.last, source->last);
+        submit(of, w.frame, *source, w.epoch, {now});
+        if (now.last == w.range.last) {
+            part_done(of, w.frame);
+        } else {
+            w.range.first = now.last + 1;
+            left.push_back(std::move(w));
+        }
+    }
+    of->waiting = std::move(left);
+}
+
+void grouping::topic_changed(known_topic& topic) {
+    for (auto it = groups_.lower_bound({topic.id.value, 0});
+         it != groups_.end() && it->first.first == topic.id.value; ++it)
+        for (const std::shared_ptr<member>& m : it->second->members)
+            if (!m->waiting.empty()) release(m, topic);
+}
+
+void grouping::topic_removed(known_topic& topic) {
+    for (;;) {
+        const auto it = groups_.lower_bound({topic.id.value, 0});
+        if (it == groups_.end() || it->first.first != topic.id.value) return;
+        for (const auto& m : std::vector(it->second->members)) fail(m, errc::topic_unknown);
+        if (groups_.contains(it->first)) groups_.erase(it);
+    }
+}
+
+void grouping::replied(std::uint32_t token, const store::reply& answer, bool /*flushed*/) {
+    const flight which = flights_.take(token);
+    const std::shared_ptr<member>& of = which.of;
+    switch (which.what) {
+        case flight::kind::make_topic:
+            if (!of->link) return;
+            // It may exist, and be configured otherwise.
+            if (!answer.ok() && answer.code != errc::topic_exists) return fail(of, answer.code);
+            return place(of);
+        case flight::kind::make_group:
+            if (!of->link) return;
+            if (!answer.ok()) return fail(of, answer.code);
+            return joined(of, std::get<store::group_created>(answer.value).group);
+        case flight::kind::ack:
+            return acked(which, answer.code);
+    }
+}
+
+void grouping::acked(const flight& which, errc code) {
+    const std::shared_ptr<member>& of = which.of;
+    if (const auto found = groups_.find(which.group); found != groups_.end()) {
+        group& g = *found->second;
+        --g.under_way;
+        if (g.members.empty()) {
+            if (g.under_way == 0) groups_.erase(found);
+        } else if (g.activating && g.under_way == 0) {
+            activate(g);
+        }
+    }
+    if (!of->link) return;
+    // What an ended run did not bring here will never be here.
+    if (code == errc::ok || (code == errc::not_stored && which.former_run))
+        part_done(of, which.frame);
+    else
+        fail(of, code);
+}
+
+void grouping::settled() {
+    for (const std::shared_ptr<member>& m : std::exchange(marked_, {})) {
+        m->marked = false;
+        m->link->send(wire::acked{m->channel, m->frames_done});
+    }
+}
+
+void grouping::add_stats(store_server_stats& to) const { to.members = members_.size(); }
+
+}  // namespace cairn::daemon

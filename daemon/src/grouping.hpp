@@ -1,0 +1,79 @@
+#pragma once
+
+#include "replay.hpp"
+#include "service_parts.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace cairn::daemon {
+
+/// Attaches members to durable groups, and keeps what they acked.
+///
+/// Owns:    the attachments of all links.
+/// Threads: loop.
+/// Limits:  subscriptions_per_peer_max attachments a link; ack_ranges_waiting_max ranges that wait
+///          for what they name to be stored, an attachment.
+class grouping final : public commit_client, public topic_watcher {
+public:
+    static constexpr std::size_t ack_ranges_waiting_max = 1'024;
+
+    explicit grouping(service_parts& parts);
+    ~grouping();
+
+    errc attach(runtime::link& from, const wire::attach_group& request);
+    errc ack(runtime::link& from, const wire::ack& request);
+    void detach(runtime::link& from, const wire::detach& request);
+    void link_down(const runtime::link& gone);
+
+    void replied(std::uint32_t token, const store::reply& answer, bool flushed) override;
+    void settled() override;
+    void topic_changed(known_topic& topic) override;
+    void topic_removed(known_topic& topic) override;
+
+    void add_stats(store_server_stats& to) const;
+
+private:
+    struct member;
+    struct group;
+    using group_key = std::pair<std::uint32_t, std::uint32_t>;  // topic and group
+    /// A command under way.
+    struct flight {
+        enum class kind : std::uint8_t { make_topic, make_group, ack };
+
+        flight::kind what = kind::ack;
+        std::shared_ptr<member> of;
+        group_key group;
+        std::uint64_t frame = 0;  // ack: number of the frame that it is a part of
+        bool former_run = false;  // ack
+    };
+    using members = std::map<channel_key, std::shared_ptr<member>>;
+
+    void place(const std::shared_ptr<member>& of);
+    void make_group(const std::shared_ptr<member>& of);
+    void joined(const std::shared_ptr<member>& of, store::group_id id);
+    void activate(group& of);
+    void tell(member& to, const group_progress& progress);
+    void fail(const std::shared_ptr<member>& of, errc why);
+    void leave(const std::shared_ptr<member>& of);
+    void submit(const std::shared_ptr<member>& of, std::uint64_t frame, const known_source& source,
+                cairn::epoch epoch, std::vector<sequence_range> ranges);
+    void part_done(const std::shared_ptr<member>& of, std::uint64_t frame);
+    void acked(const flight& which, errc code);
+    void release(const std::shared_ptr<member>& of, known_topic& topic);
+
+    service_parts& parts_;
+    members members_;
+    std::map<group_key, std::unique_ptr<group>> groups_;
+    slots<flight> flights_;
+    std::vector<std::shared_ptr<member>> marked_;  // to be told ACKED
+};
+
+}  // namespace cairn::daemon

@@ -1,0 +1,87 @@
+#include "reader_pool.hpp"
+
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <memory>
+
+namespace cairn::daemon {
+
+namespace {
+
+// A tenth of the weight of a thread at 0 (sched_prio_to_weight, kernel/sched/core.c): history is
+// read with what ingest leaves, and never starves.
+constexpr int niceness = 10;
+
+}  // namespace
+
+reader_pool::reader_pool(runtime::loop& loop, const store::database& source, std::size_t threads)
+    : loop_(loop) {
+    for (std::size_t i = 0; i != threads; ++i)
+        readers_.push_back(std::make_unique<store::reader>(source));
+    for (const auto& r : readers_) threads_.emplace_back([this, &reader = *r] { serve(reader); });
+}
+
+reader_pool::~reader_pool() {
+    close();
+    loop_.remove(*this);
+}
+
+void reader_pool::submit(work what, done then) {
+    {
+        const std::lock_guard hold(mutex_);
+        jobs_.push_back({std::move(what), std::move(then)});
+    }
+    some_.notify_one();
+}
+
+void reader_pool::close() {
+    {
+        const std::lock_guard hold(mutex_);
+        closing_ = true;
+        jobs_.clear();
+    }
+    some_.notify_all();
+    for (std::thread& t : threads_) t.join();
+    threads_.clear();
+    readers_.clear();
+}
+
+void reader_pool::serve(store::reader& reader) {
+    pthread_setname_np(pthread_self(), "cairn-replay");
+    // On Linux a priority belongs to the thread, and lowering it needs no right.
+    static_cast<void>(
+        setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), niceness));
+    for (;;) {
+        job next;
+        {
+            std::unique_lock hold(mutex_);
+            some_.wait(hold, [&] { return closing_ || !jobs_.empty(); });
+            if (closing_) return;
+            next = std::move(jobs_.front());
+            jobs_.pop_front();
+        }
+        next.what(reader);
+        // What the work refers to goes before its result is used elsewhere.
+        next.what = {};
+        {
+            const std::lock_guard hold(mutex_);
+            finished_.push_back(std::move(next.then));
+        }
+        loop_.flag(*this);
+        loop_.wake();
+    }
+}
+
+void reader_pool::run(time_point /*now*/) {
+    {
+        const std::lock_guard hold(mutex_);
+        taken_.swap(finished_);
+    }
+    for (const done& d : taken_) d();
+    taken_.clear();
+}
+
+}  // namespace cairn::daemon

@@ -1,0 +1,564 @@
+#include "replaying.hpp"
+
+#include <cairn/protocol/topics.hpp>
+#include <cairn/wire/limits.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace cairn::daemon {
+
+namespace {
+
+// Heads in one frame: with the longest names still below control_bytes_max.
+constexpr std::size_t heads_a_frame = 100;
+// Resume points that one subscription may bring along in all its frames.
+constexpr std::size_t resume_points_max = 65'536;
+
+}  // namespace
+
+/// A SUBSCRIBE that came in several frames.
+struct replaying::partial {
+    std::vector<replay_point> points;
+};
+
+/// What a reader thread found of a subscription's topics.
+struct replaying::opening {
+    struct topic {
+        replay_cursor cursor;
+        replay_page begin;
+    };
+    std::vector<topic> topics;
+    errc failed = errc::ok;
+};
+
+replaying::replaying(service_parts& parts) : parts_(parts) { parts_.topics.add(*this); }
+
+replaying::~replaying() = default;
+
+// --- Frames -----------------------------------------------------------------------------------
+
+errc replaying::subscribe(runtime::link& from, const wire::subscribe& request) {
+    if (!protocol::valid_pattern(request.pattern)) return errc::topic_invalid;
+    const node_options& limits = parts_.hub.options();
+    const channel_key at{from.number(), request.channel};
+    const auto of_link = std::distance(subscriptions_.lower_bound({from.number(), 0}),
+                                       subscriptions_.lower_bound({from.number() + 1, 0}));
+    if (!subscriptions_.contains(at) &&
+        static_cast<std::size_t>(of_link) >= limits.subscriptions_per_peer_max)
+        return errc::limit_exceeded;
+    // Of all requests of that peer that are not complete: half a request is memory too.
+    std::size_t points = request.resume.size();
+    std::size_t requests = 1;
+    for (auto it = partial_.lower_bound({from.number(), 0});
+         it != partial_.end() && it->first.first == from.number(); ++it, ++requests)
+        points += it->second->points.size();
+    if (points > resume_points_max || requests > limits.subscriptions_per_peer_max + 1) {
+        partial_.erase(at);
+        return errc::limit_exceeded;
+    }
+    std::unique_ptr<partial>& parts = partial_[at];
+    if (!parts) parts = std::make_unique<partial>();
+    for (const wire::resume_point& p : request.resume)
+        parts->points.push_back({std::string(p.topic), std::string(p.source), p.epoch, p.next});
+    if (request.more) return errc::ok;
+    const std::unique_ptr<partial> complete = std::move(parts);
+    partial_.erase(at);
+    // A reader that lost its bearings subscribes again under its channel.
+    subscriptions_.erase(at);
+    subscriptions_.emplace(at, std::make_unique<store_subscription>(
+                                   *this, from, next_serial_++, request, parts_.hub.loop().now()));
+    open(at, std::move(complete->points));
+    return errc::ok;
+}
+
+void replaying::credit(runtime::link& from, const wire::credit& granted) {
+    // After UNSUBSCRIBE a CREDIT may still be on its way: no error.
+    store_subscription* const s = find(from, granted.channel);
+    if (!s || !s->credit.raise({granted.granted, granted.consumed}) || s->opening) return;
+    for (auto& [id, of] : s->topics) pump(*s, of);
+}
+
+errc replaying::repair(runtime::link& from, const wire::repair& request) {
+    store_subscription* const s = find(from, request.channel);
+    if (!s) return errc::unknown_subscription;
+    for (auto& [id, of] : s->topics) {
+        if (of->name != request.from.topic) continue;
+        for (topic_replay::stream& stream : of->streams) {
+            if (stream.name != request.from.source || stream.epoch != request.from.epoch) continue;
+            stream.next = std::max(request.from.next, sequence{1});
+            of->page = {};
+            of->sent = 0;
+            of->again = true;
+            pump(*s, of);
+            return errc::ok;
+        }
+    }
+    return errc::ok;
+}
+
+void replaying::unsubscribe(runtime::link& from, const wire::unsubscribe& request) {
+    subscriptions_.erase({from.number(), request.channel});
+    partial_.erase({from.number(), request.channel});
+}
+
+void replaying::link_down(const runtime::link& gone) {
+    const auto of_link = [&](const auto& entry) { return entry.first.first == gone.number(); };
+    std::erase_if(subscriptions_, of_link);
+    std::erase_if(partial_, of_link);
+}
+
+void replaying::go_on(const runtime::link& with, bool writable) {
+    for (auto it = subscriptions_.lower_bound({with.number(), 0});
+         it != subscriptions_.end() && it->first.first == with.number(); ++it) {
+        store_subscription& s = *it->second;
+        if (writable) s.blocked = false;
+        if (!s.ready() || s.opening) continue;
+        for (auto& [id, of] : s.topics) pump(s, of);
+    }
+}
+
+store_subscription* replaying::find(const runtime::link& from, wire::channel channel) {
+    const auto found = subscriptions_.find({from.number(), channel});
+    return found == subscriptions_.end() ? nullptr : found->second.get();
+}
+
+std::size_t replaying::streams_of(std::uint64_t link) const {
+    std::size_t streams = 0;
+    for (auto it = subscriptions_.lower_bound({link, 0});
+         it != subscriptions_.end() && it->first.first == link; ++it)
+        streams += it->second->heads.streams();
+    return streams;
+}
+
+// --- Beginning --------------------------------------------------------------------------------
+
+void replaying::open(channel_key at, std::vector<replay_point> points) {
+    const store_subscription& to = *subscriptions_.at(at);
+    const auto found = std::make_shared<opening>();
+    const replay_start start =
+        to.from == wire::start::live ? replay_start::live : replay_start::earliest;
+    auto work = [found, start, pattern = to.pattern,
+                 points = std::move(points)](store::reader& reader) {
+        const auto take = [&](const store::topic_info& topic) {
+            opening::topic t;
+            auto cursor = open_replay(reader, topic, points, start, t.begin);
+            if (!cursor) {
+                // Deleted since it was listed.
+                if (cursor.error() != errc::topic_unknown) found->failed = cursor.error();
+                return;
+            }
+            t.cursor = std::move(*cursor);
+            found->topics.push_back(std::move(t));
+        };
+        if (!pattern.ends_with('*')) {
+            const auto id = reader.find_topic(pattern);
+            if (!id) {
+                if (id.error() != errc::topic_unknown) found->failed = id.error();
+                return;
+            }
+            const auto topic = reader.topic(*id);
+            if (topic) take(*topic);
+            return;
+        }
+        const std::string_view prefix = std::string_view(pattern).substr(0, pattern.size() - 1);
+        // Names behind the prefix less one bit begin with it, or are all behind it.
+        std::string after(prefix);
+        if (!after.empty()) {
+            const auto id = reader.find_topic(after);
+            if (id)
+                if (const auto topic = reader.topic(*id)) take(*topic);
+        }
+        for (;;) {
+            const auto some = reader.topics(after);
+            if (!some) {
+                found->failed = some.error();
+                return;
+            }
+            for (const store::topic_info& t : *some) {
+                if (!t.name.starts_with(prefix)) return;
+                take(t);
+            }
+            if (some->empty()) return;
+            after = some->back().name;
+        }
+    };
+    parts_.readers.submit(std::move(work), [this, at, found, serial = to.serial] {
+        const auto s = subscriptions_.find(at);
+        if (s != subscriptions_.end() && s->second->serial == serial) opened(*s->second, *found);
+        parts_.topics.tell();
+    });
+}
+
+void replaying::opened(store_subscription& to, opening& found) {
+    if (found.failed != errc::ok) return fail(to, found.failed);
+    std::size_t streams = streams_of(to.link.number());
+    for (const opening::topic& t : found.topics) streams += t.cursor.streams.size();
+    if (streams > parts_.hub.options().topics_per_peer_max) return fail(to, errc::limit_exceeded);
+    to.opening = false;
+    for (opening::topic& t : found.topics) {
+        const auto made = std::make_shared<topic_replay>();
+        made->name = t.cursor.name;
+        made->cursor = std::move(t.cursor);
+        std::erase_if(t.begin.steps, [&](const replay_step& step) {
+            if (step.what != replay_step::kind::head) return false;
+            add_stream(to, *made, step);
+            return true;
+        });
+        made->page = std::move(t.begin);
+        known_topic& topic = parts_.topics.find_or_add(made->cursor.topic, made->name);
+        note(*made);
+        attach(to, made, topic);
+    }
+    tell_subscribed(to);
+    // Topics that were made since the reader thread looked.
+    parts_.topics.each([&](known_topic& topic) {
+        if (!to.topics.contains(topic.id.value) && protocol::matches(to.pattern, topic.name))
+            add_topic(to, topic);
+    });
+    for (auto& [id, of] : to.topics) pump(to, of);
+}
+
+void replaying::tell_subscribed(store_subscription& to) {
+    wire::subscribed answer{to.channel, true, {}};
+    for (const auto& [id, of] : to.topics) {
+        for (const topic_replay::stream& s : of->streams) {
+            answer.heads.push_back(head_of(*of, s));
+            if (answer.heads.size() < heads_a_frame) continue;
+            to.link.send(answer);
+            answer.heads.clear();
+        }
+    }
+    answer.more = false;
+    to.link.send(answer);
+}
+
+void replaying::attach(store_subscription& to, const std::shared_ptr<topic_replay>& made,
+                       known_topic& topic) {
+    made->to = &to;
+    to.topics.emplace(topic.id.value, made);
+    readers_[topic.id.value].push_back(&to);
+    for (const auto& [id, s] : topic.sources) {
+        const auto place = made->places.find(id);
+        if (place == made->places.end() || s.epoch > made->cursor.streams[place->second].newest)
+            made->sources = true;
+    }
+}
+
+void replaying::add_topic(store_subscription& to, known_topic& topic) {
+    const auto made = std::make_shared<topic_replay>();
+    made->name = topic.name;
+    made->cursor.topic = topic.id;
+    made->cursor.name = topic.name;
+    made->sources = true;
+    attach(to, made, topic);
+    pump(to, made);
+}
+
+topic_replay::stream& replaying::add_stream(store_subscription& to, topic_replay& of,
+                                            const replay_step& head) {
+    const auto index = static_cast<std::uint32_t>(of.streams.size());
+    const replay_stream& known = of.cursor.streams[head.stream];
+    of.places.emplace(known.id.value, index);
+    const protocol::scheduled_stream schedule = to.heads.add();
+    const auto slot = static_cast<std::size_t>(schedule);
+    if (slot >= to.by_schedule.size()) to.by_schedule.resize(slot + 1);
+    to.by_schedule[slot] = {&of, index};
+    of.streams.push_back(
+        {known.id, known.name, head.epoch, head.first_held, head.last, head.next, schedule});
+    return of.streams.back();
+}
+
+void replaying::fail(store_subscription& to, errc why) {
+    answer_error(to.link, to.channel, why);
+    subscriptions_.erase({to.link.number(), to.channel});
+}
+
+void replaying::forget(store_subscription& which, std::uint32_t topic) {
+    const auto readers = readers_.find(topic);
+    if (readers == readers_.end()) return;
+    std::erase(readers->second, &which);
+    if (readers->second.empty()) readers_.erase(readers);
+}
+
+void replaying::note(const topic_replay& of) {
+    known_topic* const topic = parts_.topics.find(of.cursor.topic);
+    if (!topic) return;
+    for (const replay_stream& s : of.cursor.streams)
+        parts_.topics.note(*topic, s.id, s.name, s.newest, s.newest_last);
+}
+
+// --- Sending ----------------------------------------------------------------------------------
+
+void replaying::pump(store_subscription& to, const std::shared_ptr<topic_replay>& of) {
+    if (of->reading || !send_steps(to, *of)) return;
+    if (of->again) return begin_again(of);
+    if (of->sources || (!of->end && to.ready())) read(to, of);
+}
+
+// False when credit or the link ends before the page.
+bool replaying::send_steps(store_subscription& to, topic_replay& of) {
+    wire::heads told{to.channel, {}};
+    const auto flush = [&] {
+        if (!told.items.empty()) to.link.send(told);
+        told.items.clear();
+    };
+    while (of.sent != of.page.steps.size()) {
+        const replay_step& step = of.page.steps[of.sent];
+        if (step.what == replay_step::kind::head) {
+            if (step.stream == of.streams.size()) {
+                flush();  // its views end when streams move
+                add_stream(to, of, step);
+            } else {
+                topic_replay::stream& s = of.streams[step.stream];
+                s.epoch = step.epoch;
+                s.first_held = step.first_held;
+                s.last = step.last;
+                s.next = step.next;
+            }
+            told.items.push_back(head_of(of, of.streams[step.stream]));
+            if (told.items.size() == heads_a_frame) flush();
+        } else {
+            flush();
+            topic_replay::stream& s = of.streams[step.stream];
+            if (step.what == replay_step::kind::gone)
+                to.link.send(
+                    wire::gone{to.channel, of.name, s.name, step.epoch, step.range, step.cause});
+            else if (!send_batch(to, of, step))
+                return false;
+            s.next = step.range.last + 1;
+            s.last = std::max(s.last, step.range.last);
+        }
+        ++of.sent;
+    }
+    flush();
+    of.page = {};
+    of.sent = 0;
+    return true;
+}
+
+bool replaying::send_batch(store_subscription& to, topic_replay& of, const replay_step& step) {
+    if (!to.ready()) return false;
+    const std::span header(of.page.headers.data() + step.header, step.header_bytes);
+    const std::span<const std::byte> body(of.page.block.data() + step.body, step.body_bytes);
+    const auto outcome = to.link.send_batch(header, to.channel, of.page.block, body);
+    if (outcome != runtime::link::sent::yes) {
+        to.blocked = true;
+        return false;
+    }
+    to.credit.spend(body.size() + wire::batch_charge_bytes);
+    ++batches_;
+    bytes_ += body.size();
+    return true;
+}
+
+void replaying::read(store_subscription& to, const std::shared_ptr<topic_replay>& of) {
+    const std::size_t bytes = to.ready() ? static_cast<std::size_t>(std::min<std::uint64_t>(
+                                               to.credit.left(), parts_.options.replay_page_bytes))
+                                         : 0;
+    const auto page = std::make_shared<replay_page>();
+    const auto failed = std::make_shared<errc>(errc::ok);
+    of->reading = true;
+    of->more = false;
+    parts_.readers.submit(
+        [of, page, failed, bytes, body_max = to.link.peer_body_bytes_max(),
+         sources = std::exchange(of->sources, false)](store::reader& reader) {
+            *failed = read_replay(reader, of->cursor, bytes, body_max, sources, *page);
+        },
+        [this, of, page, failed] {
+            was_read(of, *page, *failed);
+            parts_.topics.tell();
+        });
+}
+
+void replaying::was_read(const std::shared_ptr<topic_replay>& of, replay_page& page, errc failed) {
+    of->reading = false;
+    if (!of->to) return;
+    store_subscription& to = *of->to;
+    if (failed != errc::ok) {
+        // A topic that was deleted ends without a word: topic_removed() told its reader.
+        if (failed != errc::topic_unknown) {
+            hub().log(log_level::error, "replay",
+                      "reading topic " + of->name + " for " + to.link.description() +
+                          " failed: " + std::string(describe(failed)));
+            answer_error(to.link, to.channel, failed);
+        }
+        of->end = true;
+    } else {
+        of->end = page.end && !of->more;
+    }
+    note(*of);
+    // After REPAIR it begins anew: what was read is behind that.
+    if (!of->again) {
+        of->page = std::move(page);
+        of->sent = 0;
+    }
+    pump(to, of);
+}
+
+void replaying::begin_again(const std::shared_ptr<topic_replay>& of) {
+    of->again = false;
+    of->reading = true;
+    of->more = false;
+    std::vector<replay_point> points;
+    for (const topic_replay::stream& s : of->streams)
+        points.push_back({of->name, s.name, s.epoch, s.next});
+    const auto page = std::make_shared<replay_page>();
+    const auto cursor = std::make_shared<result<replay_cursor>>(errc::topic_unknown);
+    parts_.readers.submit(
+        [of, page, cursor, points = std::move(points)](store::reader& reader) {
+            const auto topic = reader.topic(of->cursor.topic);
+            if (topic) *cursor = open_replay(reader, *topic, points, replay_start::whole, *page);
+        },
+        [this, of, page, cursor] {
+            began_again(of, *cursor, *page);
+            parts_.topics.tell();
+        });
+}
+
+void replaying::began_again(const std::shared_ptr<topic_replay>& of, result<replay_cursor>& cursor,
+                            replay_page& page) {
+    of->reading = false;
+    if (!of->to) return;
+    store_subscription& to = *of->to;
+    if (of->again) return pump(to, of);
+    if (!cursor) {
+        of->end = true;
+        return;
+    }
+    of->cursor = std::move(*cursor);
+    // Sources may come in another order than before.
+    std::vector<topic_replay::stream> before;
+    before.swap(of->streams);
+    const auto known = std::move(of->places);
+    of->places.clear();
+    for (const replay_step& step : page.steps) {
+        if (step.what != replay_step::kind::head) continue;
+        const replay_stream& s = of->cursor.streams[step.stream];
+        const auto old = known.find(s.id.value);
+        if (old == known.end()) {
+            add_stream(to, *of, step);
+            continue;
+        }
+        const auto index = static_cast<std::uint32_t>(of->streams.size());
+        topic_replay::stream kept = std::move(before[old->second]);
+        kept.epoch = step.epoch;
+        kept.first_held = step.first_held;
+        kept.last = step.last;
+        kept.next = step.next;
+        of->places.emplace(s.id.value, index);
+        to.by_schedule[static_cast<std::size_t>(kept.schedule)] = {of.get(), index};
+        of->streams.push_back(std::move(kept));
+    }
+    // Its reader knows the heads.
+    std::erase_if(page.steps,
+                  [](const replay_step& step) { return step.what == replay_step::kind::head; });
+    of->page = std::move(page);
+    of->sent = 0;
+    of->end = false;
+    pump(to, of);
+}
+
+// --- What was stored --------------------------------------------------------------------------
+
+void replaying::topic_appeared(known_topic& topic) {
+    for (auto& [at, s] : subscriptions_)
+        if (!s->opening && !s->topics.contains(topic.id.value) &&
+            protocol::matches(s->pattern, topic.name))
+            add_topic(*s, topic);
+}
+
+void replaying::topic_changed(known_topic& topic) {
+    const auto readers = readers_.find(topic.id.value);
+    if (readers == readers_.end()) return;
+    const time_point now = hub().loop().now();
+    for (store_subscription* s : readers->second) {
+        const std::shared_ptr<topic_replay>& of = s->topics.at(topic.id.value);
+        for (const std::uint32_t id : topic.changed) {
+            const auto place = of->places.find(id);
+            if (place == of->places.end()) {
+                of->sources = true;
+                continue;
+            }
+            const topic_replay::stream& stream = of->streams[place->second];
+            if (stream.epoch < topic.sources.at(id).epoch) of->sources = true;
+            s->heads.changed(stream.schedule, now);
+        }
+        hub().loop().at(*s, s->heads.next_time());
+        of->end = false;
+        of->more = true;
+        pump(*s, of);
+    }
+}
+
+void replaying::topic_removed(known_topic& topic) {
+    const auto readers = readers_.find(topic.id.value);
+    if (readers == readers_.end()) return;
+    for (store_subscription* s : readers->second) {
+        const auto of = s->topics.find(topic.id.value);
+        for (const topic_replay::stream& stream : of->second->streams) {
+            s->heads.remove(stream.schedule);
+            s->by_schedule[static_cast<std::size_t>(stream.schedule)] = {};
+        }
+        of->second->to = nullptr;
+        s->topics.erase(of);
+    }
+    readers_.erase(readers);
+}
+
+wire::head replaying::head_of(const topic_replay& in, const topic_replay::stream& of) {
+    sequence last = of.last;
+    if (const known_topic* topic = parts_.topics.find(in.cursor.topic)) {
+        const auto known = topic->sources.find(of.id.value);
+        if (known != topic->sources.end() && known->second.epoch == of.epoch)
+            last = std::max(last, known->second.last);
+    }
+    return {in.name,  of.name,
+            of.epoch, std::min(of.first_held, last + 1),
+            last,     std::min(of.next, last + 1)};
+}
+
+void replaying::add_stats(store_server_stats& to) const {
+    to.subscriptions = subscriptions_.size();
+    to.replayed_batches = batches_;
+    to.replayed_bytes = bytes_;
+}
+
+// --- Subscription -----------------------------------------------------------------------------
+
+store_subscription::store_subscription(replaying& from_store, runtime::link& to,
+                                       std::uint64_t number, const wire::subscribe& request,
+                                       time_point now)
+    : owner(from_store),
+      link(to),
+      serial(number),
+      channel(request.channel),
+      pattern(request.pattern),
+      from(request.from),
+      credit(request.credit),
+      heads(now) {}
+
+store_subscription::~store_subscription() {
+    for (auto& [id, of] : topics) {
+        of->to = nullptr;
+        owner.forget(*this, id);
+    }
+    owner.hub().loop().remove(*this);
+}
+
+void store_subscription::run(time_point now) {
+    wire::heads told{channel, {}};
+    while (const auto which = heads.take_due(now)) {
+        const scheduled& of = by_schedule[static_cast<std::size_t>(*which)];
+        told.items.push_back(owner.head_of(*of.topic, of.topic->streams[of.stream]));
+        if (told.items.size() < heads_a_frame) continue;
+        link.send(told);
+        told.items.clear();
+    }
+    if (!told.items.empty()) link.send(told);
+    // A store sends no digest: who is live has more of a stream than the store.
+    static_cast<void>(heads.take_digest(now));
+    owner.hub().loop().at(*this, heads.next_time());
+}
+
+}  // namespace cairn::daemon

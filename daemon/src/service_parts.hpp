@@ -1,0 +1,35 @@
+#pragma once
+
+#include "commit_queue.hpp"
+#include "reader_pool.hpp"
+#include "topic_table.hpp"
+
+#include <cairn/ids.hpp>
+#include <cairn/runtime/hub.hpp>
+#include <cairn/runtime/link.hpp>
+#include <cairn/store_server.hpp>
+
+#include <string_view>
+#include <utility>
+
+namespace cairn::daemon {
+
+/// A channel of one link.
+using channel_key = std::pair<std::uint64_t, wire::channel>;  // link's number and channel
+
+/// What the services of a store share.
+struct service_parts {
+    const store_server_options& options;
+    runtime::hub& hub;
+    commit_queue& commits;
+    reader_pool& readers;
+    topic_table& topics;
+    cairn::generation generation;
+};
+
+/// An ERROR that says how things stand, and breaks no rule: it does not count against the link.
+inline void answer_error(runtime::link& to, wire::channel channel, errc code) {
+    to.send(wire::error_reply{channel, code, describe(code)});
+}
+
+}  // namespace cairn::daemon

@@ -1,0 +1,156 @@
+#include "service.hpp"
+
+#include <cairn/store/committer.hpp>
+#include <cairn/store_server.hpp>
+#include <cairn/wire/limits.hpp>
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+namespace cairn {
+
+namespace {
+
+constexpr std::size_t append_bytes_min = std::size_t{64} << 10;
+constexpr std::size_t page_bytes_min = std::size_t{64} << 10;
+constexpr std::size_t replay_threads_max = 64;
+
+store_server_options checked(store_server_options options) {
+    if (options.path.empty())
+        throw error(errc::invalid_argument, "store server: path is empty; name a directory");
+    if (options.append_window_bytes < append_bytes_min ||
+        options.append_bytes_max < options.append_window_bytes)
+        throw error(errc::invalid_argument,
+                    "store server: append_window_bytes must be 64 KiB or more, and "
+                    "append_bytes_max not below it");
+    if (options.replay_threads == 0 || options.replay_threads > replay_threads_max)
+        throw error(errc::invalid_argument, "store server: replay_threads must be 1 to 64");
+    if (options.replay_page_bytes < page_bytes_min)
+        throw error(errc::invalid_argument,
+                    "store server: replay_page_bytes must be 64 KiB or more");
+    return options;
+}
+
+node_options without_endpoints(node_options options) {
+    options.bind.clear();
+    options.connect.clear();
+    if (options.name.empty()) options.name = "store";
+    return options;
+}
+
+store::committer_options committing(const store_server_options& options) {
+    store::committer_options chosen;
+    // Whatever was granted fits, and one batch of the largest size.
+    chosen.waiting_bytes_max =
+        std::max(options.append_bytes_max, wire::batch_bytes_max) + 2 * wire::batch_bytes_max;
+    return chosen;
+}
+
+cairn::generation generation_of(const store::database& data) {
+    return {data.opened().generation.bytes};
+}
+
+}  // namespace
+
+struct store_server::parts {
+    explicit parts(store_server_options given)
+        : options(checked(std::move(given))),
+          begun(clock::now()),
+          data(options.path, options.storage),
+          opening_time(clock::now() - begun),
+          committer(data, committing(options)),
+          hub(without_endpoints(options.network)),
+          commits(hub.loop(), committer),
+          readers(hub.loop(), data, options.replay_threads),
+          service({options, hub, commits, readers, topics, generation_of(data)}) {}
+    ~parts() { close(); }
+
+    void close();
+
+    const store_server_options options;
+    const time_point begun;
+    store::database data;
+    const std::chrono::nanoseconds opening_time;
+    store::committer committer;
+    runtime::hub hub;
+    daemon::commit_queue commits;
+    daemon::reader_pool readers;
+    daemon::topic_table topics;
+    daemon::service service;
+
+    std::mutex mutex;
+    std::vector<std::string> endpoints;  // guarded by mutex
+    bool closed = false;
+};
+
+void store_server::parts::close() {
+    if (hub.forked() || std::exchange(closed, true)) return;
+    if (!hub.closed()) {
+        const runtime::loop::guard holding(hub.loop());
+        service.stop();
+    }
+    readers.close();
+    // Without the loop's lock: links live on while the disk works.
+    committer.close();
+    if (!hub.closed()) {
+        const runtime::loop::guard holding(hub.loop());
+        commits.run(hub.loop().now());
+    }
+    hub.close();
+    data.close();
+}
+
+store_server::store_server(const std::filesystem::path& path)
+    : store_server(store_server_options{.path = path}) {}
+
+store_server::store_server(store_server_options options) {
+    std::vector<std::string> binds = options.network.bind;
+    if (binds.empty()) binds.emplace_back("tcp://127.0.0.1:0");
+    // The services are in place before the first peer can ask for anything.
+    parts_ = std::make_unique<parts>(std::move(options));
+    for (const std::string& endpoint : binds) bind(endpoint);
+}
+
+store_server::~store_server() {
+    // In a forked child everything is the parent's, the database's lock included.
+    if (parts_ && parts_->hub.forked()) static_cast<void>(parts_.release());
+}
+
+std::string store_server::bind(std::string_view endpoint) {
+    std::string bound = parts_->hub.bind(endpoint);
+    const std::lock_guard hold(parts_->mutex);
+    parts_->endpoints.push_back(bound);
+    return bound;
+}
+
+std::vector<std::string> store_server::endpoints() const {
+    const std::lock_guard hold(parts_->mutex);
+    return parts_->endpoints;
+}
+
+const store::opening& store_server::opened() const noexcept { return parts_->data.opened(); }
+
+std::chrono::nanoseconds store_server::opening_time() const noexcept {
+    return parts_->opening_time;
+}
+
+store_server_stats store_server::stats() const {
+    store_server_stats s;
+    s.network = parts_->hub.stats();
+    s.storage = parts_->data.stats();
+    const store::committer_stats committing = parts_->committer.stats();
+    s.transactions = committing.transactions;
+    s.waiting_bytes = committing.waiting_bytes;
+    const runtime::loop::guard holding(parts_->hub.loop());
+    parts_->service.add_stats(s);
+    return s;
+}
+
+void store_server::allow_keys(std::vector<std::string> keys) {
+    parts_->hub.allow_keys(std::move(keys));
+}
+
+void store_server::close() { parts_->close(); }
+
+}  // namespace cairn

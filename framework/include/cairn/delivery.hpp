@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+
+namespace cairn {
+
+/// Who sees a message of a publisher, and when.
+enum class delivery : std::uint8_t {
+    peers,        ///< no store
+    parallel,     ///< peers and store at the same time
+    store_first,  ///< peers see what is durable
+};
+
+/// What happens to a message when the ring is full of what the store does not have.
+enum class full_ring : std::uint8_t {
+    block,         ///< its publisher waits
+    refuse,        ///< its publisher is told `full`
+    spill,         ///< the oldest go to files in the node's state directory, and from there to the
+                   ///< store when it is back, also after a restart
+    drop_history,  ///< the store loses the oldest, and is told so; peers lose nothing
+};
+
+}  // namespace cairn

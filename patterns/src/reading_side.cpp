@@ -1,0 +1,211 @@
+#include "reading_side.hpp"
+
+#include "sending_side.hpp"
+
+#include <cairn/error.hpp>
+
+#include <algorithm>
+
+namespace cairn::patterns {
+
+namespace {
+
+bool needs_store(const subscriber_options& options, const std::optional<replay_end>& end) {
+    return end || !options.group.empty() || options.from.where == from::place::last ||
+           options.from.where == from::place::offset || options.from.where == from::place::time;
+}
+
+/// With the store's endpoint in it, empty when there is none.
+subscriber_options checked(runtime::hub& hub, const std::string& verb, std::string_view pattern,
+                           subscriber_options options, const std::optional<replay_end>& end) {
+    hub.check_open(verb);
+    const std::string where = verb + " " + std::string(pattern) + ": ";
+    if (!valid_pattern(pattern))
+        throw error(errc::topic_invalid,
+                    where +
+                        "a pattern is a topic of 1 to 255 bytes without control characters, or "
+                        "the beginning of topics followed by one `*`");
+    if (options.credit_bytes == 0)
+        throw error(errc::invalid_argument, where + "credit_bytes must be at least 1");
+    if (!options.use_store)
+        options.store.clear();
+    else if (options.store.empty())
+        options.store = hub.options().store;
+    if (!needs_store(options, end)) return options;
+    if (options.store.empty())
+        throw error(errc::invalid_argument,
+                    where + "this needs a store; set node_options::store or options.store");
+    if (pattern.ends_with('*'))
+        throw error(errc::topic_invalid,
+                    where + "groups, offsets and times are of one topic; leave out the `*`");
+    if (options.group.size() > wire::group_bytes_max)
+        throw error(errc::too_large, where + "the group's name is longer than 255 bytes");
+    if (options.ack_delay_max < std::chrono::milliseconds::zero() || options.ack_messages_max == 0)
+        throw error(errc::invalid_argument,
+                    where + "ack_delay_max must not be below zero, ack_messages_max at least 1");
+    if (!options.group.empty() && options.from.where == from::place::positions)
+        throw error(errc::invalid_argument,
+                    where + "a group has its own position; from::after() does not go with it");
+    return options;
+}
+
+}  // namespace
+
+reading_side::reading_side(runtime::hub& owner, std::string_view verb, std::string_view pattern,
+                           subscriber_options given, std::optional<replay_end> end)
+    : hub_(owner),
+      options_(checked(owner, std::string(verb), pattern, std::move(given), end)),
+      acks_itself_(!options_.group.empty() && options_.acks == ack_mode::on_next) {
+    std::string store;
+    if (!options_.store.empty()) store = hub_.connect_store(options_.store);
+    const runtime::loop::guard holding(hub_.loop());
+    reader_ = std::make_unique<subscription_reader>(hub_, std::string(pattern), options_,
+                                                    std::move(store), end);
+    for (const resume_from& r : options_.from.positions)
+        note(reader_->number_of(r), r.topic, r.next.source, r.next.epoch, r.next.sequence);
+}
+
+reading_side::~reading_side() {
+    if (hub_.forked()) {
+        // Left as it is: it belongs to the parent.
+        static_cast<void>(reader_.release());
+        return;
+    }
+    const runtime::loop::guard holding(hub_.loop());
+    reader_.reset();
+}
+
+void reading_side::close() {
+    const runtime::loop::guard holding(hub_.loop());
+    reader_->close();
+}
+
+std::optional<event> reading_side::next(std::optional<time_point> deadline) {
+    for (;;) {
+        if (reader_->inbox().closed()) return drop_waiting();
+        if (!current_.done()) return message_here();
+        finish_batch();
+        if (at_ != items_.size()) {
+            subscriber_item& item = items_[at_++];
+            if (item.notice) return announce(item.stream, *item.notice);
+            if (item.batch) {
+                open_batch_of(item);
+                continue;
+            }
+            at_end_ = true;
+        }
+        if (at_end_) return std::nullopt;
+        items_.clear();
+        at_ = 0;
+        if (hub_.forked()) return std::nullopt;
+        if (reader_->inbox().take(items_)) continue;
+        if (deadline && hub_.loop().now() >= *deadline) return std::nullopt;
+        hub_.loop().wait(reader_->inbox(), deadline, reader_->inbox().filled());
+    }
+}
+
+std::optional<message> reading_side::next_message_slowly(std::optional<time_point> deadline) {
+    while (auto e = next(deadline)) {
+        if (auto* m = std::get_if<message>(&*e)) return *m;
+        call_back(*e);
+    }
+    return std::nullopt;
+}
+
+void reading_side::call_back(const event& told) {
+    if (const auto* g = std::get_if<gap>(&told)) {
+        if (options_.on_gap) return options_.on_gap(*g);
+        hub_.log(log_level::warning, "gap",
+                 "gap on " + g->topic + " from " + g->source + ": sequences " +
+                     std::to_string(g->range.first.value) + " to " +
+                     std::to_string(g->range.last.value) + " are lost");
+    } else if (const auto* r = std::get_if<restart>(&told)) {
+        if (options_.on_restart) options_.on_restart(*r);
+    } else if (const auto* o = std::get_if<orphaned>(&told)) {
+        if (options_.on_orphaned) return options_.on_orphaned(*o);
+        hub_.log(log_level::warning, "orphaned",
+                 "on " + o->topic + " from " + o->source + ": sequences " +
+                     std::to_string(o->range.first.value) + " to " +
+                     std::to_string(o->range.last.value) + " were received here, but never stored");
+    }
+}
+
+void reading_side::open_batch_of(subscriber_item& item) {
+    current_.open(std::move(item.batch), std::move(item.left_out));
+    if (!acks_itself_) return;
+    const wire::batch_header& h = current_.get()->header;
+    reader_->acks().open(h.source, h.epoch, h.first + current_.get()->skip);
+}
+
+void reading_side::finish_batch() {
+    const auto batch = close_batch();
+    if (!batch) return;
+    if (acks_itself_) static_cast<void>(reader_->acks().close(batch->header.last()));
+    reader_->in_hand.fetch_sub(1, std::memory_order_relaxed);
+    reader_->taken(*batch);
+}
+
+// Its position is that of the next message, should it not be at its end.
+std::unique_ptr<runtime::received_batch> reading_side::close_batch() {
+    if (!current_.get()) return nullptr;
+    const wire::batch_header& h = current_.get()->header;
+    note(current_.get()->stream, h.topic, h.source, h.epoch, current_.next());
+    reader_->messages.fetch_add(std::exchange(batch_messages_, 0), std::memory_order_relaxed);
+    reader_->bytes.fetch_add(std::exchange(batch_bytes_, 0), std::memory_order_relaxed);
+    return current_.close();
+}
+
+/// After close().
+std::nullopt_t reading_side::drop_waiting() {
+    std::uint64_t dropped = 0;
+    const sequence given_to = current_.next();
+    if (const auto batch = close_batch()) dropped += batch->header.last() + 1 - given_to;
+    do {
+        for (; at_ != items_.size(); ++at_)
+            if (const auto& batch = items_[at_].batch) dropped += batch->header.count - batch->skip;
+        items_.clear();
+        at_ = 0;
+    } while (reader_->inbox().take(items_));
+    reader_->dropped.fetch_add(dropped, std::memory_order_relaxed);
+    return std::nullopt;
+}
+
+event reading_side::announce(std::uint32_t stream, const notice& told) {
+    if (const auto* g = std::get_if<gap>(&told)) {
+        note(stream, g->topic, g->source, g->epoch, g->range.last + 1);
+        // What will not come is done, or the group would wait for it for ever.
+        if (reader_->in_group() && reader_->acks().put(g->source, g->epoch, g->range))
+            reader_->acks_came();
+        return *g;
+    }
+    if (const auto* o = std::get_if<orphaned>(&told)) return *o;
+    const auto& r = std::get<restart>(told);
+    note(stream, r.topic, r.source, r.now, sequence{1});
+    return r;
+}
+
+void reading_side::note(std::uint32_t stream, std::string_view topic, std::string_view source,
+                        cairn::epoch epoch, sequence next) {
+    if (stream >= positions_.size()) positions_.resize(stream + 1);
+    resume_from& r = positions_[stream];
+    if (r.topic.empty()) {
+        r.topic = topic;
+        r.next.source = source;
+    }
+    r.next.epoch = epoch;
+    r.next.sequence = next;
+}
+
+std::vector<resume_from> reading_side::positions() {
+    // The batch in hand is noted when it is finished; of it the messages given out so far count.
+    if (const auto* batch = current_.get()) {
+        const wire::batch_header& h = batch->header;
+        note(batch->stream, h.topic, h.source, h.epoch, current_.next());
+    }
+    std::vector<resume_from> all;
+    for (const resume_from& p : positions_)
+        if (!p.topic.empty()) all.push_back(p);
+    return all;
+}
+
+}  // namespace cairn::patterns

@@ -1,0 +1,428 @@
+// A subscriber and its store: history and live, groups and acks. The rest is in
+// subscription_reader.cpp.
+
+#include "receiving_side.hpp"
+#include "subscription_reader.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace cairn::patterns {
+
+namespace {
+
+// How long a source that the store does not know waits for the store to hear of it: it may be
+// about to pay what an earlier run still owes.
+constexpr std::chrono::milliseconds new_source_wait{1'000};
+// How soon what the store refused is asked for again.
+constexpr std::chrono::milliseconds ask_again_pause{1'000};
+
+wire::place place_of(from::place where) {
+    switch (where) {
+        case from::place::live:
+        case from::place::positions:
+            return wire::place::end;
+        case from::place::earliest:
+            return wire::place::first;
+        case from::place::last:
+            return wire::place::last;
+        case from::place::offset:
+            return wire::place::offset;
+        case from::place::time:
+            return wire::place::time;
+    }
+    return wire::place::end;
+}
+
+}  // namespace
+
+void subscription_reader::log_store(log_level level, std::string_view text) {
+    hub_.log(level, "store",
+             "store " + store_endpoint_ + ", subscriber to " + pattern_ +
+                 (in_group() ? " in group " + group_ : "") + ": " + std::string(text));
+}
+
+// --- Streams ----------------------------------------------------------------------------------
+
+void subscription_reader::moved(stream& s, time_point now) {
+    if (s.by && s.by->link) {
+        if (const auto next = s.splice.take_repair(now)) {
+            ++repairs_;
+            s.by->link->send(wire::repair{channel_, {s.topic, s.source, s.splice.epoch(), *next}});
+        }
+    }
+    if (step_ == step::reading && store_reads_ && store_->answered()) {
+        if (const auto next = s.splice.take_store_repair(now)) {
+            ++repairs_;
+            store_->link->send(
+                wire::repair{channel_, {s.topic, s.source, s.splice.epoch(), *next}});
+        }
+    }
+    const bool live = s.splice.standing() == protocol::spliced_stream::state::live;
+    const bool wants = s.splice.wants_store();
+    if (wants && s.live && !s.wants_store) ++fallbacks_;
+    wanting_ = wanting_ - s.wants_store + wants;
+    live_ = live_ - s.live + live;
+    lag_ = lag_ - s.lag + s.splice.lag();
+    s.wants_store = wants;
+    s.live = live;
+    s.lag = s.splice.lag();
+    if (end_) check_end(s);
+
+    time_point at = std::min(s.splice.wake_at(), s.splice.repair_at());
+    if (fresh(s) && s.by && !s.splice.store_knows() && store_ && store_->answered())
+        at = std::min(at, std::max(s.met_at, store_answered_at_) + new_source_wait);
+    if (at != time_point::max()) watch(s, at);
+}
+
+void subscription_reader::watch(stream& s, time_point at) {
+    if (!std::exchange(s.watched, true)) watched_.push_back(&s);
+    wake_by(at);
+}
+
+void subscription_reader::wake_by(time_point at) {
+    if (at >= wake_at_) return;
+    wake_at_ = at;
+    hub_.loop().at(*this, at);
+}
+
+void subscription_reader::look_at_watched(time_point now) {
+    for (stream* s : std::exchange(watched_, {})) {
+        s->watched = false;
+        tell(*s, s->splice.wake(now));
+        const bool unknown_to_store =
+            fresh(*s) && s->by && store_ && store_->answered() && !s->splice.store_knows() &&
+            now >= std::max(s->met_at, store_answered_at_) + new_source_wait;
+        if (unknown_to_store) begin_without_history(*s);
+        moved(*s, now);
+    }
+}
+
+// Its publisher does not give it to this store, or not yet: what it holds is all that there is.
+void subscription_reader::begin_without_history(stream& s) {
+    peer_state& by = *s.by;
+    leave(s);
+    begin_at(s, s.publisher_epoch, sequence{1});
+    subscribe(by);
+}
+
+/// Reads the store while something is to be had from it alone, or nobody else serves us; otherwise
+/// is only told how far it is.
+void subscription_reader::settle_store() {
+    if (step_ != step::reading || !store_->answered()) return;
+    const bool wanted = end_ || wanting_ != 0 || live_ == 0;
+    if (wanted == store_reads_) return;
+    store_reads_ = wanted;
+    subscribe(*store_);
+}
+
+// --- The store's link -------------------------------------------------------------------------
+
+void subscription_reader::store_up(peer_state& p) {
+    store_ = &p;
+    ask_store();
+}
+
+void subscription_reader::store_down(peer_state& p) {
+    if (store_ != &p) return;
+    store_ = nullptr;
+    step_ = step::away;
+    store_reads_ = false;
+    ask_again_at_ = runtime::loop::never;
+    batcher_.link_lost();
+    const time_point now = hub_.loop().now();
+    for (auto& [key, s] : streams_) {
+        s.splice.store_lost();
+        moved(s, now);
+    }
+}
+
+void subscription_reader::ask_store() {
+    step_ = step::asked;
+    if (in_group()) {
+        if (group_channel_ == 0) group_channel_ = hub_.open_channel(*this);
+        group_answering_ = false;
+        store_->link->send(wire::attach_group{group_channel_, pattern_, group_, hub_.name(),
+                                              wire::group_kind::each, place_of(from_.where),
+                                              from_.value});
+        return;
+    }
+    const bool by_place = from_.where == from::place::last || from_.where == from::place::offset ||
+                          from_.where == from::place::time;
+    if (by_place && !located_) return locate(place_of(from_.where), from_.value);
+    if (end_ && !end_known_) return locate(end_->where, end_->value);
+    read_store();
+}
+
+void subscription_reader::read_store() {
+    started_ = true;
+    step_ = step::reading;
+    store_reads_ = end_ || wanting_ != 0 || live_ == 0;
+    subscribe(*store_);
+    for (auto& [key, s] : streams_)
+        if (end_) check_end(s);
+    if (end_) tell_end();
+    hub_.loop().changed();
+}
+
+void subscription_reader::locate(wire::place where, std::uint64_t value) {
+    if (locate_channel_ != 0) hub_.close_channel(locate_channel_);
+    locate_channel_ = hub_.open_channel(*this);
+    store_->link->send(wire::locate{locate_channel_, pattern_, where, value});
+}
+
+bool subscription_reader::store_frame(peer_state& from, const wire::control_frame& frame) {
+    if (store_ != &from) return false;
+    if (const auto* points = std::get_if<wire::located>(&frame)) {
+        if (points->channel == locate_channel_ && step_ == step::asked) located(*points);
+        return true;
+    }
+    if (const auto* group = std::get_if<wire::group_attached>(&frame)) {
+        if (in_group() && group->channel == group_channel_) group_attached(*group);
+        return true;
+    }
+    if (const auto* done = std::get_if<wire::acked>(&frame)) {
+        batcher_.acked(done->frames);
+        take_acks(hub_.loop().now());
+        hub_.loop().changed();
+        return true;
+    }
+    const auto* refused = std::get_if<wire::error_reply>(&frame);
+    if (!refused || refused->channel == channel_ || step_ != step::asked) return false;
+    // A topic that does not exist yet has no history.
+    if (refused->code == errc::topic_unknown && !in_group()) {
+        located({refused->channel, {}, false, {}});
+        return true;
+    }
+    log_store(log_level::error, refused->code == errc::not_supported
+                                    ? std::string("the peer there is no store; check the endpoint")
+                                    : "it refuses: " + std::string(refused->text));
+    ask_again_at_ = hub_.loop().now() + ask_again_pause;
+    wake_by(ask_again_at_);
+    return true;
+}
+
+// --- Where to begin ---------------------------------------------------------------------------
+
+void subscription_reader::begin(const wire::source_point& point) {
+    stream& s = add_stream(pattern_, point.source);
+    if (in_group() && point.next.value != 0) note_floor(s, point.epoch, point.next - 1);
+    if (std::pair(point.epoch, point.next) <= std::pair(s.splice.epoch(), s.splice.next())) return;
+    leave(s);
+    begin_at(s, point.epoch, point.next);
+    moved(s, hub_.loop().now());
+    jumped_ = true;
+}
+
+void subscription_reader::located(const wire::located& told) {
+    const bool of_end =
+        located_ || (from_.where != from::place::last && from_.where != from::place::offset &&
+                     from_.where != from::place::time);
+    for (const wire::source_point& p : told.points) {
+        if (of_end)
+            ends_.insert_or_assign(std::string(p.source), replay_bound{p.epoch, p.next, false});
+        else
+            begin(p);
+    }
+    if (told.more) return;
+    if (of_end)
+        end_known_ = true;
+    else
+        located_ = true;
+    ask_store();
+    if (started_ && !end_) subscribe_all();
+}
+
+void subscription_reader::group_attached(const wire::group_attached& told) {
+    if (!std::exchange(group_answering_, true)) {
+        jumped_ = false;
+        if (generation_ && *generation_ != told.generation) {
+            log_store(log_level::warning,
+                      "it was replaced by another one; what was acked is acked again");
+            batcher_.repeat_all();
+        }
+        generation_ = told.generation;
+        for (auto& [key, s] : streams_) {
+            s.done.clear();
+            s.stored_run = {};
+            s.stored_last = {};
+        }
+    }
+    if (told.active) {
+        for (const wire::source_point& p : told.points) begin(p);
+        for (const wire::done_range& d : told.done)
+            add_stream(pattern_, d.source).done.emplace_back(d.epoch, d.range);
+    }
+    if (told.more) return;
+    group_answering_ = false;
+    if (!told.active) return stand_by();
+    batcher_.attached(hub_.loop().now());
+    const bool anew = !started_ || jumped_;
+    read_store();
+    if (anew) subscribe_all();
+    take_acks(hub_.loop().now());
+}
+
+void subscription_reader::stand_by() {
+    step_ = step::standby;
+    started_ = false;
+    store_reads_ = false;
+    for (const auto& p : peers_) unsubscribe(*p);
+    const time_point now = hub_.loop().now();
+    for (auto& [key, s] : streams_) {
+        leave(s);
+        s.done.clear();
+        begin_at(s, epoch{}, sequence{1});
+        moved(s, now);
+    }
+    hub_.loop().changed();
+}
+
+/// Of the batch what is done already, or lies behind a replay's end.
+bool subscription_reader::leave_out(stream& s, subscriber_item& item) {
+    const wire::batch_header& h = item.batch->header;
+    const sequence_range all{h.first + item.batch->skip, h.last()};
+    std::vector<sequence_range> out;
+    for (const auto& [run, range] : s.done)
+        if (run == h.epoch && range.first <= all.last && all.first <= range.last)
+            out.push_back({std::max(range.first, all.first), std::min(range.last, all.last)});
+    std::erase_if(s.done, [&](const auto& d) {
+        return d.first < h.epoch || (d.first == h.epoch && d.second.last <= all.last);
+    });
+    if (end_) {
+        const auto bound = ends_.find(s.source);
+        if (bound == ends_.end() || bound->second.run < h.epoch)
+            out.push_back(all);
+        else if (bound->second.run == h.epoch && bound->second.next <= all.last)
+            out.push_back({std::max(bound->second.next, all.first), all.last});
+    }
+    if (out.empty()) return true;
+    std::sort(out.begin(), out.end());
+    std::uint64_t left = all.size();
+    for (const sequence_range& r : out) left -= std::min(left, r.size());
+    if (left == 0) return false;
+    item.left_out = std::make_unique<std::vector<sequence_range>>(std::move(out));
+    return true;
+}
+
+void subscription_reader::check_end(stream& s) {
+    if (!end_known_) return;
+    const auto bound = ends_.find(s.source);
+    if (bound != ends_.end() && std::pair(bound->second.run, bound->second.next) <=
+                                    std::pair(s.splice.epoch(), s.splice.next()))
+        bound->second.reached = true;
+    tell_end();
+}
+
+void subscription_reader::tell_end() {
+    const bool over = end_known_ && std::all_of(ends_.begin(), ends_.end(),
+                                                [](const auto& e) { return e.second.reached; });
+    if (!over || std::exchange(end_told_, true)) return;
+    inbox_.put({nullptr, nullptr, 0, nullptr});
+}
+
+// --- Acks -------------------------------------------------------------------------------------
+
+void subscription_reader::note_floor(stream& s, epoch run, sequence floor) {
+    const auto known = std::find_if(s.acking.begin(), s.acking.end(),
+                                    [&](const auto& a) { return a.first == run; });
+    if (known == s.acking.end())
+        s.acking.emplace_back(run, batcher_.find_or_add(s.source, run, floor));
+}
+
+// The store confirms ACK frames in order. One of what it may never get, since only we were given it
+// and its publisher is gone, would hold up all others: it waits here until the store has it.
+void subscription_reader::pass_ack(stream& s, epoch run, sequence_range range, time_point now) {
+    const sequence all{std::numeric_limits<std::uint64_t>::max()};
+    const sequence known =
+        run < s.stored_run ? all : (run == s.stored_run ? s.stored_last : sequence{});
+    if (range.first <= known) {
+        note_floor(s, run, sequence{});
+        for (const auto& [of, acked] : s.acking)
+            if (of == run) batcher_.ack(acked, {range.first, std::min(range.last, known)}, now);
+    }
+    if (range.last <= known) return;
+    const sequence_range rest{std::max(range.first, known + 1), range.last};
+    early_messages_ += rest.size();
+    if (!s.early.empty() && s.early.back().first == run &&
+        s.early.back().second.last + 1 == rest.first)
+        s.early.back().second.last = rest.last;
+    else
+        s.early.emplace_back(run, rest);
+}
+
+void subscription_reader::note_stored(stream& s, epoch run, sequence last, time_point now) {
+    if (!in_group() || std::pair(run, last) <= std::pair(s.stored_run, s.stored_last)) return;
+    s.stored_run = run;
+    s.stored_last = last;
+    if (s.early.empty()) return;
+    for (const auto& [of, range] : std::exchange(s.early, {})) {
+        early_messages_ -= range.size();
+        pass_ack(s, of, range, now);
+    }
+    wake_by(std::max(now, batcher_.due_at()));
+}
+
+void subscription_reader::acks_came() {
+    hub_.loop().flag(*this);
+    hub_.loop().kick();
+}
+
+void subscription_reader::take_acks(time_point now) {
+    if (!in_group()) return;
+    const bool more = acks_.take(taken_acks_) || in_hand.load(std::memory_order_relaxed) != 0 ||
+                      !taken_acks_.empty();
+    if (acks_.look_again(more)) wake_by(now + ack_delay_);
+    for (const ack_box::done& d : taken_acks_) {
+        const auto found = streams_.find(stream_key(pattern_, d.source));
+        if (found == streams_.end()) continue;
+        stream& s = found->second;
+        pass_ack(s, d.epoch, d.range, now);
+        // Runs that are over and settled.
+        if (s.acking.size() == 1) continue;
+        std::erase_if(s.acking, [&](const auto& a) {
+            if (a.first >= s.splice.epoch() || !batcher_.settled(a.second)) return false;
+            batcher_.forget(a.second);
+            return true;
+        });
+    }
+    if (step_ != step::reading || !store_->link) return;
+    batcher_.send(now,
+                  [&](std::string_view source, epoch run, std::span<const sequence_range> ranges) {
+                      wire::ack frame;
+                      frame.channel = group_channel_;
+                      frame.source = source;
+                      frame.epoch = run;
+                      frame.ranges.assign(ranges.begin(), ranges.end());
+                      store_->link->send(frame);
+                  });
+    wake_by(batcher_.due_at());
+}
+
+std::uint64_t subscription_reader::flush_acks() {
+    if (!in_group()) return 0;
+    const time_point now = hub_.loop().now();
+    take_acks(now);
+    batcher_.flush(now);
+    take_acks(now);
+    return batcher_.waiting() + early_messages_;
+}
+
+reading subscription_reader::state() const {
+    reading r;
+    r.lag_messages = lag_;
+    r.acks_waiting = batcher_.waiting() + early_messages_;
+    r.fallbacks = fallbacks_;
+    using state = enum reading::state;
+    const bool store_silent = !store_endpoint_.empty() && (!store_ || !store_->answered());
+    if (step_ == step::standby)
+        r.state = state::standby;
+    else if (!started_ || (store_silent && live_ == 0))
+        r.state = state::connecting;
+    else
+        r.state = wanting_ != 0 ? state::catching_up : state::live;
+    return r;
+}
+
+}  // namespace cairn::patterns

@@ -1,0 +1,130 @@
+#include "store_fixture.hpp"
+
+namespace {
+
+using namespace cairn;
+using namespace cairn::test;
+using namespace std::chrono_literals;
+using wire::kind;
+
+class DurableGroup : public StoreFixture {
+protected:
+    void SetUp() override {
+        StoreFixture::SetUp();
+        publisher_ = peer();
+        member_ = peer();
+    }
+
+    std::unique_ptr<party> publisher_;
+    std::unique_ptr<party> member_;
+};
+
+TEST_F(DurableGroup, BeginsWhereItsFirstMemberSays) {
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 10));
+    const auto first = member_->attach(1, "quakes", "a", wire::place::first);
+    ASSERT_TRUE(first);
+    EXPECT_TRUE(first->active);
+    EXPECT_EQ(party::points(first->points), "usgs 7:1");
+    const auto end = member_->attach(2, "quakes", "b", wire::place::end);
+    EXPECT_EQ(party::points(end->points), "usgs 7:11");
+    const auto last = member_->attach(3, "quakes", "c", wire::place::last, 3);
+    EXPECT_EQ(party::points(last->points), "usgs 7:8");
+}
+
+TEST_F(DurableGroup, OfATopicThatNobodyPublishedYetGetsAllOfIt) {
+    const auto attached = member_->attach(1, "quakes", "a", wire::place::end);
+    ASSERT_TRUE(attached);
+    EXPECT_TRUE(attached->active);
+    EXPECT_EQ(party::points(attached->points), "");
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 5));
+    member_->raw().say(wire::detach{1});
+    EXPECT_EQ(party::points(member_->attach(2, "quakes", "a")->points), "usgs 7:1");
+}
+
+TEST_F(DurableGroup, KeepsItsAcksOverARestart) {
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 10));
+    ASSERT_TRUE(member_->attach(1, "quakes", "a"));
+    member_->ack(1, "usgs", 7, {{{1}, {3}}});
+    member_->ack(1, "usgs", 7, {{{5}, {6}}, {{9}, {9}}});
+    ASSERT_TRUE(member_->acked(2));
+    publisher_.reset();
+    member_.reset();
+    restart();
+    member_ = peer();
+    const auto attached = member_->attach(1, "quakes", "a");
+    ASSERT_TRUE(attached);
+    EXPECT_EQ(party::points(attached->points), "usgs 7:4");
+    EXPECT_EQ(party::done(attached->done), "usgs 7:5-6, usgs 7:9-9");
+}
+
+TEST_F(DurableGroup, HasOneActiveMemberAndGoesToTheNext) {
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 4));
+    ASSERT_TRUE(member_->attach(1, "quakes", "a")->active);
+    const auto second = peer();
+    const auto waits = second->attach(1, "quakes", "a");
+    ASSERT_TRUE(waits);
+    EXPECT_FALSE(waits->active);
+    EXPECT_TRUE(waits->points.empty());
+    member_->ack(1, "usgs", 7, {{{1}, {2}}});
+    member_->raw().say(wire::detach{1});
+    const auto active = second->raw().hear<wire::group_attached>(kind::group_attached);
+    ASSERT_TRUE(active);
+    EXPECT_TRUE(active->active);
+    EXPECT_EQ(party::points(active->points), "usgs 7:3");
+}
+
+TEST_F(DurableGroup, GoesToTheNextMemberWhenTheLinkOfTheActiveIsLost) {
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 4));
+    ASSERT_TRUE(member_->attach(1, "quakes", "a")->active);
+    const auto second = peer();
+    ASSERT_FALSE(second->attach(1, "quakes", "a")->active);
+    member_.reset();
+    const auto active = second->raw().hear<wire::group_attached>(kind::group_attached);
+    ASSERT_TRUE(active);
+    EXPECT_EQ(party::points(active->points), "usgs 7:1");
+}
+
+TEST_F(DurableGroup, CountsAcksOfWhatIsNotStoredYetWhenItIs) {
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 2));
+    ASSERT_TRUE(member_->attach(1, "quakes", "a"));
+    member_->ack(1, "usgs", 7, {{{1}, {4}}});
+    member_->ack(1, "emsc", 3, {{{1}, {1}}});
+    ASSERT_TRUE(member_->raw().answered());
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 3, 2));
+    ASSERT_TRUE(member_->acked(1));
+    ASSERT_TRUE(publisher_->store("quakes", "emsc", 3, 1, 1));
+    ASSERT_TRUE(member_->acked(2));
+}
+
+TEST_F(DurableGroup, TakesAcksOfAnEndedRunThatTheStoreNeverGot) {
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 2));
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 8, 1, 1));
+    ASSERT_TRUE(member_->attach(1, "quakes", "a"));
+    member_->ack(1, "usgs", 7, {{{1}, {5}}, {{7}, {9}}});
+    ASSERT_TRUE(member_->acked(1));
+    member_->raw().say(wire::detach{1});
+    EXPECT_EQ(party::points(member_->attach(2, "quakes", "a")->points), "usgs 8:1");
+}
+
+TEST_F(DurableGroup, RefusesAcksBeyondWhatMayWait) {
+    ASSERT_TRUE(member_->attach(1, "quakes", "a"));
+    std::vector<sequence_range> ranges;
+    for (std::uint64_t n = 1; n != 1'001; ++n) ranges.push_back({{2 * n}, {2 * n}});
+    member_->ack(1, "usgs", 7, ranges);
+    member_->ack(1, "usgs", 7, ranges);
+    EXPECT_EQ(member_->raw().refusal(kind::error), errc::limit_exceeded);
+}
+
+TEST_F(DurableGroup, RefusesWhatItDoesNotKnow) {
+    member_->ack(4, "usgs", 7, {{{1}, {1}}});
+    EXPECT_EQ(member_->raw().refusal(kind::error), errc::unknown_subscription);
+    member_->raw().say(wire::attach_group{1, "a*", "g", "", wire::group_kind::each, {}, 0});
+    EXPECT_EQ(member_->raw().refusal(kind::error), errc::topic_invalid);
+    member_->raw().say(wire::attach_group{1, "a", "g", "", wire::group_kind::share, {}, 0});
+    EXPECT_EQ(member_->raw().refusal(kind::error), errc::not_supported);
+    ASSERT_TRUE(member_->attach(2, "quakes", "a"));
+    member_->raw().say(wire::attach_group{2, "a", "g", "", wire::group_kind::each, {}, 0});
+    EXPECT_EQ(member_->raw().refusal(kind::error), errc::invalid_argument);
+}
+
+}  // namespace

@@ -1,0 +1,247 @@
+#include "durable.hpp"
+
+#include <atomic>
+#include <mutex>
+
+// Durable groups: what was acked never comes again, what was not does.
+namespace cairn::test {
+namespace {
+
+class Group : public durable {
+protected:
+    static subscriber_options alarms() {
+        subscriber_options o{.from = from::earliest(), .group = "alarms"};
+        o.ack_delay_max = 5ms;
+        return o;
+    }
+    static subscriber_options by_hand() {
+        subscriber_options o = alarms();
+        o.acks = ack_mode::on_request;
+        return o;
+    }
+};
+
+TEST_F(Group, GoesOnWhereItWas) {
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 1, 100);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    {
+        const auto there = away();
+        subscriber reader(*there, "weather", alarms());
+        EXPECT_EQ(texts(reader, 51), numbers(1, 51));
+        EXPECT_EQ(reader.flush(patience), 0U);
+    }
+    const auto there = away();
+    subscriber reader(*there, "weather", alarms());
+    // The last one was given, and not done when its process ended.
+    EXPECT_EQ(texts(reader, 50), numbers(51, 100));
+}
+
+TEST_F(Group, RedoesExactlyWhatWasNotAcked) {
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 1, 10);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    {
+        const auto there = away();
+        subscriber reader(*there, "weather", by_hand());
+        for (int n = 1; n <= 10; ++n) {
+            const auto m = reader.receive_for(patience);
+            ASSERT_TRUE(m);
+            if (n == 1 || n == 4 || n == 5 || n == 9) reader.ack(*m);
+        }
+        EXPECT_EQ(reader.close(patience), 0U);
+    }
+    const auto there = away();
+    subscriber reader(*there, "weather", by_hand());
+    EXPECT_EQ(texts(reader, 6), (std::vector<std::string>{"2", "3", "6", "7", "8", "10"}));
+}
+
+TEST_F(Group, AcksAllBeforeAPosition) {
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 1, 10);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    {
+        const auto there = away();
+        subscriber reader(*there, "weather", by_hand());
+        EXPECT_EQ(texts(reader, 10), numbers(1, 10));
+        reader.ack_through({"station", sender.epoch(), {7}});
+        EXPECT_EQ(reader.close(patience), 0U);
+    }
+    const auto there = away();
+    subscriber reader(*there, "weather", by_hand());
+    EXPECT_EQ(texts(reader, 3), numbers(8, 10));
+}
+
+TEST_F(Group, AcksAMessageWhenItsHandlerHasReturned) {
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 1, 10);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    {
+        const auto there = away();
+        subscriber reader(*there, "weather", alarms());
+        std::atomic<int> handled{0};
+        reader.start([&](const message&) { ++handled; });
+        EXPECT_TRUE(eventually([&] { return handled == 10; }, patience));
+        EXPECT_EQ(reader.close(patience), 0U);
+    }
+    publish_numbers(sender, 11, 12);
+    const auto there = away();
+    subscriber reader(*there, "weather", alarms());
+    EXPECT_EQ(texts(reader, 2), numbers(11, 12));
+}
+
+TEST_F(Group, QueuesItsAcksWhileTheStoreIsAway) {
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 1, 10);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    {
+        const auto there = away();
+        subscriber reader(*there, "weather", by_hand());
+        std::vector<owned_message> all;
+        while (all.size() != 10) {
+            const auto m = reader.receive_for(patience);
+            ASSERT_TRUE(m);
+            all.push_back(m->copy());
+        }
+        stop_store();
+        for (const auto& m : all) reader.ack(m.position);
+        EXPECT_EQ(reader.flush(silence), 10U);
+        start_store();
+        EXPECT_EQ(reader.close(patience), 0U);
+    }
+    publish_numbers(sender, 11, 12);
+    const auto there = away();
+    subscriber reader(*there, "weather", by_hand());
+    EXPECT_EQ(texts(reader, 2), numbers(11, 12));
+}
+
+TEST_F(Group, AcksWhatItGotBeforeTheStoreHadIt) {
+    publisher sender(home(), "weather", {.source = "station"});
+    const auto there = away();
+    subscriber reader(*there, "weather", by_hand());
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    for (int n = 1; n <= 100; ++n) {
+        sender.publish(std::to_string(n));
+        const auto m = reader.receive_for(patience);
+        ASSERT_TRUE(m);
+        reader.ack(*m);
+    }
+    EXPECT_EQ(reader.flush(patience), 0U);
+}
+
+TEST_F(Group, IsNotHeldUpByASourceThatDiedBeforeItsMessagesWereStored) {
+    publisher living(home(), "weather", {.source = "living"});
+    const auto there = away();
+    subscriber reader(*there, "weather", by_hand());
+    {
+        publisher_options o{.source = "dying"};
+        o.delivery = delivery::peers;
+        publisher dying(home(), "weather", o);
+        ASSERT_TRUE(dying.wait_for_subscribers(1, patience));
+        dying.publish("never stored");
+        const auto m = reader.receive_for(patience);
+        ASSERT_TRUE(m);
+        reader.ack(*m);
+    }
+    living.publish("stored");
+    const auto m = reader.receive_for(patience);
+    ASSERT_TRUE(m);
+    reader.ack(*m);
+    EXPECT_TRUE(eventually([&] { return reader.flush(0ms) == 1; }, patience));
+}
+
+TEST_F(Group, BeginsAtItsStartOnlyOnce) {
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 1, 10);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    {
+        const auto there = away();
+        subscriber_options o = alarms();
+        o.from = from::live();
+        subscriber reader(*there, "weather", o);
+        ASSERT_TRUE(reader.wait_live(patience));
+        publish_numbers(sender, 11, 12);
+        EXPECT_EQ(texts(reader, 1), numbers(11, 11));
+    }
+    const auto there = away();
+    subscriber reader(*there, "weather", alarms());
+    EXPECT_EQ(texts(reader, 2), numbers(11, 12));
+}
+
+TEST_F(Group, GivesAllToOneMemberUntilThatIsGone) {
+    publisher sender(home(), "weather", {.source = "station"});
+    const auto one = away();
+    const auto two = away();
+    auto first = std::make_unique<subscriber>(*one, "weather", alarms());
+    publish_numbers(sender, 1, 10);
+    EXPECT_EQ(texts(*first, 10), numbers(1, 10));
+    subscriber second(*two, "weather", alarms());
+    EXPECT_TRUE(
+        eventually([&] { return second.state().state == reading::state::standby; }, patience));
+    EXPECT_FALSE(second.receive_for(silence));
+    EXPECT_EQ(first->flush(patience), 0U);
+
+    first.reset();
+
+    EXPECT_EQ(texts(second, 1), numbers(10, 10));
+    publish_numbers(sender, 11, 12);
+    EXPECT_EQ(texts(second, 2), numbers(11, 12));
+}
+
+TEST_F(Group, OfEachNameGetsAll) {
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 1, 10);
+    const auto there = away();
+    subscriber_options archive = alarms();
+    archive.group = "archive";
+    subscriber one(*there, "weather", alarms());
+    subscriber two(*there, "weather", archive);
+    EXPECT_EQ(texts(one, 10), numbers(1, 10));
+    EXPECT_EQ(texts(two, 10), numbers(1, 10));
+}
+
+TEST_F(Group, AcksAgainWhatAReplacedStoreForgot) {
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 1, 10);
+    {
+        const auto there = away();
+        subscriber reader(*there, "weather", by_hand());
+        for (int n = 1; n <= 10; ++n) {
+            const auto m = reader.receive_for(patience);
+            ASSERT_TRUE(m);
+            reader.ack(*m);
+        }
+        ASSERT_EQ(reader.flush(patience), 0U);
+        wipe_store();
+        EXPECT_TRUE(eventually(
+            [&] {
+                sender.publish("later");
+                const auto m = reader.receive_for(10ms);
+                if (m) reader.ack(*m);
+                return store_->stats().members == 1 && reader.flush(10ms) == 0;
+            },
+            patience));
+        ASSERT_EQ(sender.flush(patience), 0U);
+        while (const auto m = reader.receive_for(silence)) reader.ack(*m);
+        EXPECT_EQ(reader.close(patience), 0U);
+    }
+    sender.publish("last");
+    const auto there = away();
+    subscriber reader(*there, "weather", by_hand());
+    EXPECT_EQ(texts(reader, 1), std::vector<std::string>{"last"});
+}
+
+TEST_F(Group, FollowsASourceOverItsRestarts) {
+    const auto there = away();
+    subscriber reader(*there, "weather", alarms());
+    for (int run = 0; run != 5; ++run) {
+        publisher sender(home(), "weather", {.source = "station"});
+        publish_numbers(sender, run * 10 + 1, run * 10 + 10);
+        ASSERT_EQ(sender.flush(patience), 0U);
+    }
+    EXPECT_EQ(texts(reader, 50), numbers(1, 50));
+    EXPECT_EQ(reader.flush(patience), 0U);
+}
+
+}  // namespace
+}  // namespace cairn::test

@@ -1,0 +1,292 @@
+#include "durable.hpp"
+
+// History and live as one stream.
+namespace cairn::test {
+namespace {
+
+class History : public durable {
+protected:
+    /// What is published and in no ring: the publisher that published it is gone.
+    void publish_and_leave(int first, int last) {
+        publisher sender(home(), "weather", {.source = "station"});
+        publish_numbers(sender, first, last);
+        EXPECT_EQ(sender.flush(patience), 0U);
+    }
+    publisher_options small_ring() {
+        publisher_options o{.source = "station"};
+        o.ring_bytes_max = 16'000;
+        o.patience = 0ms;
+        return o;
+    }
+};
+
+TEST_F(History, IsReadFromTheStoreWhenItsPublisherIsGone) {
+    publish_and_leave(1, 100);
+    leave_home();
+    node there(with_store("away"));
+
+    subscriber reader(there, "weather", {.from = from::earliest()});
+
+    EXPECT_EQ(texts(reader, 100), numbers(1, 100));
+}
+
+TEST_F(History, JoinsLiveWithoutGapOrDuplicate) {
+    publisher sender(home(), "weather", small_ring());
+    publish_numbers(sender, 1, 5'000);
+    const auto there = away();
+    subscriber reader(*there, "weather", {.from = from::earliest()});
+    publish_numbers(sender, 5'001, 10'000);
+
+    EXPECT_EQ(texts(reader, 10'000), numbers(1, 10'000));
+    EXPECT_TRUE(reader.wait_live(patience));
+    EXPECT_EQ(reader.stats().gaps, 0U);
+    publish_numbers(sender, 10'001, 10'010);
+    EXPECT_EQ(texts(reader, 10), numbers(10'001, 10'010));
+}
+
+TEST_F(History, FillsWhatASlowReaderMissed) {
+    publisher sender(home(), "weather", small_ring());
+    const auto there = away();
+    subscriber_options slow;
+    slow.credit_bytes = 4'000;
+    subscriber reader(*there, "weather", slow);
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    publish_numbers(sender, 1, 20'000);
+    ASSERT_EQ(sender.flush(patience), 0U);
+
+    EXPECT_EQ(texts(reader, 20'000), numbers(1, 20'000));
+    EXPECT_EQ(reader.stats().gaps, 0U);
+    EXPECT_GT(reader.state().fallbacks, 0U);
+    EXPECT_TRUE(reader.wait_live(patience));
+}
+
+TEST_F(History, BeginsSoManyMessagesBeforeTheEnd) {
+    publish_and_leave(1, 100);
+    node there(with_store("away"));
+    subscriber reader(there, "weather", {.from = from::last(10)});
+    EXPECT_EQ(texts(reader, 10), numbers(91, 100));
+}
+
+TEST_F(History, BeginsAtAnOffset) {
+    publish_and_leave(1, 100);
+    node there(with_store("away"));
+    subscriber reader(there, "weather", {.from = from::offset(40)});
+    const auto all = texts(reader, 10);
+    ASSERT_EQ(all.size(), 10U);
+    EXPECT_EQ(all.front(), std::to_string(std::stoi(all.back()) - 9));
+}
+
+TEST_F(History, BeginsAtATime) {
+    publish_and_leave(1, 100);
+    const wall_time between = std::chrono::system_clock::now();
+    publish_and_leave(101, 200);
+    node there(with_store("away"));
+    subscriber reader(there, "weather", {.from = from::time(between)});
+    EXPECT_EQ(texts(reader, 100), numbers(101, 200));
+}
+
+TEST_F(History, GoesOnAtASavedPosition) {
+    publisher sender(home(), "weather", small_ring());
+    publish_numbers(sender, 1, 5'000);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    const auto there = away();
+    const position next{"station", sender.epoch(), {42}};
+    subscriber reader(*there, "weather", {.from = from::after({{"weather", next}})});
+    EXPECT_EQ(texts(reader, 10), numbers(42, 51));
+}
+
+TEST_F(History, OfSeveralRunsComesInOrderWithTheirRestarts) {
+    publish_and_leave(1, 10);
+    publish_and_leave(11, 20);
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 21, 30);
+    const auto there = away();
+    int restarts = 0;
+    subscriber_options o{.from = from::earliest()};
+    o.on_restart = [&](const restart&) { ++restarts; };
+    subscriber reader(*there, "weather", o);
+
+    EXPECT_EQ(texts(reader, 30), numbers(1, 30));
+    EXPECT_EQ(restarts, 2);
+}
+
+TEST_F(History, ThatNeitherRingNorStoreHasIsAGap) {
+    publisher_options o = small_ring();
+    o.when_full = full_ring::drop_history;
+    stop_store();
+    publisher sender(home(), "weather", o);
+    publish_numbers(sender, 1, 5'000);
+    start_store();
+    ASSERT_EQ(sender.flush(patience), 0U);
+    ASSERT_GT(sender.stats().lost_to_store, 0U);
+    const auto there = away();
+    subscriber reader(*there, "weather", {.from = from::earliest()});
+
+    const auto told = reader.next_event(patience);
+    ASSERT_TRUE(told);
+    const auto* lost = std::get_if<gap>(&*told);
+    ASSERT_NE(lost, nullptr);
+    EXPECT_EQ(lost->cause, errc::lost);
+    EXPECT_EQ(lost->range.first, sequence{1});
+    const auto m = reader.receive_for(patience);
+    ASSERT_TRUE(m);
+    EXPECT_EQ(m->sequence(), lost->range.last + 1);
+}
+
+TEST_F(History, IsWaitedForWhileTheStoreIsAway) {
+    publisher sender(home(), "weather", small_ring());
+    publish_numbers(sender, 1, 5'000);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    stop_store();
+    const auto there = away();
+    subscriber reader(*there, "weather", {.from = from::earliest()});
+    EXPECT_FALSE(reader.receive_for(silence));
+
+    start_store();
+
+    EXPECT_EQ(texts(reader, 5'000), numbers(1, 5'000));
+}
+
+TEST_F(History, IsAGapWhenTheStoreStaysAwayForTooLong) {
+    publisher sender(home(), "weather", small_ring());
+    publish_numbers(sender, 1, 5'000);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    stop_store();
+    const auto there = away();
+    subscriber_options o;
+    o.from = from::after({{"weather", {"station", sender.epoch(), {1}}}});
+    o.history_wait = 10ms;
+    subscriber reader(*there, "weather", o);
+
+    const auto told = reader.next_event(patience);
+    ASSERT_TRUE(told);
+    EXPECT_TRUE(std::holds_alternative<gap>(*told));
+}
+
+TEST_F(History, GoesOnWhenTheStoreIsRestartedMeanwhile) {
+    publish_and_leave(1, 20'000);
+    node there(with_store("away"));
+    subscriber_options slow{.from = from::earliest()};
+    slow.credit_bytes = 4'000;
+    subscriber reader(there, "weather", slow);
+    EXPECT_EQ(texts(reader, 100), numbers(1, 100));
+    stop_store();
+    start_store();
+    EXPECT_EQ(texts(reader, 19'900), numbers(101, 20'000));
+    EXPECT_EQ(reader.stats().gaps, 0U);
+}
+
+TEST_F(History, TellsWhatOnlyItsReaderEverSaw) {
+    const auto there = away();
+    subscriber reader(*there, "weather");
+    epoch before;
+    {
+        publisher sender(home(), "weather", {.source = "station"});
+        ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+        before = sender.epoch();
+        publish_numbers(sender, 1, 10);
+        ASSERT_EQ(sender.flush(patience), 0U);
+        EXPECT_EQ(texts(reader, 10), numbers(1, 10));
+        stop_store();
+        publish_numbers(sender, 11, 15);
+        EXPECT_EQ(texts(reader, 5), numbers(11, 15));
+    }
+    start_store();
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 16, 20);
+
+    const auto told = reader.next_event(patience);
+    ASSERT_TRUE(told);
+    const auto* lost = std::get_if<orphaned>(&*told);
+    ASSERT_NE(lost, nullptr);
+    EXPECT_EQ(lost->epoch, before);
+    EXPECT_EQ(lost->range, (sequence_range{{11}, {15}}));
+    EXPECT_EQ(texts(reader, 5), numbers(16, 20));
+}
+
+TEST_F(History, IsNotNeededByALiveReaderWhenTheStoreIsKilled) {
+    publisher sender(home(), "weather", {.source = "station"});
+    const auto there = away();
+    subscriber reader(*there, "weather");
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    publish_numbers(sender, 1, 10);
+    EXPECT_EQ(texts(reader, 10), numbers(1, 10));
+    stop_store();
+    publish_numbers(sender, 11, 20);
+    EXPECT_EQ(texts(reader, 10), numbers(11, 20));
+    EXPECT_EQ(reader.state().state, reading::state::live);
+}
+
+TEST_F(History, NeedsATopicAndAStoreForItsPlaces) {
+    node alone;
+    const auto code = [](auto&& call) {
+        try {
+            call();
+        } catch (const error& e) {
+            return e.code();
+        }
+        return errc::ok;
+    };
+    EXPECT_EQ(code([&] { subscriber(alone, "weather", {.from = from::last(1)}); }),
+              errc::invalid_argument);
+    EXPECT_EQ(code([&] { subscriber(home(), "weather.*", {.from = from::last(1)}); }),
+              errc::topic_invalid);
+    EXPECT_EQ(code([&] { replay(home(), "weather", {.from = from::live()}); }),
+              errc::invalid_argument);
+}
+
+// --- Replay -----------------------------------------------------------------------------------
+
+class Replay : public History {};
+
+TEST_F(Replay, GivesWhatIsStoredAndStops) {
+    publish_and_leave(1, 1'000);
+    node there(with_store("away"));
+    replay all(there, "weather");
+
+    EXPECT_EQ(texts(all, 1'000), numbers(1, 1'000));
+    EXPECT_FALSE(all.receive());
+    EXPECT_TRUE(all.finished());
+}
+
+TEST_F(Replay, IsNotMovedByWhatIsPublishedMeanwhile) {
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 1, 1'000);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    node there(with_store("away"));
+    replay_options o;
+    o.credit_bytes = 1'000;
+    replay all(there, "weather", o);
+    EXPECT_EQ(texts(all, 10), numbers(1, 10));
+    publish_numbers(sender, 1'001, 2'000);
+    ASSERT_EQ(sender.flush(patience), 0U);
+
+    EXPECT_EQ(texts(all, 990), numbers(11, 1'000));
+    EXPECT_FALSE(all.receive());
+}
+
+TEST_F(Replay, ReadsARangeOfOffsets) {
+    publish_and_leave(1, 100);
+    publish_and_leave(101, 200);
+    node there(with_store("away"));
+    replay_options o{.from = from::last(150)};
+    o.until = until::offset(150);
+    replay some(there, "weather", o);
+
+    std::vector<std::string> all;
+    while (const auto m = some.receive_for(patience)) all.emplace_back(m->text());
+    EXPECT_TRUE(some.finished());
+    ASSERT_FALSE(all.empty());
+    EXPECT_EQ(all.front(), "51");
+    EXPECT_EQ(all, numbers(51, std::stoi(all.back())));
+}
+
+TEST_F(Replay, OfAnEmptyTopicIsOverAtOnce) {
+    node there(with_store("away"));
+    replay nothing(there, "weather");
+    EXPECT_FALSE(nothing.receive());
+    EXPECT_TRUE(nothing.finished());
+}
+
+}  // namespace
+}  // namespace cairn::test

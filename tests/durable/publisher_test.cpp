@@ -1,0 +1,306 @@
+#include "scripted_store.hpp"
+
+#include <cairn/cairn.hpp>
+
+#include <gtest/gtest.h>
+
+#include "support/eventually.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <optional>
+#include <string>
+#include <vector>
+
+// A publisher, and every word that a store may say to it.
+namespace {
+
+using namespace cairn;
+using namespace cairn::test;
+using namespace std::chrono_literals;
+
+constexpr auto patience = 20s;
+constexpr auto silence = 60ms;
+
+class DurablePublisher : public testing::Test {
+protected:
+    node_options options(const std::string& endpoint) {
+        node_options o{.name = "here", .store = endpoint};
+        o.reconnect_min = 10ms;
+        o.reconnect_max = 50ms;
+        return o;
+    }
+    /// A store where the one before was, as after a restart.
+    void restart_store() {
+        const std::string endpoint = store_->endpoint();
+        store_.reset();
+        store_.emplace(endpoint);
+    }
+    static errc thrown_by(const std::function<void()>& call) {
+        try {
+            call();
+        } catch (const error& e) {
+            return e.code();
+        }
+        return errc::ok;
+    }
+
+    std::optional<scripted_store> store_{std::in_place};
+    node node_{options(store_->endpoint())};
+};
+
+TEST_F(DurablePublisher, AppendsWhatItPublishes) {
+    publisher sender(node_, "weather", {.source = "station"});
+    const auto asked = store_->open();
+    ASSERT_TRUE(asked);
+    EXPECT_EQ(asked->topic, "weather");
+    EXPECT_EQ(asked->source, "station");
+    EXPECT_EQ(asked->epoch, sender.epoch());
+
+    sender.publish("sunny");
+
+    const auto first = store_->hear_append();
+    ASSERT_TRUE(first);
+    EXPECT_EQ(first->header.first, sequence{1});
+    EXPECT_EQ(first->header.epoch, sender.epoch());
+    EXPECT_EQ(first->texts, std::vector<std::string>{"sunny"});
+}
+
+TEST_F(DurablePublisher, IsDurableUpToWhatTheStoreConfirmedAndNoFurther) {
+    std::atomic<std::uint64_t> told{0};
+    publisher_options o;
+    o.on_durable = [&](sequence s) { told = s.value; };
+    publisher sender(node_, "weather", o);
+    const auto asked = store_->open();
+    ASSERT_TRUE(asked);
+    sender.publish("1");
+    ASSERT_TRUE(store_->hear_append());
+    EXPECT_EQ(sender.flush(silence), 1U);
+    EXPECT_EQ(sender.durable(), sequence{0});
+
+    store_->say(wire::confirm{asked->channel, sequence{1}, wire::durability::flushed, 1 << 20});
+
+    EXPECT_EQ(sender.flush(patience), 0U);
+    EXPECT_EQ(sender.durable(), sequence{1});
+    EXPECT_EQ(told, 1U);
+}
+
+TEST_F(DurablePublisher, SendsAfterAReconnectWhatTheStoreDoesNotHave) {
+    publisher sender(node_, "weather");
+    ASSERT_TRUE(store_->open());
+    for (const char* text : {"1", "2", "3"}) {
+        sender.publish(text);
+        ASSERT_TRUE(store_->hear_append());
+    }
+    restart_store();
+
+    ASSERT_TRUE(store_->open(sequence{1}));
+
+    EXPECT_EQ(store_->hear_append()->header.first, sequence{2});
+    EXPECT_EQ(store_->hear_append()->header.first, sequence{3});
+    EXPECT_EQ(sender.durable(), sequence{1});
+}
+
+TEST_F(DurablePublisher, NeverTakesDurableBackWhenTheStoreWasWiped) {
+    publisher sender(node_, "weather");
+    const auto asked = store_->open();
+    ASSERT_TRUE(asked);
+    sender.publish("1");
+    sender.publish("2");
+    ASSERT_TRUE(store_->hear_append());
+    store_->say(wire::confirm{asked->channel, sequence{2}, wire::durability::flushed, 1 << 20});
+    ASSERT_EQ(sender.flush(patience), 0U);
+    restart_store();
+
+    ASSERT_TRUE(store_->open(sequence{0}, 1 << 20, std::byte{2}));
+
+    EXPECT_EQ(store_->hear_append()->header.first, sequence{1});
+    EXPECT_EQ(sender.durable(), sequence{2});
+}
+
+TEST_F(DurablePublisher, NamesWhatItNoLongerHoldsAsLost) {
+    std::atomic<std::uint64_t> lost{0};
+    publisher_options o;
+    o.ring_bytes_max = 4'000;
+    o.batch_bytes_max = 1;
+    o.when_full = full_ring::drop_history;
+    o.on_lost = [&](sequence_range r) { lost += r.size(); };
+    publisher sender(node_, "weather", o);
+    for (int n = 0; n != 100; ++n) sender.publish("x");
+
+    const auto asked = store_->open();
+
+    ASSERT_TRUE(asked);
+    const auto told = store_->hear<wire::lost>();
+    ASSERT_TRUE(told);
+    EXPECT_EQ(told->range.first, sequence{1});
+    const auto next = store_->hear_append();
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->header.first, told->range.last + 1);
+    EXPECT_EQ(lost, told->range.size());
+    EXPECT_EQ(sender.stats().lost_to_store, told->range.size());
+}
+
+TEST_F(DurablePublisher, RefusesWhenItsRingIsFullOfWhatTheStoreDoesNotHave) {
+    publisher_options o;
+    o.ring_bytes_max = 4'000;
+    o.when_full = full_ring::refuse;
+    publisher sender(node_, "weather", o);
+
+    EXPECT_EQ(thrown_by([&] {
+                  for (;;) sender.publish("x");
+              }),
+              errc::full);
+    EXPECT_TRUE(eventually([&] { return sender.try_publish("x").status == send_status::full; }));
+}
+
+TEST_F(DurablePublisher, BlocksWhenItsRingIsFullUntilTheStoreTookSome) {
+    publisher_options o;
+    o.ring_bytes_max = 4'000;
+    o.batch_bytes_max = 1;
+    publisher sender(node_, "weather", o);
+    while (sender.try_publish("x")) continue;
+    auto blocked = std::async(std::launch::async, [&] { return sender.publish("y"); });
+    EXPECT_EQ(blocked.wait_for(silence), std::future_status::timeout);
+
+    const auto asked = store_->open();
+    ASSERT_TRUE(asked);
+    for (sequence last; blocked.wait_for(0s) != std::future_status::ready;) {
+        if (const auto a = store_->hear_append(20ms)) last = a->header.last();
+        store_->say(wire::confirm{asked->channel, last, wire::durability::flushed, 1 << 20});
+    }
+}
+
+TEST_F(DurablePublisher, AppendsNoMoreThanTheStoreGranted) {
+    publisher_options o;
+    o.batch_bytes_max = 1;
+    publisher sender(node_, "weather", o);
+    const auto asked = store_->open(sequence{0}, 1);
+    ASSERT_TRUE(asked);
+    sender.publish("1");
+    sender.publish("2");
+    ASSERT_TRUE(store_->hear_append());
+    EXPECT_FALSE(store_->hear_append(silence));
+
+    store_->say(wire::confirm{asked->channel, sequence{0}, wire::durability::flushed, 1'000});
+
+    const auto next = store_->hear_append();
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->header.first, sequence{2});
+}
+
+TEST_F(DurablePublisher, GoesBackWhereTheStoreHasAHole) {
+    publisher sender(node_, "weather");
+    const auto asked = store_->open();
+    ASSERT_TRUE(asked);
+    sender.publish("1");
+    ASSERT_TRUE(store_->hear_append());
+
+    store_->say(wire::append_refused{asked->channel, errc::hole, sequence{1}});
+
+    EXPECT_EQ(store_->hear_append()->header.first, sequence{1});
+}
+
+TEST_F(DurablePublisher, OffersAgainWhatAFullStoreRefused) {
+    publisher sender(node_, "weather");
+    const auto asked = store_->open();
+    ASSERT_TRUE(asked);
+    sender.publish("1");
+    ASSERT_TRUE(store_->hear_append());
+
+    store_->say(wire::append_refused{asked->channel, errc::store_full, sequence{1}});
+
+    EXPECT_EQ(store_->hear_append()->header.first, sequence{1});
+}
+
+TEST_F(DurablePublisher, StopsAppendingWhenTheStoreHoldsAnotherContent) {
+    publisher sender(node_, "weather");
+    const auto asked = store_->open();
+    ASSERT_TRUE(asked);
+    sender.publish("1");
+    ASSERT_TRUE(store_->hear_append());
+
+    store_->say(wire::append_refused{asked->channel, errc::conflict, sequence{1}});
+
+    EXPECT_EQ(sender.flush(patience), 1U);
+    EXPECT_TRUE(sender.try_publish("2"));
+}
+
+TEST_F(DurablePublisher, IsFencedByAStoreThatKnowsANewerRun) {
+    std::atomic<std::uint64_t> newer{0};
+    publisher_options o{.source = "station"};
+    o.on_fenced = [&](epoch e) { newer = e.value; };
+    publisher sender(node_, "weather", o);
+    const auto asked = store_->hear<wire::open_source>();
+    ASSERT_TRUE(asked);
+
+    store_->say(wire::fenced{"weather", "station", epoch{sender.epoch().value + 1}});
+
+    EXPECT_TRUE(eventually([&] { return newer == sender.epoch().value + 1; }));
+    EXPECT_EQ(thrown_by([&] { sender.publish("1"); }), errc::fenced);
+}
+
+TEST_F(DurablePublisher, OpensItsSourceAgainWhereThePeerIsNoStore) {
+    publisher sender(node_, "weather");
+    const auto asked = store_->hear<wire::open_source>();
+    ASSERT_TRUE(asked);
+
+    store_->say(wire::error_reply{asked->channel, errc::not_supported, "no store"});
+
+    EXPECT_TRUE(store_->hear<wire::open_source>());
+}
+
+TEST_F(DurablePublisher, ShowsItsPeersNothingThatIsNotDurableWhenTheStoreComesFirst) {
+    publisher_options o;
+    o.delivery = delivery::store_first;
+    publisher sender(node_, "weather", o);
+    subscriber_options reading;
+    reading.use_store = false;
+    subscriber reader(node_, "weather", reading);
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    const auto asked = store_->open();
+    ASSERT_TRUE(asked);
+    sender.publish("1");
+    ASSERT_TRUE(store_->hear_append());
+    EXPECT_FALSE(reader.receive_for(silence));
+
+    store_->say(wire::confirm{asked->channel, sequence{1}, wire::durability::flushed, 1 << 20});
+
+    const auto m = reader.receive_for(patience);
+    ASSERT_TRUE(m);
+    EXPECT_EQ(m->text(), "1");
+}
+
+TEST_F(DurablePublisher, ServesItsPeersWhileTheStoreSaysNothing) {
+    publisher sender(node_, "weather");
+    subscriber_options reading;
+    reading.use_store = false;
+    subscriber reader(node_, "weather", reading);
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+
+    sender.publish("1");
+
+    const auto m = reader.receive_for(patience);
+    ASSERT_TRUE(m);
+    EXPECT_EQ(m->text(), "1");
+}
+
+TEST_F(DurablePublisher, CountsWhatIsNotDurableWhenItCloses) {
+    publisher sender(node_, "weather");
+    sender.publish("1");
+    sender.publish("2");
+    EXPECT_EQ(sender.close(silence), 2U);
+}
+
+TEST_F(DurablePublisher, NeedsAStoreForWhatOnlyAStoreDoes) {
+    node alone;
+    publisher_options o;
+    o.delivery = delivery::parallel;
+    EXPECT_EQ(thrown_by([&] { publisher(alone, "weather", o); }), errc::invalid_argument);
+    publisher_options spilling;
+    spilling.when_full = full_ring::spill;
+    EXPECT_EQ(thrown_by([&] { publisher(node_, "weather", spilling); }), errc::invalid_argument);
+}
+
+}  // namespace

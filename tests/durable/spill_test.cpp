@@ -1,0 +1,186 @@
+#include "scripted_store.hpp"
+
+#include <cairn/cairn.hpp>
+
+#include <gtest/gtest.h>
+
+#include "support/eventually.hpp"
+#include "support/temp_directory.hpp"
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <vector>
+
+// What a publisher puts aside while its store is away.
+namespace {
+
+using namespace cairn;
+using namespace cairn::test;
+using namespace std::chrono_literals;
+
+constexpr auto patience = 20s;
+constexpr auto silence = 60ms;
+
+class Spill : public testing::Test {
+protected:
+    node_options options() {
+        node_options o{.name = "here", .store = store_->endpoint()};
+        o.state_directory = state_.path();
+        o.reconnect_min = 10ms;
+        o.reconnect_max = 50ms;
+        return o;
+    }
+    static publisher_options spilling() {
+        publisher_options o{.source = "station"};
+        o.ring_bytes_max = 16'000;
+        o.batch_bytes_max = 1;
+        o.when_full = full_ring::spill;
+        return o;
+    }
+    static void publish_numbers(publisher& to, int first, int last) {
+        for (int n = first; n <= last; ++n) to.publish(std::to_string(n));
+    }
+    /// Confirms all that is appended until `last` came; returns the texts in order.
+    std::vector<std::string> take_until(const wire::open_source& opened, std::uint64_t last) {
+        std::vector<std::string> all;
+        while (const auto a = store_->hear_append()) {
+            all.insert(all.end(), a->texts.begin(), a->texts.end());
+            store_->say(wire::confirm{opened.channel, a->header.last(), wire::durability::flushed,
+                                      1 << 30});
+            if (a->header.last().value >= last) break;
+        }
+        return all;
+    }
+    std::size_t files() const {
+        std::size_t count = 0;
+        const auto place = state_.path() / "spill";
+        if (!std::filesystem::exists(place)) return 0;
+        for (const auto& e : std::filesystem::recursive_directory_iterator(place))
+            count += e.is_regular_file() ? 1 : 0;
+        return count;
+    }
+    static std::vector<std::string> numbers(int first, int last) {
+        std::vector<std::string> all;
+        for (int n = first; n <= last; ++n) all.push_back(std::to_string(n));
+        return all;
+    }
+
+    temp_directory state_;
+    std::optional<scripted_store> store_{std::in_place};
+};
+
+TEST_F(Spill, LetsThePublisherGoOnWhileTheStoreIsAway) {
+    node here(options());
+    publisher sender(here, "weather", spilling());
+
+    publish_numbers(sender, 1, 1'000);
+
+    EXPECT_GT(sender.stats().spilled_bytes, 0U);
+    EXPECT_LE(sender.stats().owed_bytes, 16'000U);
+}
+
+TEST_F(Spill, IsPaidInOrderWhenTheStoreIsBackAndThenGone) {
+    node here(options());
+    publisher sender(here, "weather", spilling());
+    publish_numbers(sender, 1, 1'000);
+
+    const auto opened = store_->open(sequence{0}, 1 << 30);
+    ASSERT_TRUE(opened);
+
+    EXPECT_EQ(take_until(*opened, 1'000), numbers(1, 1'000));
+    EXPECT_EQ(sender.flush(patience), 0U);
+    EXPECT_TRUE(eventually([&] { return files() == 0; }));
+}
+
+TEST_F(Spill, KeepsWhatAClosingPublisherOwes) {
+    node here(options());
+    publisher sender(here, "weather", spilling());
+    publish_numbers(sender, 1, 1'000);
+
+    EXPECT_EQ(sender.close(silence), 0U);
+}
+
+TEST_F(Spill, IsPaidByTheNextRunBeforeItsOwnMessages) {
+    epoch before;
+    {
+        node here(options());
+        publisher sender(here, "weather", spilling());
+        before = sender.epoch();
+        publish_numbers(sender, 1, 1'000);
+        ASSERT_EQ(sender.close(silence), 0U);
+    }
+    store_.emplace();
+    node here(options());
+    publisher sender(here, "weather", spilling());
+    publish_numbers(sender, 1'001, 1'010);
+
+    const auto debt = store_->open(sequence{0}, 1 << 30);
+    ASSERT_TRUE(debt);
+    EXPECT_EQ(debt->epoch, before);
+    EXPECT_EQ(take_until(*debt, 1'000), numbers(1, 1'000));
+    const auto today = store_->open(sequence{0}, 1 << 30);
+    ASSERT_TRUE(today);
+    EXPECT_EQ(today->epoch, sender.epoch());
+    EXPECT_EQ(take_until(*today, 10), numbers(1'001, 1'010));
+    EXPECT_TRUE(eventually([&] { return files() == 0; }));
+}
+
+TEST_F(Spill, OfARunThatTheStoreHasIsDropped) {
+    {
+        node here(options());
+        publisher sender(here, "weather", spilling());
+        publish_numbers(sender, 1, 1'000);
+        ASSERT_EQ(sender.close(silence), 0U);
+    }
+    store_.emplace();
+    node here(options());
+    publisher sender(here, "weather", spilling());
+
+    ASSERT_TRUE(store_->open(sequence{2'000}));
+
+    const auto today = store_->hear<wire::open_source>();
+    ASSERT_TRUE(today);
+    EXPECT_EQ(today->epoch, sender.epoch());
+    EXPECT_TRUE(eventually([&] { return files() == 0; }));
+}
+
+TEST_F(Spill, ThatCannotBeReadAgainIsToldAsLost) {
+    {
+        node here(options());
+        publisher sender(here, "weather", spilling());
+        publish_numbers(sender, 1, 100);
+        ASSERT_EQ(sender.close(silence), 0U);
+    }
+    for (const auto& e : std::filesystem::recursive_directory_iterator(state_.path() / "spill")) {
+        if (!e.is_regular_file()) continue;
+        std::fstream file(e.path(), std::ios::in | std::ios::out | std::ios::binary);
+        file.seekp(-1, std::ios::end);
+        file.put('x');
+    }
+    store_.emplace();
+    node here(options());
+    publisher sender(here, "weather", spilling());
+    ASSERT_TRUE(store_->open(sequence{0}, 1 << 30));
+
+    EXPECT_TRUE(store_->hear<wire::lost>());
+    EXPECT_GT(sender.stats().lost_to_store, 0U);
+}
+
+TEST_F(Spill, WaitsWhenItHasAsMuchAsItMay) {
+    node here(options());
+    publisher_options small = spilling();
+    small.spill_bytes_max = 8'000;
+    publisher sender(here, "weather", small);
+
+    int accepted = 0;
+    EXPECT_TRUE(eventually([&] {
+        for (; sender.try_publish("x"); ++accepted) continue;
+        return throughout(silence, [&] { return !sender.try_publish("x"); });
+    }));
+    EXPECT_LE(sender.stats().spilled_bytes, 8'000U);
+}
+
+}  // namespace
