@@ -1,5 +1,6 @@
 #include "scenarios.hpp"
 
+#include "durable/durable_scenarios.hpp"
 #include "harness/contest.hpp"
 #include "roles/call_timer.hpp"
 #include "store/store_scenarios.hpp"
@@ -414,10 +415,10 @@ constexpr std::array scenarios{
 
 std::span<const scenario> all_scenarios() {
     static const std::vector<scenario> all = [] {
-        std::vector<scenario> both(scenarios.begin(), scenarios.end());
-        const auto stores = store_scenarios();
-        both.insert(both.end(), stores.begin(), stores.end());
-        return both;
+        std::vector<scenario> all_of_them(scenarios.begin(), scenarios.end());
+        for (const auto& more : {store_scenarios(), durable_scenarios()})
+            all_of_them.insert(all_of_them.end(), more.begin(), more.end());
+        return all_of_them;
     }();
     return all;
 }

@@ -29,6 +29,10 @@ constexpr named_role all_roles[] = {
     {"cairn-publish-calls", cairn_roles::publish_call_timer},
     {"cairn-idle-publishers", cairn_roles::idle_publishers},
     {"cairn-idle-subscriber", cairn_roles::idle_subscriber},
+    {"cairn-store", cairn_roles::store},
+    {"cairn-durable-publisher", cairn_roles::durable_publisher},
+    {"cairn-durable-waiter", cairn_roles::durable_waiter},
+    {"cairn-replay", cairn_roles::replay_reader},
 };
 
 }  // namespace

@@ -29,6 +29,10 @@ void rtt_client(role_context& context);
 void publish_call_timer(role_context& context);
 void idle_publishers(role_context& context);
 void idle_subscriber(role_context& context);
+void store(role_context& context);
+void durable_publisher(role_context& context);
+void durable_waiter(role_context& context);
+void replay_reader(role_context& context);
 }  // namespace cairn_roles
 
 }  // namespace cairn::bench

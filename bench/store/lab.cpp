@@ -1,5 +1,7 @@
 #include "store/lab.hpp"
 
+#include "harness/statistics.hpp"
+
 #include <cairn/wire/frames.hpp>
 #include <cairn/wire/limits.hpp>
 #include <cairn/wire/records.hpp>
@@ -148,6 +150,18 @@ void commit(store::database& db, const std::vector<store::command>& commands) {
             throw std::runtime_error("the store refused: " + std::string(name(one.code)));
 }
 
+void fill(store::database& db, stream& to, const batch_of& b, std::uint64_t messages) {
+    const std::uint64_t in_commit =
+        std::max<std::uint64_t>(1, in_flight_commit_bytes / b.body.size());
+    std::vector<store::command> commands;
+    for (const std::uint64_t end = to.last() + messages; to.last() < end;) {
+        commands.clear();
+        for (std::uint64_t i = 0; i < in_commit && to.last() < end; ++i)
+            commands.emplace_back(to.next(b));
+        commit(db, commands);
+    }
+}
+
 rate append_for(store::database& db, stream& to, const batch_of& b, std::chrono::nanoseconds time) {
     store::committer group(db);
     tally answers;
@@ -208,6 +222,33 @@ double disk_bytes_per_s(const std::filesystem::path& file, std::size_t bytes_per
     ::close(fd);
     std::filesystem::remove(file);
     return result;
+}
+
+std::chrono::nanoseconds share_of(const options& wanted, double share) {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+        std::chrono::duration<double>(wanted.seconds * share));
+}
+
+std::size_t rounds_of(const options& wanted, std::size_t usual) {
+    return wanted.rounds > 0 ? wanted.rounds : usual;
+}
+
+void set_rate(row& line, double messages_per_s) {
+    line.messages_per_s = messages_per_s;
+    line.mb_per_s = messages_per_s * static_cast<double>(line.size) * 1e-6;
+}
+
+void set_ratio(row& line, std::vector<double> ratios) {
+    std::sort(ratios.begin(), ratios.end());
+    line.ratio = median(ratios);
+    line.ratio_min = ratios.front();
+    line.ratio_max = ratios.back();
+}
+
+double percentile(std::vector<double> values, double share) {
+    if (values.empty()) return 0;
+    std::sort(values.begin(), values.end());
+    return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1))];
 }
 
 std::uint64_t anonymous_bytes() {

@@ -1,5 +1,8 @@
 #pragma once
 
+#include "harness/options.hpp"
+#include "harness/report.hpp"
+
 #include <cairn/store/committer.hpp>
 #include <cairn/store/database.hpp>
 #include <cairn/store/reader.hpp>
@@ -77,6 +80,12 @@ struct rate {
     double bytes_per_commit = 0;
 };
 
+/// What fill() puts into one commit.
+inline constexpr std::uint64_t in_flight_commit_bytes = std::uint64_t{4} << 20;
+
+/// Appends so many messages.
+void fill(store::database& db, stream& to, const batch_of& b, std::uint64_t messages);
+
 /// Appends through a committer for so long, with at most 16 MiB in flight.
 rate append_for(store::database& db, stream& to, const batch_of& b, std::chrono::nanoseconds time);
 
@@ -89,6 +98,15 @@ std::vector<double> lmdb_commit_us(const std::filesystem::path& directory, std::
 /// The disk alone: so many bytes written one after another, then fdatasync. Bytes a second.
 double disk_bytes_per_s(const std::filesystem::path& file, std::size_t bytes_per_sync,
                         std::chrono::nanoseconds time);
+
+/// A part of the time that the whole scenario may take.
+std::chrono::nanoseconds share_of(const options& wanted, double share);
+std::size_t rounds_of(const options& wanted, std::size_t usual);
+void set_rate(row& line, double messages_per_s);
+/// The median of the rounds' ratios, the smallest and the largest.
+void set_ratio(row& line, std::vector<double> ratios);
+/// `share`: 0 to 1.
+double percentile(std::vector<double> values, double share);
 
 /// Resident memory of this process that no file backs, bytes.
 std::uint64_t anonymous_bytes();

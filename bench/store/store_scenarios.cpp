@@ -17,19 +17,8 @@ namespace {
 using std::chrono::steady_clock;
 using clock_time = std::chrono::nanoseconds;
 
-constexpr std::uint64_t in_flight_commit_bytes = std::uint64_t{4} << 20;
-
 double seconds_since(steady_clock::time_point begin) {
     return std::chrono::duration<double>(steady_clock::now() - begin).count();
-}
-
-clock_time share_of(const options& wanted, double share) {
-    return std::chrono::duration_cast<clock_time>(
-        std::chrono::duration<double>(wanted.seconds * share));
-}
-
-std::size_t rounds_of(const options& wanted, std::size_t usual) {
-    return wanted.rounds > 0 ? wanted.rounds : usual;
 }
 
 row row_for(const scenario& self, std::size_t size, std::size_t rounds = 1) {
@@ -39,37 +28,6 @@ row row_for(const scenario& self, std::size_t size, std::size_t rounds = 1) {
     line.transport = "none";
     line.rounds = rounds;
     return line;
-}
-
-void set_rate(row& line, double messages_per_s) {
-    line.messages_per_s = messages_per_s;
-    line.mb_per_s = messages_per_s * static_cast<double>(line.size) * 1e-6;
-}
-
-void set_ratio(row& line, std::vector<double> ratios) {
-    std::sort(ratios.begin(), ratios.end());
-    line.ratio = median(ratios);
-    line.ratio_min = ratios.front();
-    line.ratio_max = ratios.back();
-}
-
-double percentile(std::vector<double> values, double share) {
-    if (values.empty()) return 0;
-    std::sort(values.begin(), values.end());
-    return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1))];
-}
-
-/// Appends `messages` of them, in commits of about 4 MiB.
-void fill(store::database& db, stream& to, const batch_of& b, std::uint64_t messages) {
-    const std::uint64_t in_commit =
-        std::max<std::uint64_t>(1, in_flight_commit_bytes / b.body.size());
-    std::vector<store::command> commands;
-    for (const std::uint64_t end = to.last() + messages; to.last() < end;) {
-        commands.clear();
-        for (std::uint64_t i = 0; i < in_commit && to.last() < end; ++i)
-            commands.emplace_back(to.next(b));
-        commit(db, commands);
-    }
 }
 
 void run_append(const scenario& self, const options& wanted, const row_sink& sink) {

@@ -1,6 +1,8 @@
 #include "support/child_process.hpp"
+#include "support/temp_directory.hpp"
 
 #include <cairn/cairn.hpp>
+#include <cairn/store_server.hpp>
 
 #include <gtest/gtest.h>
 
@@ -116,6 +118,32 @@ TEST_F(APythonClient, LeavesItsJobsToAnotherWhenItDies) {
     EXPECT_TRUE(p.flush(30s)) << heir.output();
     ends_well(heir);
     EXPECT_GT(p.stats().redeliveries, 0U);
+}
+
+TEST(APythonMemberOfADurableGroup, ReadsHistoryGoesLiveAndResumesBehindWhatItAcked) {
+    const test::temp_directory room;
+    const store_server store(room.path() / "store");
+    const std::string at = store.endpoints().front();
+    cairn::node node({.name = "interop", .store = at});
+    const std::string endpoint = node.bind("tcp://127.0.0.1:0");
+    publisher p(node, "numbers.all", {.ring_bytes_max = 128 << 10});
+    publish(p, 1, messages);
+    ASSERT_EQ(p.flush(30s), 0U);
+
+    const std::string last = std::to_string(messages + 1'000);
+    test::child_process first(
+        python("durable_subscriber.py", {at, "numbers.all", "readers", last, "leave", "1000"}));
+    ASSERT_EQ(first.wait(60s), 0) << first.output();
+    EXPECT_NE(first.output().find("from the publisher 0 live False"), std::string::npos);
+
+    test::child_process second(
+        python("durable_subscriber.py", {at, "numbers.all", "readers", last, endpoint}));
+    ASSERT_TRUE(second.wait_for_output("live at", 60s)) << second.output();
+    publish(p, messages + 1, messages + 1'000);
+    ASSERT_EQ(second.wait(60s), 0) << second.output();
+    EXPECT_NE(second.output().find("live True"), std::string::npos) << second.output();
+    EXPECT_EQ(second.output().find("from the store 0"), std::string::npos) << second.output();
+    EXPECT_EQ(second.output().find(", 1]]"), std::string::npos) << "begins anew";
 }
 
 }  // namespace
