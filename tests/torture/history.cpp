@@ -84,7 +84,8 @@ public:
                 if (lost_.contains(at)) continue;
                 if (!stored_.contains(at)) wrong("C7", at, "confirmed and not in the store");
                 for (const auto& [name, g] : groups_)
-                    if (!g.given.contains(at)) wrong("C1", at, "confirmed and not given to " + name);
+                    if (!g.given.contains(at))
+                        wrong("C1", at, "confirmed and not given to " + name);
             }
         }
         for (const auto& [name, g] : groups_) {

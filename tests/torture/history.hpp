@@ -36,8 +36,8 @@ struct fact {
 /// The facts in a file, in its order; none when there is no such file.
 std::vector<fact> read_history(const std::string& path);
 
-/// Checks in one pass over the facts, where those of a publisher come before those of the store, and
-/// these before those of groups, each in the order of its log. Returns what is wrong, each line
+/// Checks in one pass over the facts, where those of a publisher come before those of the store,
+/// and these before those of groups, each in the order of its log. Returns what is wrong, each line
 /// beginning with its rule:
 ///
 /// C1  all that was confirmed is given to each group, unless it was told as lost

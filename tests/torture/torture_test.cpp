@@ -8,8 +8,8 @@
 #include "support/eventually.hpp"
 #include "support/temp_directory.hpp"
 
-#include <csignal>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <random>
@@ -122,8 +122,8 @@ TEST_P(DurableProcesses, GoOnWithoutAStoreThatHangs) {
     o.reconnect_min = 10ms;
     o.reconnect_max = 200ms;
     node here(o);
-    publisher sender(here, "torture");
-    subscriber reader(here, "torture");
+    cairn::publisher sender(here, "torture");
+    cairn::subscriber reader(here, "torture");
     ASSERT_TRUE(sender.wait_for_subscribers(1, 20s));
     sender.publish("before");
     ASSERT_EQ(sender.flush(20s), 0U);
