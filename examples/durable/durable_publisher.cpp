@@ -18,8 +18,8 @@ namespace {
 
 constexpr const char* topic = "quakes";
 
-// Where a run begins it says so. When that is kept, the store has fenced the run before, and what is
-// kept of it will not grow any more.
+// Where a run begins it says so. When that is kept, the store has fenced the run before, and what
+// is kept of it will not grow any more.
 std::size_t already_kept(cairn::node& node, cairn::publisher& publisher,
                          const std::vector<std::string>& lines) {
     publisher.publish("a run begins");
@@ -53,10 +53,8 @@ int main(int argc, char** argv) try {
         store = inside.emplace(options).endpoints().front();
     }
 
-    cairn::node node{{.name = "seismograph",
-                      .bind = {argv[1]},
-                      .store = store,
-                      .state_directory = argv[6]}};
+    cairn::node node{
+        {.name = "seismograph", .bind = {argv[1]}, .store = store, .state_directory = argv[6]}};
     cairn::publisher publisher{node, topic, {.delivery = cairn::delivery::store_first}};
     const std::size_t begin = already_kept(node, publisher, lines);
     std::cout << "a run begins behind event " << begin << std::endl;

@@ -22,14 +22,12 @@ int main(int argc, char** argv) try {
     }
     const std::string group = argv[5];
     cairn::node node{{.name = group, .connect = {argv[1]}, .store = argv[2]}};
-    cairn::subscriber subscriber{node, "quakes",
-                                 {.from = cairn::from::earliest(), .group = group}};
+    cairn::subscriber subscriber{node, "quakes", {.from = cairn::from::earliest(), .group = group}};
     {
         std::ofstream results(argv[6], std::ios::app);
         for (const cairn::message& m : subscriber) {
             // Written before it is acked, which the next turn of the loop does.
-            results << m.epoch().value << ' ' << m.sequence().value << ' ' << m.text()
-                    << std::endl;
+            results << m.epoch().value << ' ' << m.sequence().value << ' ' << m.text() << std::endl;
             if (m.text() == "the end") break;
         }
     }

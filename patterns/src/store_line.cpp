@@ -149,7 +149,7 @@ void store_line::lose(sequence_range range, time_point now) {
     lost_messages_ += range.size();
     log(log_level::warning, "messages " + std::to_string(range.first.value) + " to " +
                                 std::to_string(range.last.value) + " will never be stored");
-    if (on_lost_) on_lost_(range);
+    if (on_lost_ && debts_.empty()) on_lost_(range);
 }
 
 // --- The spill --------------------------------------------------------------------------------

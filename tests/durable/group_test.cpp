@@ -7,7 +7,7 @@
 namespace cairn::test {
 namespace {
 
-class Group : public durable {
+class DurableGroup : public durable {
 protected:
     static subscriber_options alarms() {
         subscriber_options o{.from = from::earliest(), .group = "alarms"};
@@ -21,7 +21,7 @@ protected:
     }
 };
 
-TEST_F(Group, GoesOnWhereItWas) {
+TEST_F(DurableGroup, GoesOnWhereItWas) {
     publisher sender(home(), "weather", {.source = "station"});
     publish_numbers(sender, 1, 100);
     ASSERT_EQ(sender.flush(patience), 0U);
@@ -37,7 +37,7 @@ TEST_F(Group, GoesOnWhereItWas) {
     EXPECT_EQ(texts(reader, 50), numbers(51, 100));
 }
 
-TEST_F(Group, RedoesExactlyWhatWasNotAcked) {
+TEST_F(DurableGroup, RedoesExactlyWhatWasNotAcked) {
     publisher sender(home(), "weather", {.source = "station"});
     publish_numbers(sender, 1, 10);
     ASSERT_EQ(sender.flush(patience), 0U);
@@ -56,7 +56,7 @@ TEST_F(Group, RedoesExactlyWhatWasNotAcked) {
     EXPECT_EQ(texts(reader, 6), (std::vector<std::string>{"2", "3", "6", "7", "8", "10"}));
 }
 
-TEST_F(Group, AcksAllBeforeAPosition) {
+TEST_F(DurableGroup, AcksAllBeforeAPosition) {
     publisher sender(home(), "weather", {.source = "station"});
     publish_numbers(sender, 1, 10);
     ASSERT_EQ(sender.flush(patience), 0U);
@@ -72,7 +72,7 @@ TEST_F(Group, AcksAllBeforeAPosition) {
     EXPECT_EQ(texts(reader, 3), numbers(8, 10));
 }
 
-TEST_F(Group, AcksAMessageWhenItsHandlerHasReturned) {
+TEST_F(DurableGroup, AcksAMessageWhenItsHandlerHasReturned) {
     publisher sender(home(), "weather", {.source = "station"});
     publish_numbers(sender, 1, 10);
     ASSERT_EQ(sender.flush(patience), 0U);
@@ -90,7 +90,7 @@ TEST_F(Group, AcksAMessageWhenItsHandlerHasReturned) {
     EXPECT_EQ(texts(reader, 2), numbers(11, 12));
 }
 
-TEST_F(Group, QueuesItsAcksWhileTheStoreIsAway) {
+TEST_F(DurableGroup, QueuesItsAcksWhileTheStoreIsAway) {
     publisher sender(home(), "weather", {.source = "station"});
     publish_numbers(sender, 1, 10);
     ASSERT_EQ(sender.flush(patience), 0U);
@@ -115,7 +115,7 @@ TEST_F(Group, QueuesItsAcksWhileTheStoreIsAway) {
     EXPECT_EQ(texts(reader, 2), numbers(11, 12));
 }
 
-TEST_F(Group, AcksWhatItGotBeforeTheStoreHadIt) {
+TEST_F(DurableGroup, AcksWhatItGotBeforeTheStoreHadIt) {
     publisher sender(home(), "weather", {.source = "station"});
     const auto there = away();
     subscriber reader(*there, "weather", by_hand());
@@ -129,7 +129,7 @@ TEST_F(Group, AcksWhatItGotBeforeTheStoreHadIt) {
     EXPECT_EQ(reader.flush(patience), 0U);
 }
 
-TEST_F(Group, IsNotHeldUpByASourceThatDiedBeforeItsMessagesWereStored) {
+TEST_F(DurableGroup, IsNotHeldUpByASourceThatDiedBeforeItsMessagesWereStored) {
     publisher living(home(), "weather", {.source = "living"});
     const auto there = away();
     subscriber reader(*there, "weather", by_hand());
@@ -150,7 +150,7 @@ TEST_F(Group, IsNotHeldUpByASourceThatDiedBeforeItsMessagesWereStored) {
     EXPECT_TRUE(eventually([&] { return reader.flush(0ms) == 1; }, patience));
 }
 
-TEST_F(Group, BeginsAtItsStartOnlyOnce) {
+TEST_F(DurableGroup, BeginsAtItsStartOnlyOnce) {
     publisher sender(home(), "weather", {.source = "station"});
     publish_numbers(sender, 1, 10);
     ASSERT_EQ(sender.flush(patience), 0U);
@@ -168,7 +168,7 @@ TEST_F(Group, BeginsAtItsStartOnlyOnce) {
     EXPECT_EQ(texts(reader, 2), numbers(11, 12));
 }
 
-TEST_F(Group, GivesAllToOneMemberUntilThatIsGone) {
+TEST_F(DurableGroup, GivesAllToOneMemberUntilThatIsGone) {
     publisher sender(home(), "weather", {.source = "station"});
     const auto one = away();
     const auto two = away();
@@ -188,7 +188,7 @@ TEST_F(Group, GivesAllToOneMemberUntilThatIsGone) {
     EXPECT_EQ(texts(second, 2), numbers(11, 12));
 }
 
-TEST_F(Group, OfEachNameGetsAll) {
+TEST_F(DurableGroup, OfEachNameGetsAll) {
     publisher sender(home(), "weather", {.source = "station"});
     publish_numbers(sender, 1, 10);
     const auto there = away();
@@ -200,7 +200,7 @@ TEST_F(Group, OfEachNameGetsAll) {
     EXPECT_EQ(texts(two, 10), numbers(1, 10));
 }
 
-TEST_F(Group, AcksAgainWhatAReplacedStoreForgot) {
+TEST_F(DurableGroup, AcksAgainWhatAReplacedStoreForgot) {
     publisher sender(home(), "weather", {.source = "station"});
     publish_numbers(sender, 1, 10);
     {
@@ -231,7 +231,7 @@ TEST_F(Group, AcksAgainWhatAReplacedStoreForgot) {
     EXPECT_EQ(texts(reader, 1), std::vector<std::string>{"last"});
 }
 
-TEST_F(Group, FollowsASourceOverItsRestarts) {
+TEST_F(DurableGroup, FollowsASourceOverItsRestarts) {
     const auto there = away();
     subscriber reader(*there, "weather", alarms());
     for (int run = 0; run != 5; ++run) {

@@ -4,7 +4,7 @@
 namespace cairn::test {
 namespace {
 
-class History : public durable {
+class StoredHistory : public durable {
 protected:
     /// What is published and in no ring: the publisher that published it is gone.
     void publish_and_leave(int first, int last) {
@@ -20,7 +20,7 @@ protected:
     }
 };
 
-TEST_F(History, IsReadFromTheStoreWhenItsPublisherIsGone) {
+TEST_F(StoredHistory, IsReadFromTheStoreWhenItsPublisherIsGone) {
     publish_and_leave(1, 100);
     leave_home();
     node there(with_store("away"));
@@ -30,7 +30,7 @@ TEST_F(History, IsReadFromTheStoreWhenItsPublisherIsGone) {
     EXPECT_EQ(texts(reader, 100), numbers(1, 100));
 }
 
-TEST_F(History, JoinsLiveWithoutGapOrDuplicate) {
+TEST_F(StoredHistory, JoinsLiveWithoutGapOrDuplicate) {
     publisher sender(home(), "weather", small_ring());
     publish_numbers(sender, 1, 5'000);
     const auto there = away();
@@ -44,7 +44,7 @@ TEST_F(History, JoinsLiveWithoutGapOrDuplicate) {
     EXPECT_EQ(texts(reader, 10), numbers(10'001, 10'010));
 }
 
-TEST_F(History, FillsWhatASlowReaderMissed) {
+TEST_F(StoredHistory, FillsWhatASlowReaderMissed) {
     publisher sender(home(), "weather", small_ring());
     const auto there = away();
     subscriber_options slow;
@@ -60,14 +60,14 @@ TEST_F(History, FillsWhatASlowReaderMissed) {
     EXPECT_TRUE(reader.wait_live(patience));
 }
 
-TEST_F(History, BeginsSoManyMessagesBeforeTheEnd) {
+TEST_F(StoredHistory, BeginsSoManyMessagesBeforeTheEnd) {
     publish_and_leave(1, 100);
     node there(with_store("away"));
     subscriber reader(there, "weather", {.from = from::last(10)});
     EXPECT_EQ(texts(reader, 10), numbers(91, 100));
 }
 
-TEST_F(History, BeginsAtAnOffset) {
+TEST_F(StoredHistory, BeginsAtAnOffset) {
     publish_and_leave(1, 100);
     node there(with_store("away"));
     subscriber reader(there, "weather", {.from = from::offset(40)});
@@ -76,7 +76,7 @@ TEST_F(History, BeginsAtAnOffset) {
     EXPECT_EQ(all.front(), std::to_string(std::stoi(all.back()) - 9));
 }
 
-TEST_F(History, BeginsAtATime) {
+TEST_F(StoredHistory, BeginsAtATime) {
     publish_and_leave(1, 100);
     const wall_time between = std::chrono::system_clock::now();
     publish_and_leave(101, 200);
@@ -85,7 +85,7 @@ TEST_F(History, BeginsAtATime) {
     EXPECT_EQ(texts(reader, 100), numbers(101, 200));
 }
 
-TEST_F(History, GoesOnAtASavedPosition) {
+TEST_F(StoredHistory, GoesOnAtASavedPosition) {
     publisher sender(home(), "weather", small_ring());
     publish_numbers(sender, 1, 5'000);
     ASSERT_EQ(sender.flush(patience), 0U);
@@ -95,7 +95,7 @@ TEST_F(History, GoesOnAtASavedPosition) {
     EXPECT_EQ(texts(reader, 10), numbers(42, 51));
 }
 
-TEST_F(History, OfSeveralRunsComesInOrderWithTheirRestarts) {
+TEST_F(StoredHistory, OfSeveralRunsComesInOrderWithTheirRestarts) {
     publish_and_leave(1, 10);
     publish_and_leave(11, 20);
     publisher sender(home(), "weather", {.source = "station"});
@@ -110,7 +110,7 @@ TEST_F(History, OfSeveralRunsComesInOrderWithTheirRestarts) {
     EXPECT_EQ(restarts, 2);
 }
 
-TEST_F(History, ThatNeitherRingNorStoreHasIsAGap) {
+TEST_F(StoredHistory, ThatNeitherRingNorStoreHasIsAGap) {
     publisher_options o = small_ring();
     o.when_full = full_ring::drop_history;
     stop_store();
@@ -133,7 +133,7 @@ TEST_F(History, ThatNeitherRingNorStoreHasIsAGap) {
     EXPECT_EQ(m->sequence(), lost->range.last + 1);
 }
 
-TEST_F(History, IsWaitedForWhileTheStoreIsAway) {
+TEST_F(StoredHistory, IsWaitedForWhileTheStoreIsAway) {
     publisher sender(home(), "weather", small_ring());
     publish_numbers(sender, 1, 5'000);
     ASSERT_EQ(sender.flush(patience), 0U);
@@ -147,7 +147,7 @@ TEST_F(History, IsWaitedForWhileTheStoreIsAway) {
     EXPECT_EQ(texts(reader, 5'000), numbers(1, 5'000));
 }
 
-TEST_F(History, IsAGapWhenTheStoreStaysAwayForTooLong) {
+TEST_F(StoredHistory, IsAGapWhenTheStoreStaysAwayForTooLong) {
     publisher sender(home(), "weather", small_ring());
     publish_numbers(sender, 1, 5'000);
     ASSERT_EQ(sender.flush(patience), 0U);
@@ -163,7 +163,7 @@ TEST_F(History, IsAGapWhenTheStoreStaysAwayForTooLong) {
     EXPECT_TRUE(std::holds_alternative<gap>(*told));
 }
 
-TEST_F(History, GoesOnWhenTheStoreIsRestartedMeanwhile) {
+TEST_F(StoredHistory, GoesOnWhenTheStoreIsRestartedMeanwhile) {
     publish_and_leave(1, 20'000);
     node there(with_store("away"));
     subscriber_options slow{.from = from::earliest()};
@@ -176,7 +176,7 @@ TEST_F(History, GoesOnWhenTheStoreIsRestartedMeanwhile) {
     EXPECT_EQ(reader.stats().gaps, 0U);
 }
 
-TEST_F(History, TellsWhatOnlyItsReaderEverSaw) {
+TEST_F(StoredHistory, TellsWhatOnlyItsReaderEverSaw) {
     const auto there = away();
     subscriber reader(*there, "weather");
     epoch before;
@@ -204,7 +204,7 @@ TEST_F(History, TellsWhatOnlyItsReaderEverSaw) {
     EXPECT_EQ(texts(reader, 5), numbers(16, 20));
 }
 
-TEST_F(History, IsNotNeededByALiveReaderWhenTheStoreIsKilled) {
+TEST_F(StoredHistory, IsNotNeededByALiveReaderWhenTheStoreIsKilled) {
     publisher sender(home(), "weather", {.source = "station"});
     const auto there = away();
     subscriber reader(*there, "weather");
@@ -217,7 +217,7 @@ TEST_F(History, IsNotNeededByALiveReaderWhenTheStoreIsKilled) {
     EXPECT_EQ(reader.state().state, reading::state::live);
 }
 
-TEST_F(History, NeedsATopicAndAStoreForItsPlaces) {
+TEST_F(StoredHistory, NeedsATopicAndAStoreForItsPlaces) {
     node alone;
     const auto code = [](auto&& call) {
         try {
@@ -237,9 +237,9 @@ TEST_F(History, NeedsATopicAndAStoreForItsPlaces) {
 
 // --- Replay -----------------------------------------------------------------------------------
 
-class Replay : public History {};
+class ReplayReader : public StoredHistory {};
 
-TEST_F(Replay, GivesWhatIsStoredAndStops) {
+TEST_F(ReplayReader, GivesWhatIsStoredAndStops) {
     publish_and_leave(1, 1'000);
     node there(with_store("away"));
     replay all(there, "weather");
@@ -249,7 +249,7 @@ TEST_F(Replay, GivesWhatIsStoredAndStops) {
     EXPECT_TRUE(all.finished());
 }
 
-TEST_F(Replay, IsNotMovedByWhatIsPublishedMeanwhile) {
+TEST_F(ReplayReader, IsNotMovedByWhatIsPublishedMeanwhile) {
     publisher sender(home(), "weather", {.source = "station"});
     publish_numbers(sender, 1, 1'000);
     ASSERT_EQ(sender.flush(patience), 0U);
@@ -265,7 +265,7 @@ TEST_F(Replay, IsNotMovedByWhatIsPublishedMeanwhile) {
     EXPECT_FALSE(all.receive());
 }
 
-TEST_F(Replay, ReadsARangeOfOffsets) {
+TEST_F(ReplayReader, ReadsARangeOfOffsets) {
     publish_and_leave(1, 100);
     publish_and_leave(101, 200);
     node there(with_store("away"));
@@ -281,7 +281,7 @@ TEST_F(Replay, ReadsARangeOfOffsets) {
     EXPECT_EQ(all, numbers(51, std::stoi(all.back())));
 }
 
-TEST_F(Replay, OfAnEmptyTopicIsOverAtOnce) {
+TEST_F(ReplayReader, OfAnEmptyTopicIsOverAtOnce) {
     node there(with_store("away"));
     replay nothing(there, "weather");
     EXPECT_FALSE(nothing.receive());

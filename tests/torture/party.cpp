@@ -1,0 +1,160 @@
+// One process of the torture test, which is killed and stopped at random:
+//   torture_party store DIRECTORY BIND
+//   torture_party publisher BIND STORE STATE LOG POLICY MESSAGES    0: until it is killed
+//   torture_party subscriber CONNECT STORE GROUP LOG
+#include "history.hpp"
+
+#include <cairn/cairn.hpp>
+#include <cairn/store_server.hpp>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+using namespace cairn;
+using namespace std::chrono_literals;
+using test::fact;
+
+/// What is written to it is there when the process is killed.
+class log_file {
+public:
+    explicit log_file(const char* path)
+        : descriptor_(::open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)) {}
+    ~log_file() { ::close(descriptor_); }
+    log_file(const log_file&) = delete;
+    log_file& operator=(const log_file&) = delete;
+
+    void add(const fact& f) const { add(f.line()); }
+    void add(const std::string& lines) const {
+        if (::write(descriptor_, lines.data(), lines.size()) < 0) ::_exit(9);
+    }
+
+private:
+    int descriptor_;
+};
+
+node_options impatient(std::string name, const char* store) {
+    node_options o{.name = std::move(name), .store = store};
+    o.reconnect_min = 10ms;
+    o.reconnect_max = 200ms;
+    return o;
+}
+
+int run_store(char** argv) {
+    store_server_options o;
+    o.path = argv[2];
+    o.network.bind = {argv[3]};
+    const store_server store(o);
+    for (;;) ::pause();
+}
+
+full_ring policy_of(std::string_view name) {
+    if (name == "spill") return full_ring::spill;
+    if (name == "drop_history") return full_ring::drop_history;
+    return full_ring::block;
+}
+
+int run_publisher(char** argv) {
+    const log_file log(argv[5]);
+    node_options o = impatient("publisher", argv[3]);
+    o.bind = {argv[2]};
+    o.state_directory = argv[4];
+    node here(o);
+    epoch run;
+    publisher_options p{.source = "torture"};
+    p.ring_bytes_max = 64 << 10;
+    p.when_full = policy_of(argv[6]);
+    p.on_durable = [&](sequence s) {
+        if (run.value != 0) log.add({fact::kind::durable, "", run.value, s.value, 0, ""});
+    };
+    p.on_lost = [&](sequence_range r) {
+        if (run.value != 0)
+            log.add({fact::kind::lost, "", run.value, r.first.value, r.last.value, ""});
+    };
+    publisher sender(here, "torture", p);
+    run = sender.epoch();
+    const std::uint64_t count = std::strtoull(argv[7], nullptr, 10);
+    const std::string name = "m" + std::to_string(run.value) + "-";
+    for (std::uint64_t n = 1; count == 0 || n <= count; ++n) {
+        const std::string text = n == count ? "end" : name + std::to_string(n);
+        log.add({fact::kind::invoked, "", run.value, 0, 0, text});
+        const sequence given = sender.publish(text);
+        log.add({fact::kind::published, "", run.value, given.value, given.value, text});
+        if (n % 16 == 0) ::poll(nullptr, 0, 1);
+    }
+    if (sender.flush(60s) != 0) return 3;
+    log.add({fact::kind::durable, "", run.value, sender.durable().value, 0, ""});
+    return sender.close(60s) == 0 ? 0 : 4;
+}
+
+int run_subscriber(char** argv) {
+    const std::string group = argv[4];
+    const log_file log(argv[5]);
+    node_options o = impatient(group, argv[3]);
+    o.connect = {argv[2]};
+    node here(o);
+    subscriber_options s{.from = from::earliest(), .group = group};
+    s.acks = ack_mode::on_request;
+    s.ack_delay_max = 10ms;
+    subscriber reader(here, "torture", s);
+    std::vector<position> acked;
+    const auto note_acked = [&](std::chrono::milliseconds deadline) {
+        if (reader.flush(deadline) != 0) return false;
+        std::string lines;
+        for (const position& p : acked)
+            lines += fact{fact::kind::acked, group, p.epoch.value, p.sequence.value, 0, ""}.line();
+        log.add(lines);
+        acked.clear();
+        return true;
+    };
+    std::optional<position> held_back;  // acked out of order
+    for (bool ended = false; !ended;) {
+        const auto e = reader.next_event(1s);
+        if (!e) continue;
+        if (const auto* g = std::get_if<gap>(&*e))
+            log.add({fact::kind::gap, group, g->epoch.value, g->range.first.value,
+                     g->range.last.value, ""});
+        const auto* m = std::get_if<message>(&*e);
+        if (!m) continue;
+        const position at = m->position();
+        log.add({fact::kind::given, group, at.epoch.value, at.sequence.value, 0,
+                 std::string(m->text())});
+        ended = m->text() == "end";
+        if (!held_back && at.sequence.value % 7 == 0 && !ended) {
+            held_back = at;
+            continue;
+        }
+        reader.ack(at);
+        acked.push_back(at);
+        if (held_back && (ended || at.sequence.value % 5 == 0)) {
+            reader.ack(*held_back);
+            acked.push_back(*held_back);
+            held_back.reset();
+        }
+        if (at.sequence.value % 200 == 0) static_cast<void>(note_acked(20ms));
+    }
+    static_cast<void>(note_acked(5s));
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    const std::string_view role = argc > 1 ? argv[1] : "";
+    if (role == "store" && argc == 4) return run_store(argv);
+    if (role == "publisher" && argc == 8) return run_publisher(argv);
+    if (role == "subscriber" && argc == 6) return run_subscriber(argv);
+    return 2;
+} catch (const std::exception& error) {
+    std::cerr << "torture_party: " << error.what() << '\n';
+    return 1;
+}
