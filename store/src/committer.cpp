@@ -1,6 +1,7 @@
 #include <cairn/store/committer.hpp>
 
 #include "command_bytes.hpp"
+#include "forks.hpp"
 #include "system_now.hpp"
 
 #include <algorithm>
@@ -40,6 +41,7 @@ struct committer::impl {
 
     database& db;
     const committer_options chosen;
+    const std::uint64_t made_after_forks = forks();
 
     mutable std::mutex mutex;
     std::condition_variable work;  // something waits, or closing
@@ -63,6 +65,7 @@ struct committer::impl {
 
 errc committer::impl::submit(command& wanted, completion& to, std::uint64_t token,
                              const time_point* deadline) {
+    if (forks() != made_after_forks) return errc::forked;
     const std::size_t body = body_bytes(wanted);
     const std::size_t charge = body + command_charge_bytes;
     if (body > commit_bytes_max || charge > chosen.waiting_bytes_max) return errc::too_large;
@@ -132,7 +135,10 @@ void committer::impl::commit() {
     const auto time = clock::now() - begin;
     for (std::size_t i = 0; i < part.size(); ++i) {
         const origin& from = taken_origins[next + i];
-        if (!from.confirmed) from.to->replied(from.token, replies[i], true);
+        if (!from.confirmed)
+            from.to->replied(from.token, replies[i], true);
+        else if (!replies[i].ok())
+            from.to->taken_back(from.token, replies[i].code);
         taken[next + i] = command{};  // gives its bytes back
         if (i + 1 == part.size() || taken_origins[next + i + 1].to != from.to) from.to->committed();
     }
@@ -152,7 +158,10 @@ void committer::impl::commit() {
 committer::committer(database& target, const committer_options& chosen)
     : impl_(std::make_unique<impl>(target, chosen)) {}
 
-committer::~committer() { close(); }
+committer::~committer() {
+    close();
+    if (forks() != impl_->made_after_forks) (void)impl_.release();  // its thread is the parent's
+}
 
 errc committer::try_submit(command& wanted, completion& to, std::uint64_t token) {
     return impl_->submit(wanted, to, token, nullptr);
@@ -164,6 +173,7 @@ errc committer::submit_until(command& wanted, completion& to, std::uint64_t toke
 }
 
 void committer::close() {
+    if (forks() != impl_->made_after_forks) return;
     {
         const std::lock_guard hold(impl_->mutex);
         impl_->closing = true;

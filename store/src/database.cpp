@@ -54,19 +54,15 @@ bool is_shortage(int code) {
 database::impl::impl(const fs::path& where, const options& wanted)
     : directory(where), chosen(wanted), reserve(where / ballast_name, wanted.ballast_bytes) {
     check_options(where, chosen);
-    lock = lock_directory(directory, chosen.allow_network_filesystem, true);
+    lock = lock_directory("open", directory, chosen.allow_network_filesystem, true);
     clear_aside(directory);
     try {
         if (!fs::exists(directory / data_name)) {
             create_data(directory, system_now());
             opening.created = true;
         }
-        if (chosen.on_open == check::structure) {
-            const structure_report found = check_structure(directory / data_name);
-            if (!found.problems.empty())
-                throw error(errc::store_damaged,
-                            "open " + directory.string() + ": " + found.problems.front());
-        }
+        check_trees();
+        mark_open(lock, directory);
         env = std::make_unique<lmdb::environment>(
             directory,
             lmdb::settings{chosen.map_bytes, static_cast<unsigned>(chosen.readers_max) + 2});
@@ -89,9 +85,10 @@ database::impl::impl(const fs::path& where, const options& wanted)
         opening.generation = meta.generation;
         opening.format = meta.format;
         opening.clean = counters.clean;
-        opening.last_commit = counters.commit;
+        opening.last_commit = last_commit = counters.commit;
         counts.bytes = counters.bytes;
         counts.messages = counters.messages;
+        see_file_size();
     } catch (const lmdb::failure& what) {
         throw_failure("open", directory, what);
     } catch (const damaged& what) {
@@ -109,25 +106,71 @@ database::impl::impl(const fs::path& where, const options& wanted)
     if (!reserve.take()) counts.disk_full = disk_full = true;
 }
 
+void database::impl::check_trees() const {
+    const fs::path file = directory / data_name;
+    const bool after_crash = chosen.on_open == check::after_crash && !opening.created &&
+                             !was_closed(lock) && fs::file_size(file) <= check_bytes_max;
+    if (chosen.on_open != check::structure && !after_crash && !ends_early(file)) return;
+    const structure_report found = check_structure(file);
+    if (!found.problems.empty())
+        throw error(errc::store_damaged,
+                    "open " + directory.string() + ": " + found.problems.front());
+}
+
+bool database::impl::cut_short() const noexcept {
+    const std::uint64_t known = file_bytes;
+    try {
+        return env->file_bytes() < known;
+    } catch (const lmdb::failure&) {
+        return true;
+    }
+}
+
+void database::impl::see_file_size() noexcept {
+    try {
+        file_bytes = env->file_bytes();
+    } catch (const lmdb::failure&) {
+        // The next cut_short() fails as well, and says so.
+    }
+}
+
 bool database::impl::map_is_short() const {
     const std::uint64_t page = env->page_bytes();
     const std::uint64_t pages = env->map_bytes() / page;
     const std::uint64_t used = env->pages();
     const std::uint64_t reserved = reserve_of(env->map_bytes()) / page;
     if (used + reserved <= pages) return false;
+    return pages - used + free_bytes() / page < reserved;
+}
+
+std::uint64_t database::impl::free_bytes() const {
     // LMDB's list of free pages: database 0, a number and so many page numbers in each value.
     const lmdb::transaction txn(*env, mode::read);
     lmdb::cursor list(txn, 0);
     std::uint64_t free = 0;
     for (auto item = list.first(); item; item = list.next())
         free += item->value.size() / sizeof(std::size_t) - 1;
-    return pages - used + free < reserved;
+    return free * env->page_bytes();
 }
 
-bool database::impl::room_is_back() {
-    if (!reserve.take()) return false;
-    counts.disk_full = disk_full = false;
-    return true;
+database::impl::admission database::impl::admit(std::span<const command> commands) {
+    admission let;
+    if (disk_full && reserve.take()) counts.disk_full = disk_full = false;
+    if (disk_full) {
+        // The disk gets nothing back from trims, but the file has room inside then. What the
+        // ballast was for stays free in it.
+        const std::uint64_t free = free_bytes();
+        if (free < 2 * std::uint64_t{reserve.size()}) {
+            let.refuse = errc::disk_full;
+        } else {
+            let.bytes_max = std::min<std::size_t>(commit_bytes_max, free - reserve.size());
+            let.beyond = errc::disk_full;
+        }
+    }
+    if (let.refuse == errc::ok && std::any_of(commands.begin(), commands.end(), is_append) &&
+        map_is_short())
+        let.refuse = errc::store_full;
+    return let;
 }
 
 void database::impl::maintain(changes& c, work_budget& budget, bool idle, bool& more) {
@@ -163,20 +206,21 @@ void database::impl::maintain(changes& c, work_budget& budget, bool idle, bool& 
 
 database::impl::ending database::impl::attempt(std::span<const command> commands, wall_time now,
                                                std::vector<reply>& replies, const early& written,
-                                               errc refuse, bool& more) {
+                                               const admission& let, bool& more) {
     lmdb::transaction txn(*env, mode::write);
     changes c(txn, dbs, read_counters(txn, dbs));
+    if (c.counters().commit != last_commit) throw damaged{"a commit of somebody else"};
     c.counters().time = std::max(c.counters().time, now);
     work_budget budget;
     applier apply(c, limits, opening.generation, budget);
-    apply.refuse_appends(refuse);
+    apply.refuse_appends(let.refuse);
     std::size_t bytes_taken = 0;
     for (const command& one : commands) {
         const std::size_t size = body_bytes(one);
         bytes_taken += size;
-        if (bytes_taken > commit_bytes_max) {
+        if (bytes_taken > let.bytes_max) {
             bytes_taken -= size;
-            replies.push_back({errc::limit_exceeded, {}});
+            replies.push_back({let.beyond, {}});
             continue;
         }
         replies.push_back(apply.apply(one));
@@ -198,6 +242,8 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     }
     const counters_record after = c.counters();
     txn.commit();
+    last_commit = after.commit;
+    see_file_size();
     counts.bytes = after.bytes;
     counts.messages = after.messages;
     counts.trimmed += budget.trimmed_batches;
@@ -214,21 +260,20 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
         counts.refused += commands.size();
         return false;
     };
+    if (forked()) return answer_all(errc::forked);
     if (counts.failed || !open) return answer_all(open ? errc::store_failed : errc::closed);
     if (now - readers_checked >= readers_check_interval || now < readers_checked) {
         readers_checked = now;
         env->clear_stale_readers();
     }
     try {
-        errc refuse = disk_full && !room_is_back() ? errc::disk_full : errc::ok;
-        if (refuse == errc::ok && std::any_of(commands.begin(), commands.end(), is_append) &&
-            map_is_short())
-            refuse = errc::store_full;
+        if (cut_short()) throw damaged{"a file that was cut short"};
+        admission let = admit(commands);
         for (;;) {
             try {
                 replies.clear();
                 more = false;
-                if (attempt(commands, now, replies, written, refuse, more) == ending::committed) {
+                if (attempt(commands, now, replies, written, let, more) == ending::committed) {
                     changed_since_open = true;
                     ++counts.commits;
                 }
@@ -238,22 +283,23 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
             } catch (const lmdb::failure& what) {
                 // Whatever such a transaction wrote is in pages that nothing refers to, so a full
                 // disk leaves no doubt about what was confirmed before. Any other failure does.
-                if (!is_shortage(what.code())) throw;
-                const bool of_disk = what.code() == ENOSPC || what.code() == EDQUOT;
+                const int code = what.code() == EIO && reserve.is_needed() ? ENOSPC : what.code();
+                if (!is_shortage(code)) throw;
+                const bool of_disk = code == ENOSPC || code == EDQUOT;
                 const errc why = of_disk ? errc::disk_full : errc::store_full;
                 if (of_disk) {
                     counts.disk_full = disk_full = true;
                     reserve.give_back();
                 }
-                if (refuse != errc::ok) return answer_all(why);
-                refuse = why;
+                if (let.refuse != errc::ok) return answer_all(why);
+                let.refuse = why;
             }
         }
     } catch (const lmdb::failure&) {
         counts.failed = true;
         return answer_all(errc::store_failed);
     } catch (const damaged&) {
-        counts.failed = true;  // the counters: nothing can be numbered any more
+        counts.failed = true;  // nothing can be numbered any more
         return answer_all(errc::store_failed);
     }
 }
@@ -261,7 +307,12 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
 void database::impl::close() {
     if (!open) return;
     open = false;
-    if (!counts.failed && changed_since_open) {
+    if (forked()) {
+        (void)env.release();  // to close it would take the parent's reader slots away
+        return;
+    }
+    bool clean = !counts.failed && !cut_short();
+    if (clean && changed_since_open) {
         try {
             lmdb::transaction txn(*env, mode::write);
             changes c(txn, dbs, read_counters(txn, dbs));
@@ -270,11 +321,13 @@ void database::impl::close() {
             c.flush();
             txn.commit();
         } catch (const lmdb::failure&) {
-            // It will be opened as after a crash, which loses nothing.
+            clean = false;  // it will be opened as after a crash, which loses nothing
         } catch (const damaged&) {
+            clean = false;
         }
     }
     env.reset();
+    if (clean) mark_closed(lock);
     lock = unique_fd();
 }
 

@@ -2,6 +2,7 @@
 
 #include "apply.hpp"
 #include "directory.hpp"
+#include "forks.hpp"
 
 #include <cairn/store/database.hpp>
 
@@ -16,8 +17,14 @@ struct database::impl {
     bool commit(std::span<const command> commands, wall_time now, std::vector<reply>& replies,
                 const early& written);
     void close();
+    /// In a child of the process that opened it: nothing here may be touched.
+    bool forked() const noexcept { return forks() != opened_after_forks; }
+    /// Whether somebody has cut the file: what lies behind its end kills who looks at it.
+    bool cut_short() const noexcept;
     /// Counts the free pages when the file has come near the end of its map.
     bool map_is_short() const;
+    /// Bytes of free pages inside the file. Takes time in proportion to LMDB's list of them.
+    std::uint64_t free_bytes() const;
 
     std::filesystem::path directory;
     options chosen;
@@ -27,9 +34,12 @@ struct database::impl {
     store::opening opening;
     store_limits limits;
     store::ballast reserve;
+    const std::uint64_t opened_after_forks = forks();
+    std::atomic<std::uint64_t> file_bytes{0};  // never less, as long as nobody else changes it
 
     // Of the writer.
     bool disk_full = false;
+    std::uint64_t last_commit = 0;
     std::set<topic_id> due;
     topic_id patrol;  // the topic that was looked after last in turn
     bool changed_since_open = false;
@@ -49,10 +59,17 @@ struct database::impl {
 
 private:
     enum class ending { unchanged, committed };
+    struct admission {
+        errc refuse = errc::ok;                    // what appends are answered; ok: they are taken
+        std::size_t bytes_max = commit_bytes_max;  // of bodies
+        errc beyond = errc::limit_exceeded;
+    };
+    admission admit(std::span<const command> commands);
     ending attempt(std::span<const command> commands, wall_time now, std::vector<reply>& replies,
-                   const early& written, errc refuse, bool& more);
+                   const early& written, const admission& let, bool& more);
     void maintain(changes& c, work_budget& budget, bool idle, bool& more);
-    bool room_is_back();
+    void check_trees() const;
+    void see_file_size() noexcept;
 };
 
 }  // namespace cairn::store

@@ -103,27 +103,53 @@ std::string_view network_filesystem(long type) noexcept {
     }
 }
 
-unique_fd lock_directory(const fs::path& directory, bool allow_network, bool create) {
+unique_fd lock_directory(std::string_view operation, const fs::path& directory, bool allow_network,
+                         bool create) {
     if (create && ::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
-        throw_errno("open", directory, errno);
+        throw_errno(operation, directory, errno);
     struct statfs info {};
-    if (::statfs(directory.c_str(), &info) != 0) throw_errno("open", directory, errno);
+    if (::statfs(directory.c_str(), &info) != 0) throw_errno(operation, directory, errno);
     const std::string_view network = network_filesystem(static_cast<long>(info.f_type));
     if (!network.empty() && !allow_network)
         throw error(errc::filesystem_refused,
-                    text_of_error("open", directory,
+                    text_of_error(operation, directory,
                                   std::string(network) +
                                       " is a network file system, where LMDB can lose data"));
     const fs::path file = directory / lock_name;
     unique_fd lock(::open(file.c_str(), O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600));
-    if (lock.get() < 0) throw_errno("open", file, errno);
+    if (lock.get() < 0) throw_errno(operation, file, errno);
     // Of this description, so that a second opening in one process is refused as well: LMDB would
     // let it in, and lose its locks when either closes.
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK) throw_errno("lock", file, errno);
-        throw error(errc::store_in_use, text_of_error("open", directory, "the database is in use"));
+        throw error(errc::store_in_use,
+                    text_of_error(operation, directory,
+                                  "the database is open, here or in another process; close it "
+                                  "there first"));
     }
     return lock;
+}
+
+namespace {
+
+constexpr char mark_of_open = 'o';
+constexpr char mark_of_closed = 'c';
+
+}  // namespace
+
+bool was_closed(const unique_fd& lock) noexcept {
+    char mark = 0;
+    return ::pread(lock.get(), &mark, 1, 0) == 1 && mark == mark_of_closed;
+}
+
+void mark_open(const unique_fd& lock, const fs::path& directory) {
+    if (::pwrite(lock.get(), &mark_of_open, 1, 0) != 1 || ::fdatasync(lock.get()) != 0)
+        throw_errno("mark as open", directory / lock_name, errno);
+}
+
+void mark_closed(const unique_fd& lock) noexcept {
+    // Without a sync: should it be lost, the next opening looks more closely than it had to.
+    (void)!::pwrite(lock.get(), &mark_of_closed, 1, 0);
 }
 
 void sync_path(const fs::path& path) {
@@ -227,6 +253,13 @@ bool ballast::take() noexcept {
         return false;
     }
     return true;
+}
+
+bool ballast::is_needed() const noexcept {
+    constexpr off_t probe_bytes = off_t{1} << 20;
+    const unique_fd fd(::open(file_.parent_path().c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
+    const int code = fd.get() < 0 ? errno : ::posix_fallocate(fd.get(), 0, probe_bytes);
+    return code == ENOSPC || code == EDQUOT;
 }
 
 void ballast::give_back() noexcept { ::unlink(file_.c_str()); }

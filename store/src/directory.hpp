@@ -45,9 +45,20 @@ private:
 /// Name of a network file system by statfs's type number; empty for a local one.
 std::string_view network_filesystem(long type) noexcept;
 
-/// Holds the directory's lock. Made when it is missing, with the directory.
+/// Holds the directory's lock; `operation` is for the error's text. Made when it is missing, with
+/// the directory, if `create`.
 /// Fails: throws error store_in_use, filesystem_refused, permission_denied, invalid_argument.
-unique_fd lock_directory(const std::filesystem::path& directory, bool allow_network, bool create);
+unique_fd lock_directory(std::string_view operation, const std::filesystem::path& directory,
+                         bool allow_network, bool create);
+
+// The lock's file says whether the database was closed in good order: what LMDB's own file says can
+// only be read by trusting it.
+
+/// False also when nothing is known: a new directory, a copy.
+bool was_closed(const unique_fd& lock) noexcept;
+/// From now on it counts as not closed, also after a power cut. Throws error(store_failed).
+void mark_open(const unique_fd& lock, const std::filesystem::path& directory);
+void mark_closed(const unique_fd& lock) noexcept;
 
 /// Flushes a file's or directory's metadata. Throws error(store_failed).
 void sync_path(const std::filesystem::path& path);
@@ -78,6 +89,10 @@ public:
     /// Takes the room when the disk has twice as much; false when it has not.
     bool take() noexcept;
     void give_back() noexcept;
+    std::size_t size() const noexcept { return size_; }
+    /// Whether the disk, or the quota, has no room for a mebibyte. LMDB calls a write that the end
+    /// of the disk cuts short an input/output error.
+    bool is_needed() const noexcept;
 
 private:
     std::filesystem::path file_;

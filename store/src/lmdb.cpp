@@ -2,6 +2,10 @@
 
 #include "sabotage.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cerrno>
 
 namespace cairn::store::lmdb {
@@ -12,6 +16,19 @@ constexpr std::size_t map_bytes_least = std::size_t{256} << 20;
 
 // A database file needs its directory to be writable by us alone.
 constexpr mdb_mode_t file_mode = 0600;
+
+// LMDB maps the file of its reader table and leaves it sparse: on a full disk the first reader
+// would die of SIGBUS. Its size: mdb.c, MDB_txninfo and MDB_reader, padded to cache lines.
+int reserve_lock_file(const std::filesystem::path& directory, unsigned readers_max) {
+    constexpr off_t head_bytes = 128;
+    constexpr off_t reader_bytes = 64;
+    const int fd =
+        ::open((directory / "lock.mdb").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, file_mode);
+    if (fd < 0) return errno;
+    const int code = ::posix_fallocate(fd, 0, head_bytes + reader_bytes * off_t{readers_max});
+    ::close(fd);
+    return code;
+}
 
 int open_with(MDB_env*& env, const std::filesystem::path& directory, const settings& chosen,
               std::size_t map_bytes) {
@@ -32,6 +49,7 @@ int open_with(MDB_env*& env, const std::filesystem::path& directory, const setti
 environment::environment(const std::filesystem::path& directory, const settings& chosen) {
     // Address space may be limited (ulimit -v, containers, sanitizers): take what there is.
     std::size_t map_bytes = chosen.map_bytes;
+    expect_success("allocate lock.mdb", reserve_lock_file(directory, chosen.readers_max));
     int code = open_with(env_, directory, chosen, map_bytes);
     while (code == ENOMEM && map_bytes / 2 >= map_bytes_least) {
         map_bytes /= 2;
@@ -50,6 +68,14 @@ std::uint64_t environment::pages() const {
     MDB_envinfo info{};
     expect_success("mdb_env_info", mdb_env_info(env_, &info));
     return info.me_last_pgno + 1;
+}
+
+std::uint64_t environment::file_bytes() const {
+    mdb_filehandle_t fd = -1;
+    expect_success("mdb_env_get_fd", mdb_env_get_fd(env_, &fd));
+    struct stat info {};
+    expect_success("fstat", ::fstat(fd, &info) == 0 ? 0 : errno);
+    return static_cast<std::uint64_t>(info.st_size);
 }
 
 std::uint32_t environment::page_bytes() const {

@@ -54,6 +54,8 @@ public:
     /// Pages from the file's begin to the last that is used.
     std::uint64_t pages() const;
     std::uint32_t page_bytes() const;
+    /// Bytes of the file on disk.
+    std::uint64_t file_bytes() const;
     /// Clears reader slots of processes that died; how many.
     std::uint64_t clear_stale_readers();
 

@@ -2,6 +2,7 @@
 
 #include "database_impl.hpp"
 #include "directory.hpp"
+#include "structure.hpp"
 
 #include <sys/stat.h>
 
@@ -53,6 +54,28 @@ void copy_aside(MDB_env* env, const fs::path& directory, unsigned flags, bool ne
     sync_path(aside / data_name);
 }
 
+/// Takes away what a copy that fails has left, so that it can be tried again.
+class unfinished_copy {
+public:
+    explicit unfinished_copy(const fs::path& target)
+        : target_(target), made_(!fs::exists(target)) {}
+    ~unfinished_copy() {
+        if (finished_) return;
+        std::error_code ignored;
+        fs::remove_all(target_ / aside_name, ignored);
+        fs::remove(target_ / lock_name, ignored);
+        if (made_) fs::remove(target_, ignored);
+    }
+    unfinished_copy(const unfinished_copy&) = delete;
+    unfinished_copy& operator=(const unfinished_copy&) = delete;
+    void finish() noexcept { finished_ = true; }
+
+private:
+    fs::path target_;
+    bool made_;
+    bool finished_ = false;
+};
+
 void rename_from_aside(const fs::path& directory) {
     if (::rename((directory / aside_name / data_name).c_str(), (directory / data_name).c_str()) !=
         0)
@@ -64,8 +87,13 @@ void rename_from_aside(const fs::path& directory) {
 }  // namespace
 
 std::uint64_t compact(const fs::path& directory) {
-    const unique_fd lock = lock_directory(directory, true, false);
+    const unique_fd lock = lock_directory("compact", directory, true, false);
     const fs::path file = directory / data_name;
+    // The copy walks the trees as LMDB does, without looking.
+    const structure_report trees = check_structure(file);
+    if (!trees.problems.empty())
+        throw error(errc::store_damaged,
+                    "compact " + directory.string() + ": " + trees.problems.front());
     try {
         const std::uint64_t before = fs::file_size(file);
         {
@@ -88,10 +116,12 @@ std::uint64_t backup(const database& source, const fs::path& target) {
     std::error_code ignored;
     if (fs::exists(target, ignored) && !fs::is_empty(target, ignored))
         throw error(errc::invalid_argument, "back up to " + target.string() + ": it is not empty");
-    const unique_fd lock = lock_directory(target, true, true);
+    unfinished_copy copy(target);
+    const unique_fd lock = lock_directory("back up to", target, true, true);
     try {
         copy_aside(source.impl_->env->handle(), target, 0, true);
         rename_from_aside(target);
+        copy.finish();
         return fs::file_size(target / data_name);
     } catch (const lmdb::failure& what) {
         throw_failure("back up to", target, what);

@@ -40,7 +40,9 @@ struct reader::impl {
     /// Runs `f` with a snapshot. Damage and failures of the disk become codes.
     template <typename F>
     auto look(F&& f) -> decltype(f()) {
+        if (db.forked()) return errc::forked;
         try {
+            if (db.cut_short()) throw damaged{"a file that was cut short"};
             txn.renew();
             const struct release {
                 lmdb::transaction& txn;
@@ -119,7 +121,9 @@ reader::reader(const database& source) {
     }
 }
 
-reader::~reader() = default;
+reader::~reader() {
+    if (impl_->db.forked()) (void)impl_.release();  // its slot in the table is the parent's
+}
 
 errc reader::read(topic_id topic, offset from, std::size_t bytes_max,
                   std::vector<std::byte>& buffer, page& out) {

@@ -54,6 +54,7 @@ public:
         : fd_(::open(file.c_str(), O_RDONLY | O_CLOEXEC)) {}
 
     structure_report run();
+    bool ends_early() { return !read_metas() || last_ >= pages_; }
 
 private:
     using page = std::vector<std::byte>;
@@ -292,5 +293,7 @@ structure_report walker::run() {
 }  // namespace
 
 structure_report check_structure(const std::filesystem::path& file) { return walker(file).run(); }
+
+bool ends_early(const std::filesystem::path& file) { return walker(file).ends_early(); }
 
 }  // namespace cairn::store

@@ -18,4 +18,9 @@ struct structure_report {
 /// Requires: nobody writes the file. Fails: what cannot be read is a problem.
 structure_report check_structure(const std::filesystem::path& file);
 
+/// Whether the file ends before the last page that it counts, or cannot be made sense of. LMDB
+/// would meet the end with a signal. What it has numbered and never written may lie there as well,
+/// so only check_structure() tells whether something is missing. Takes constant time.
+bool ends_early(const std::filesystem::path& file);
+
 }  // namespace cairn::store

@@ -259,7 +259,7 @@ void verifier::run() {
 }  // namespace
 
 verify_report verify(const fs::path& directory) {
-    const unique_fd lock = lock_directory(directory, true, false);
+    const unique_fd lock = lock_directory("verify", directory, true, false);
     verify_report report;
     const structure_report trees = check_structure(directory / data_name);
     report.pages = trees.pages;

@@ -2,6 +2,7 @@
 // and any may not, in whatever order they were written. What one sector holds is written whole or
 // not at all; a sync that returned has done what it says.
 #include "store/support/disk.hpp"
+#include "store/support/older_format.hpp"
 #include "store/support/workload.hpp"
 #include "support/rounds.hpp"
 #include "support/temp_directory.hpp"
@@ -103,6 +104,73 @@ TEST(PowerCut, LosesNothingThatWasConfirmedAndHalvesNothing) {
             if (auto found = one_cut(run, random).check()) return found;
         return std::nullopt;
     });
+}
+
+// A step below the assumption: the meta page itself, torn at any byte.
+TEST(PowerCut, InsideTheSectorOfAMetaPageIsNoticedOrHarmless) {
+    expect_no_failure(rounds(20), [&](std::uint64_t seed) -> std::optional<std::string> {
+        dice random(~seed);
+        const recorded_run run = record(seed, 60);
+        const temp_directory directory;
+        std::filesystem::create_directory(directory / "db");
+        std::uint64_t confirmed = 0;
+        for (std::size_t i = 0; i < run.events.size(); ++i) {
+            const disk::event& e = run.events[i];
+            if (e.what == disk::event::kind::confirm) confirmed = e.token;
+            if (!e.synced) continue;
+            auto image =
+                disk::image_after(run.base, run.events, i,
+                                  [&](std::size_t write, std::size_t) { return write != i; });
+            // The begin or the end of it is there.
+            const auto cut = static_cast<std::ptrdiff_t>(random.between(1, e.bytes.size() - 1));
+            const auto to = image.begin() + static_cast<std::ptrdiff_t>(e.offset);
+            if (random.chance(50))
+                std::copy(e.bytes.begin(), e.bytes.begin() + cut, to);
+            else
+                std::copy(e.bytes.begin() + cut, e.bytes.end(), to + cut);
+            disk::write_file(directory / "db" / "data.mdb", image);
+            std::filesystem::remove(directory / "db" / "cairn.lock");
+            try {
+                const database db(directory / "db", small_options());
+                auto found = difference(db, run.models[confirmed]);
+                if (found && difference(db, run.models[confirmed + 1]))
+                    return *found + "; torn at byte " + std::to_string(cut) + " of event " +
+                           std::to_string(i);
+            } catch (const error& refused) {
+                if (refused.code() != errc::store_damaged) return refused.what();
+            }
+        }
+        return std::nullopt;
+    });
+}
+
+TEST(PowerCut, DuringAnUpgradeLeavesTheOldOrTheNewFormatWhole) {
+    const temp_directory directory;
+    { const database db(directory / "db", small_options()); }
+    make_older(directory / "db");
+    const auto file = directory / "db" / "data.mdb";
+    const auto base = disk::read_file(file);
+    disk::start_recording(file);
+    ASSERT_TRUE(upgrade_from_older(directory / "db", false));
+    disk::confirm(1);
+    const auto events = disk::stop_recording();
+    std::size_t found[2] = {0, 0};
+    expect_no_failure(rounds(100), [&](std::uint64_t seed) -> std::optional<std::string> {
+        dice random(seed);
+        const std::size_t at = random.below(events.size());
+        const std::uint64_t share = random.below(5) * 25;
+        disk::write_file(file, disk::image_after(base, events, at, [&](std::size_t, std::size_t) {
+                             return random.chance(share);
+                         }));
+        const auto format = format_of_all(directory / "db");
+        if (!format) return "half of each, cut at event " + std::to_string(at);
+        if (*format == 0 && events[at].what == disk::event::kind::confirm)
+            return "what was done is undone";
+        ++found[*format];
+        return std::nullopt;
+    });
+    EXPECT_GT(found[0], 0U);
+    EXPECT_GT(found[1], 0U);
 }
 
 // Whatever an interrupted creation has left aside is made anew.

@@ -4,12 +4,15 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <condition_variable>
 #include <fstream>
 #include <iterator>
+#include <mutex>
 
 namespace cairn::test::disk {
 
@@ -69,7 +72,62 @@ void keep(int fd, std::uint64_t offset, const void* data, std::size_t size) {
     watched().events.push_back(std::move(e));
 }
 
+struct hold {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool wanted = false;
+    bool held = false;
+};
+
+hold& copies() {
+    static hold one;
+    return one;
+}
+
+// The first write of a copy is LMDB's two meta pages; the one after has all the rest.
+constexpr std::size_t copy_bytes_min = 16'384;
+
+void stop_here() {
+    hold& h = copies();
+    std::unique_lock lock(h.mutex);
+    if (!h.wanted) return;
+    h.held = true;
+    h.changed.notify_all();
+    h.changed.wait(lock, [&] { return !h.wanted; });
+    h.held = false;
+}
+
+bool is_copy_wanted() {
+    const std::lock_guard lock(copies().mutex);
+    return copies().wanted && !copies().held;
+}
+
+long& pretended() {
+    static long type = 0;
+    return type;
+}
+
 }  // namespace
+
+held_copy::held_copy() {
+    const std::lock_guard lock(copies().mutex);
+    copies().wanted = true;
+}
+
+held_copy::~held_copy() { let_go(); }
+
+void held_copy::wait_until_held() {
+    std::unique_lock lock(copies().mutex);
+    copies().changed.wait(lock, [] { return copies().held; });
+}
+
+void held_copy::let_go() {
+    const std::lock_guard lock(copies().mutex);
+    copies().wanted = false;
+    copies().changed.notify_all();
+}
+
+void pretend_filesystem(long type) { pretended() = type; }
 
 void start_recording(const std::filesystem::path& file) {
     look_at(file);
@@ -143,6 +201,19 @@ extern "C" ssize_t writev(int fd, const iovec* parts, int count) {
         offset += parts[i].iov_len;
     }
     return ::syscall(SYS_writev, fd, parts, count);
+}
+
+extern "C" ssize_t write(int fd, const void* data, size_t size) {
+    if (size < copy_bytes_min || !is_copy_wanted()) return ::syscall(SYS_write, fd, data, size);
+    const ssize_t half = ::syscall(SYS_write, fd, data, size / 2);
+    stop_here();
+    return half;
+}
+
+extern "C" int statfs(const char* file, struct statfs* info) noexcept {
+    const auto done = static_cast<int>(::syscall(SYS_statfs, file, info));
+    if (done == 0 && pretended() != 0) info->f_type = pretended();
+    return done;
 }
 
 extern "C" int fdatasync(int fd) {

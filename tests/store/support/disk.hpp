@@ -35,6 +35,23 @@ void start_faults(const std::filesystem::path& file, fault what, std::uint64_t a
 /// Ends the faults; how many calls came by.
 std::uint64_t stop_faults();
 
+/// Stops the next write() of a whole file, as a copy makes it, in its middle.
+///
+/// Threads: made and let go on one thread, while another copies.
+class held_copy {
+public:
+    held_copy();
+    /// Lets go.
+    ~held_copy();
+    held_copy(const held_copy&) = delete;
+    held_copy& operator=(const held_copy&) = delete;
+    void wait_until_held();
+    void let_go();
+};
+
+/// What statfs() says of any file from now on, a number of statfs(2); 0: the truth.
+void pretend_filesystem(long type);
+
 /// The file after a power cut at event `at`: everything synced before, and of the rest what
 /// `arrives(write, sector)` says, by sectors of 512 bytes.
 template <typename Arrives>

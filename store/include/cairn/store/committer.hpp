@@ -14,11 +14,18 @@ namespace cairn::store {
 class completion {
 public:
     /// `flushed` is false for what durability::written confirms before its sync; no second call
-    /// follows then. Should that sync fail, all later replies are store_failed.
+    /// follows then, unless it is taken back.
     virtual void replied(std::uint64_t token, const reply& answer, bool flushed) = 0;
     /// The replies of one transaction are complete, or those of a part of it: who has to wake
     /// somebody does it here, once.
     virtual void committed() {}
+
+    /// The commit failed that held what was confirmed without its sync under this token. It is not
+    /// stored; with store_failed nobody knows. Does nothing unless overridden.
+    virtual void taken_back(std::uint64_t token, errc why) {
+        (void)token;
+        (void)why;
+    }
 
 protected:
     ~completion() = default;
@@ -49,7 +56,8 @@ struct committer_stats {
 ///          construction to close() nobody else may call database::commit().
 /// Threads: thread-safe, but close() one at a time.
 /// Fails:   construction throws error(invalid_argument). Submitting returns ok, full, closed,
-///          timed_out, or too_large (a command above waiting_bytes_max or commit_bytes_max).
+///          timed_out, forked, or too_large (a command above waiting_bytes_max or
+///          commit_bytes_max).
 /// Limits:  committer_options. Commands of one thread are committed in its order.
 class committer {
 public:

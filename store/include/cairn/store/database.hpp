@@ -46,7 +46,8 @@ struct database_stats {
 /// Fails:   construction throws error: store_in_use, store_newer, store_damaged,
 ///          filesystem_refused, permission_denied, disk_full, invalid_argument. commit() answers
 ///          in its replies.
-/// Limits:  options; commit_bytes_max a commit. Not to be used across fork().
+/// Limits:  options; commit_bytes_max a commit. In a forked child commit() answers forked; close
+///          descriptors that you do not pass on: the lock is held as long as a child lives.
 class database {
 public:
     /// Opens the database in `directory`, or makes one, with the directory when its parent exists.
@@ -60,7 +61,7 @@ public:
     const std::filesystem::path& directory() const noexcept;
 
     /// Told of replies that `durability::written` confirms, before the sync: index in `commands`,
-    /// and the reply.
+    /// and the reply. When the sync fails, `replies` takes it back: it has an error at that index.
     using early = std::function<void(std::size_t, const reply&)>;
 
     /// Applies all commands in order, in one transaction, and syncs. `replies` gets one for each.

@@ -43,10 +43,12 @@ struct topic_config {
     bool operator==(const topic_config&) const = default;
 };
 
-/// Whether open looks at the file's trees before LMDB trusts them.
+/// Whether open looks at the file's trees before LMDB trusts them. Whatever is chosen, it does when
+/// the file ends before its last page.
 enum class check : std::uint8_t {
-    none,       ///< opening takes the same time whatever is stored
-    structure,  ///< every page of the trees, in time proportional to them: after damage
+    none,         ///< opening takes the same time whatever is stored
+    structure,    ///< every page of the trees, in time proportional to them: after damage
+    after_crash,  ///< structure when it was not closed in good order, up to check_bytes_max
 };
 
 /// Threads: a value. All sizes in bytes.
@@ -67,11 +69,13 @@ struct options {
     std::size_t readers_max = 512;  ///< reader objects at once; 1 to 4,096
     std::uint32_t topics_max = 100'000;
     bool allow_network_filesystem = false;
-    check on_open = check::none;
+    check on_open = check::after_crash;
 };
 
 /// Bytes of bodies in one commit at most; what does not fit is refused with limit_exceeded.
 inline constexpr std::size_t commit_bytes_max = std::size_t{192} << 20;
+/// Size of a file up to which check::after_crash looks at it: about a second.
+inline constexpr std::uint64_t check_bytes_max = std::uint64_t{256} << 20;
 /// Messages that one range of an ack may span.
 inline constexpr std::uint64_t ack_range_max = std::uint64_t{8} << 20;
 inline constexpr std::size_t group_name_bytes_max = 255;

@@ -1,0 +1,201 @@
+// Copies of a database that is written; linked with disk.cpp, which can stop a copy in its middle.
+#include "store/support/disk.hpp"
+#include "store/support/fixture.hpp"
+
+#include <cairn/store/committer.hpp>
+#include <cairn/store/maintenance.hpp>
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <fstream>
+#include <thread>
+
+namespace cairn::test {
+namespace {
+
+using namespace std::chrono_literals;
+using namespace store;
+
+class Backup : public Database {
+protected:
+    /// The messages of a copy, which is checked as a whole and restored by opening it.
+    strings restored(const std::filesystem::path& copy) {
+        const verify_report report = verify(copy);
+        EXPECT_TRUE(report.sound()) << report.findings.front().what;
+        const database db(copy, small_options());
+        EXPECT_NE(db.opened().generation, db_->opened().generation);
+        reader from(db);
+        strings all_texts;
+        page found;
+        const topic_id topic = from.find_topic("jobs").value();
+        for (offset at{1};; at = found.next) {
+            EXPECT_EQ(from.read(topic, at, 100'000, buffer_, found), errc::ok);
+            for (const entry& e : found.entries)
+                for (std::string& text : texts_of(e.body)) all_texts.push_back(std::move(text));
+            if (found.next == found.end) return all_texts;
+        }
+    }
+    template <typename F>
+    static errc code_of(F&& f) {
+        try {
+            f();
+            return errc::ok;
+        } catch (const error& refused) {
+            return refused.code();
+        }
+    }
+};
+
+class confirmed_count final : public completion {
+public:
+    void replied(std::uint64_t, const reply& answer, bool) override {
+        EXPECT_EQ(answer.code, errc::ok) << name(answer.code);
+        count.fetch_add(1);
+        count.notify_all();
+    }
+    void wait_for(std::uint64_t wanted) {
+        for (auto now = count.load(); now < wanted; now = count.load()) count.wait(now);
+    }
+    std::atomic<std::uint64_t> count{0};
+};
+
+TEST_F(Backup, WhileAWriterWritesHoldsAllThatWasConfirmedBeforeItBegan) {
+    const auto s = opened("jobs", "a");
+    committer group(*db_);
+    confirmed_count confirmed;
+    std::jthread writing([&](const std::stop_token& enough) {
+        for (std::uint64_t i = 1; !enough.stop_requested() && !HasFailure(); ++i) {
+            const std::string text = std::to_string(i) + std::string(i % 5'000, 'x');
+            command wanted = batch(s, {1}, i, 1, records({text}));
+            ASSERT_EQ(group.submit_until(wanted, confirmed, i, clock::now() + 60s), errc::ok);
+            if (i > 4) confirmed.wait_for(i - 4);
+        }
+    });
+    for (int copy = 0; copy < 10; ++copy) {
+        confirmed.wait_for(static_cast<std::uint64_t>(copy) * 20);  // each at another moment
+        const std::uint64_t before = confirmed.count;
+        const auto where = directory_ / ("copy" + std::to_string(copy));
+        const std::uint64_t bytes = backup(*db_, where);
+        EXPECT_EQ(bytes, std::filesystem::file_size(where / "data.mdb"));
+        const strings held = restored(where);
+        EXPECT_GE(held.size(), before);
+        for (std::uint64_t i = 0; i < held.size(); ++i)
+            ASSERT_TRUE(held[i].starts_with(std::to_string(i + 1))) << "message " << i + 1;
+    }
+}
+
+TEST_F(Backup, HoldsNoWriterUpWhileItCopies) {
+    const auto s = opened("jobs", "a");
+    for (std::uint64_t i = 1; i <= 10; ++i) append_to(s, i, {std::string(30'000, 'x')});
+    disk::held_copy held;
+    std::jthread copying([&] { backup(*db_, directory_ / "copy"); });
+    held.wait_until_held();
+    for (std::uint64_t i = 11; i <= 200; ++i)
+        ASSERT_TRUE(append_to(s, i, {std::string(30'000, 'y')}).ok());
+    ASSERT_TRUE(one(trim{s.topic, {150}}).ok());
+    EXPECT_EQ(read("jobs").first, offset{151});
+    held.let_go();
+    copying.join();
+    EXPECT_EQ(restored(directory_ / "copy").size(), 10U) << "one moment, whatever came later";
+}
+
+TEST_F(Backup, GoesToAPlaceOfItsOwn) {
+    opened("jobs", "a");
+    EXPECT_EQ(code_of([&] { backup(*db_, directory_ / "db"); }), errc::invalid_argument);
+    std::filesystem::create_directory(directory_ / "used");
+    std::ofstream(directory_ / "used" / "something") << "x";
+    EXPECT_EQ(code_of([&] { backup(*db_, directory_ / "used"); }), errc::invalid_argument);
+    EXPECT_EQ(code_of([&] { backup(*db_, directory_ / "no/parent"); }), errc::invalid_argument);
+}
+
+TEST_F(Backup, OfAnOpenDatabaseIsTheOnlyMaintenance) {
+    opened("jobs", "a");
+    for (const auto& maintain : {std::function<void()>([&] { compact(directory_ / "db"); }),
+                                 std::function<void()>([&] { (void)verify(directory_ / "db"); })}) {
+        try {
+            maintain();
+            ADD_FAILURE() << "an open database is not let alone";
+        } catch (const error& refused) {
+            EXPECT_EQ(refused.code(), errc::store_in_use);
+            EXPECT_NE(std::string(refused.what()).find("close it there first"), std::string::npos)
+                << refused.what();
+        }
+    }
+}
+
+TEST_F(Database, IsRefusedOnANetworkFileSystemUnlessForced) {
+    constexpr long nfs = 0x6969;
+    db_.reset();
+    disk::pretend_filesystem(nfs);
+    EXPECT_EQ(refusal(), errc::filesystem_refused);
+    EXPECT_NE(text_.find("nfs"), std::string::npos) << text_;
+    chosen_.allow_network_filesystem = true;
+    EXPECT_EQ(refusal(), errc::ok);
+    disk::pretend_filesystem(0);
+}
+
+/// What durability::written confirmed, and what was taken back.
+class early_inbox final : public completion {
+public:
+    void replied(std::uint64_t token, const reply& answer, bool flushed) override {
+        if (answer.ok()) (flushed ? flushed_ : early_).push_back(token);
+    }
+    void taken_back(std::uint64_t token, errc why) override {
+        taken_.push_back(token);
+        why_.push_back(why);
+    }
+    // Of the committer's thread: to be read when it is closed.
+    std::vector<std::uint64_t> early_;
+    std::vector<std::uint64_t> flushed_;
+    std::vector<std::uint64_t> taken_;
+    std::vector<errc> why_;
+};
+
+class Written : public Database {
+protected:
+    /// Submits three messages of a written topic and one of a flushed one, with a fault.
+    void commit_with(disk::fault what) {
+        one(create_topic{"ticks", {.retention = {}, .confirm = durability::written}});
+        const auto early = opened("ticks", "a");
+        const auto late = opened("orders", "a");
+        disk::start_faults(directory_ / "db" / "data.mdb", what, 0, true);
+        committer group(*db_);
+        for (std::uint64_t i = 1; i <= 3; ++i) submit(group, i, batch(early, {1}, i, 1, tick(i)));
+        submit(group, 4, batch(late, {1}, 1, 1, tick(4)));
+        group.close();
+        disk::stop_faults();
+    }
+    void submit(committer& group, std::uint64_t token, command wanted) {
+        ASSERT_EQ(group.submit_until(wanted, inbox_, token, clock::now() + 60s), errc::ok);
+    }
+    static body_bytes tick(std::uint64_t i) { return records({std::to_string(i)}); }
+
+    early_inbox inbox_;
+};
+
+TEST_F(Written, IsTakenBackWhenItsSyncFails) {
+    commit_with(disk::fault::io_error);
+    EXPECT_FALSE(inbox_.early_.empty());
+    EXPECT_EQ(inbox_.taken_, inbox_.early_);
+    for (const errc why : inbox_.why_) EXPECT_EQ(why, errc::store_failed);
+    EXPECT_TRUE(inbox_.flushed_.empty());
+}
+
+TEST_F(Written, IsTakenBackWhenTheDiskIsFull) {
+    commit_with(disk::fault::no_space);
+    EXPECT_FALSE(inbox_.early_.empty());
+    EXPECT_EQ(inbox_.taken_, inbox_.early_);
+    EXPECT_EQ(inbox_.why_.front(), errc::disk_full) << "and those behind it do not follow it";
+    EXPECT_TRUE(texts("ticks").empty());
+}
+
+TEST_F(Written, IsNotTakenBackWhenAllGoesWell) {
+    commit_with(disk::fault::none);
+    EXPECT_EQ(inbox_.early_, (std::vector<std::uint64_t>{1, 2, 3}));
+    EXPECT_EQ(inbox_.flushed_, std::vector<std::uint64_t>{4});
+    EXPECT_TRUE(inbox_.taken_.empty());
+}
+
+}  // namespace
+}  // namespace cairn::test

@@ -1,0 +1,61 @@
+// Another process that meddles with a database:
+// store_visitor open DIRECTORY       opens it and says "ok" or the error's name and text
+// store_visitor stranger DIRECTORY   the same as a user without rights
+// store_visitor pin DIRECTORY        holds a read transaction of LMDB's own, past the store's lock
+// store_visitor upgrade DIRECTORY    brings it up from the synthetic format, and says what it does
+// store_visitor drain                reads its input and says the bytes when it ends
+#include "store/support/made.hpp"
+#include "store/support/older_format.hpp"
+
+#include <cairn/store/database.hpp>
+
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <iostream>
+#include <string_view>
+
+namespace {
+
+using namespace cairn;
+
+int open(const char* directory) {
+    try {
+        const store::database db(directory, test::small_options());
+        std::cout << "ok" << std::endl;
+    } catch (const error& refused) {
+        std::cout << name(refused.code()) << " " << refused.what() << std::endl;
+    }
+    return 0;
+}
+
+int pin(const char* directory) {
+    store::lmdb::environment env(directory, {.map_bytes = std::size_t{1} << 30});
+    const store::lmdb::transaction txn(env, store::lmdb::transaction::mode::read);
+    std::cout << "pinned" << std::endl;
+    for (;;) ::pause();
+}
+
+int drain() {
+    std::array<char, 4'096> buffer{};
+    std::size_t sum = 0;
+    for (ssize_t n = 0; (n = ::read(0, buffer.data(), buffer.size())) > 0;)
+        sum += static_cast<std::size_t>(n);
+    std::cout << sum << std::endl;
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const std::string_view verb = argc > 1 ? argv[1] : "";
+    if (verb == "drain") return drain();
+    if (argc != 3) return 2;
+    if (verb == "open") return open(argv[2]);
+    if (verb == "pin") return pin(argv[2]);
+    if (verb == "upgrade") return test::upgrade_from_older(argv[2], true) ? 0 : 1;
+    constexpr uid_t nobody = 65'534;
+    if (verb == "stranger") return ::geteuid() == 0 && ::setuid(nobody) != 0 ? 3 : open(argv[2]);
+    return 2;
+}
