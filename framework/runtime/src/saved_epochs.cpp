@@ -2,6 +2,7 @@
 #include <cairn/runtime/saved_epochs.hpp>
 #include <cairn/runtime/zmq_calls.hpp>
 
+#include "file_calls.hpp"
 #include "unique_fd.hpp"
 
 #include <fcntl.h>
@@ -20,7 +21,7 @@ namespace cairn::runtime {
 
 namespace {
 
-constexpr std::string_view first_line = "cairn epochs 1\n";
+constexpr std::string_view epochs_first_line = "cairn epochs 1\n";
 constexpr std::size_t file_bytes_max = 128;
 
 // FNV-1a, 64 bits (draft-eastlake-fnv): a damaged file must not pass for a lower number.
@@ -37,25 +38,20 @@ std::uint64_t milliseconds_of(wall_time now) {
 }
 
 std::string encode(std::uint64_t number) {
-    std::string text{first_line};
+    std::string text{epochs_first_line};
     text += "all below " + std::to_string(number) + " are used\n";
     return text + "check " + std::to_string(fnv1a(text)) + "\n";
 }
 
 std::optional<std::uint64_t> decode(std::string_view text) {
     const std::string_view before = "all below ";
-    if (!text.starts_with(first_line)) return std::nullopt;
-    const std::string_view line = text.substr(first_line.size());
+    if (!text.starts_with(epochs_first_line)) return std::nullopt;
+    const std::string_view line = text.substr(epochs_first_line.size());
     if (!line.starts_with(before)) return std::nullopt;
     std::uint64_t number = 0;
     std::from_chars(line.data() + before.size(), line.data() + line.size(), number);
     // Compared as a whole: there is one way to write a number.
     return encode(number) == text ? std::optional(number) : std::nullopt;
-}
-
-[[noreturn]] void fail(std::string_view operation, const std::filesystem::path& file, int fault) {
-    throw error(errc_of(fault),
-                std::string(operation) + " " + file.string() + ": " + std::strerror(fault));
 }
 
 std::filesystem::path ensured(std::filesystem::path directory) {
@@ -89,11 +85,6 @@ std::uint64_t load(const std::filesystem::path& file) {
     return *number;
 }
 
-void sync_directory(const std::filesystem::path& directory) {
-    const unique_fd handle(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!handle || fsync(handle.get()) != 0) fail("sync", directory, errno);
-}
-
 // After a crash at any point the file has the old or the new number, and the new one when this
 // returned.
 void save(const std::filesystem::path& directory, std::uint64_t number) {
@@ -110,7 +101,7 @@ void save(const std::filesystem::path& directory, std::uint64_t number) {
         if (fsync(to.get()) != 0) fail("sync", aside, errno);
     }
     if (::rename(aside.c_str(), file.c_str()) != 0) fail("replace", file, errno);
-    sync_directory(directory);
+    if (!sync_directory(directory)) fail("sync", directory, errno);
 }
 
 }  // namespace

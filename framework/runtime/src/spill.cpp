@@ -3,6 +3,7 @@
 #include <cairn/runtime/zmq_calls.hpp>
 #include <cairn/wire/frames.hpp>
 
+#include "file_calls.hpp"
 #include "unique_fd.hpp"
 
 #include <fcntl.h>
@@ -24,7 +25,7 @@ namespace fs = std::filesystem;
 
 // A file is: this line, topic, 0, source, 0, then records: two 32-bit little-endian numbers, the
 // bytes of the header and of the body, two 64-bit ones, first and last sequence, header and body.
-constexpr std::string_view first_line = "cairn spill 1\n";
+constexpr std::string_view spill_first_line = "cairn spill 1\n";
 constexpr std::size_t record_head_bytes = 24;
 constexpr std::string_view suffix = ".spill";
 
@@ -108,16 +109,6 @@ bool write_all(int to, std::span<const std::byte> bytes) {
     return true;
 }
 
-bool sync_directory(const fs::path& directory) {
-    const unique_fd opened(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    return opened && ::fsync(opened.get()) == 0;
-}
-
-[[noreturn]] void fail(std::string_view operation, const fs::path& path, int fault) {
-    throw error(errc_of(fault),
-                std::string(operation) + " " + path.string() + ": " + std::strerror(fault));
-}
-
 [[noreturn]] void damaged(const fs::path& path, std::string_view how) {
     throw error(errc::malformed, "read " + path.string() + ": " + std::string(how) +
                                      "; move it away, and what is in it is lost");
@@ -182,7 +173,7 @@ void spill::load(const fs::path& path, cairn::epoch run, std::uint64_t first) {
     struct stat facts {};
     if (!from || ::fstat(from.get(), &facts) != 0) fail("read", path, errno);
     const auto size = static_cast<std::uint64_t>(facts.st_size);
-    const std::string expected = std::string(first_line) + names_;
+    const std::string expected = std::string(spill_first_line) + names_;
     std::string beginning(expected.size(), '\0');
     if (!read_at(from.get(), 0, std::as_writable_bytes(std::span(beginning))) ||
         beginning != expected)
@@ -262,7 +253,7 @@ std::string spill::store(const job& what, std::vector<entry>& entries, std::size
     const unique_fd to(
         ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!to) return failed("make");
-    const std::string beginning = std::string(first_line) + names_;
+    const std::string beginning = std::string(spill_first_line) + names_;
     if (!write_all(to.get(), std::as_bytes(std::span(beginning)))) return failed("write");
     bytes = beginning.size();
     for (const batch& b : what.batches) {
