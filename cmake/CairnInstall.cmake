@@ -9,6 +9,16 @@ install(TARGETS cairn cairn_wire EXPORT cairnTargets
   FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT cairnTargets NAMESPACE cairn:: DESTINATION ${package_dir})
 
+# The store, where it was built.
+install(TARGETS cairn_store cairn_store_server EXPORT cairnStoreTargets
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} OPTIONAL
+  FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT cairnStoreTargets NAMESPACE cairn:: DESTINATION ${package_dir})
+if(TARGET cairnd)
+  install(TARGETS cairnd RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} OPTIONAL)
+  install(FILES daemon/cairnd.service DESTINATION lib/systemd/system)
+endif()
+
 configure_package_config_file(cmake/cairnConfig.cmake.in cairnConfig.cmake
   INSTALL_DESTINATION ${package_dir} NO_SET_AND_CHECK_MACRO)
 # Before 1.0 a minor version may change what callers see.

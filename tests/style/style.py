@@ -95,6 +95,10 @@ LAYERS = [
      [LAYERS_BELOW, ZMQ, MSGPACK, LMDB]),
     ("patterns/", "patterns use the runtime, not its libraries",
      [ZMQ, MSGPACK, LMDB, r"<cairn/store/"]),
+    ("daemon/include/", "public headers need the standard library and the store's",
+     [LAYERS_BELOW, PATTERN, ZMQ, MSGPACK, LMDB]),
+    ("daemon/", "the daemon is sockets in front of the store: no patterns, no libraries below",
+     [PATTERN, ZMQ, MSGPACK, LMDB]),
     ("examples/", "examples use what users have",
      [LAYERS_BELOW, ZMQ, LMDB]),
 ]
