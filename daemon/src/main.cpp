@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
@@ -235,7 +236,16 @@ void reload(const command_line& line, settings& running, store_server& store, sp
     }
 }
 
+// Each connection takes a descriptor; the usual soft limit of 1,024 is for select(2).
+void allow_descriptors() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    static_cast<void>(setrlimit(RLIMIT_NOFILE, &limit));
+}
+
 int run(const command_line& line, settings chosen) {
+    allow_descriptors();
     // The threads that are made below inherit the mask: signals come to sigtimedwait alone.
     sigset_t awaited;
     sigemptyset(&awaited);

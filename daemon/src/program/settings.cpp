@@ -502,6 +502,7 @@ std::string default_ipc(const std::filesystem::path& data) {
 settings settle(const std::vector<const given_values*>& sources) {
     settings chosen;
     chosen.store.network.name = "cairnd";
+    chosen.store.network.peers_max = peers_max_default;
     for (const setting& s : all_settings()) {
         const given_values::value* const v = first(sources, s.name);
         if (!v || (v->values.empty() && !s.list)) continue;

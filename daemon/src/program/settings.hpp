@@ -73,6 +73,10 @@ std::filesystem::path default_data();
 /// the data.
 std::string default_ipc(const std::filesystem::path& data);
 
+/// Connections, unless told otherwise: more than a node's, since all publishers and readers meet
+/// here.
+inline constexpr std::size_t peers_max_default = 10'000;
+
 inline constexpr std::string_view default_tcp = "tcp://127.0.0.1:7700";
 
 }  // namespace cairn::daemon
