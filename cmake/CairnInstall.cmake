@@ -8,11 +8,16 @@ install(TARGETS cairn cairn_wire EXPORT cairnTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT cairnTargets NAMESPACE cairn:: DESTINATION ${package_dir})
-# Apart, for who embeds the store: it needs LMDB, which peers do not.
-install(TARGETS cairn_store EXPORT cairnStoreTargets
-  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+
+# The store, where it was built.
+install(TARGETS cairn_store cairn_store_server EXPORT cairnStoreTargets
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} OPTIONAL
   FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT cairnStoreTargets NAMESPACE cairn:: DESTINATION ${package_dir})
+if(TARGET cairnd)
+  install(TARGETS cairnd RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} OPTIONAL)
+  install(FILES daemon/cairnd.service DESTINATION lib/systemd/system)
+endif()
 
 configure_package_config_file(cmake/cairnConfig.cmake.in cairnConfig.cmake
   INSTALL_DESTINATION ${package_dir} NO_SET_AND_CHECK_MACRO)

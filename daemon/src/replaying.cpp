@@ -40,6 +40,9 @@ replaying::~replaying() = default;
 
 errc replaying::subscribe(runtime::link& from, const wire::subscribe& request) {
     if (!protocol::valid_pattern(request.pattern)) return errc::topic_invalid;
+    if (!parts_.gate.allows(from, request.pattern,
+                            [](const rights& may) { return may.subscribe || may.consume; }))
+        return errc::not_authorised;
     const node_options& limits = parts_.hub.options();
     const channel_key at{from.number(), request.channel};
     const auto of_link = std::distance(subscriptions_.lower_bound({from.number(), 0}),

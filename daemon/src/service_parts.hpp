@@ -1,6 +1,7 @@
 #pragma once
 
 #include "commit_queue.hpp"
+#include "gate.hpp"
 #include "reader_pool.hpp"
 #include "topic_table.hpp"
 
@@ -21,6 +22,7 @@ using channel_key = std::pair<std::uint64_t, wire::channel>;  // link's number a
 struct service_parts {
     const store_server_options& options;
     runtime::hub& hub;
+    const daemon::gate& gate;
     commit_queue& commits;
     reader_pool& readers;
     topic_table& topics;

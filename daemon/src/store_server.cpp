@@ -1,5 +1,6 @@
 #include "service.hpp"
 
+#include <cairn/protocol/topics.hpp>
 #include <cairn/store/committer.hpp>
 #include <cairn/store_server.hpp>
 #include <cairn/wire/limits.hpp>
@@ -16,6 +17,15 @@ constexpr std::size_t append_bytes_min = std::size_t{64} << 10;
 constexpr std::size_t page_bytes_min = std::size_t{64} << 10;
 constexpr std::size_t replay_threads_max = 64;
 
+void check_rules(const std::vector<access_rule>& rules) {
+    for (const access_rule& r : rules)
+        if (!protocol::valid_pattern(r.topics))
+            throw error(errc::invalid_argument,
+                        "store server: access rule for key " + r.key + ": \"" + r.topics +
+                            "\" is no topic and no pattern; write a topic, or the beginning of "
+                            "topics followed by one *");
+}
+
 store_server_options checked(store_server_options options) {
     if (options.path.empty())
         throw error(errc::invalid_argument, "store server: path is empty; name a directory");
@@ -29,6 +39,7 @@ store_server_options checked(store_server_options options) {
     if (options.replay_page_bytes < page_bytes_min)
         throw error(errc::invalid_argument,
                     "store server: replay_page_bytes must be 64 KiB or more");
+    check_rules(options.access);
     return options;
 }
 
@@ -63,7 +74,8 @@ struct store_server::parts {
           hub(without_endpoints(options.network)),
           commits(hub.loop(), committer),
           readers(hub.loop(), data, options.replay_threads),
-          service({options, hub, commits, readers, topics, generation_of(data)}) {}
+          gate(options.access),
+          service({options, hub, gate, commits, readers, topics, generation_of(data)}) {}
     ~parts() { close(); }
 
     void close();
@@ -77,6 +89,7 @@ struct store_server::parts {
     daemon::commit_queue commits;
     daemon::reader_pool readers;
     daemon::topic_table topics;
+    daemon::gate gate;
     daemon::service service;
 
     std::mutex mutex;
@@ -149,6 +162,12 @@ store_server_stats store_server::stats() const {
 
 void store_server::allow_keys(std::vector<std::string> keys) {
     parts_->hub.allow_keys(std::move(keys));
+}
+
+void store_server::allow(std::vector<access_rule> rules) {
+    check_rules(rules);
+    const runtime::loop::guard holding(parts_->hub.loop());
+    parts_->gate.replace(std::move(rules));
 }
 
 void store_server::close() { parts_->close(); }

@@ -118,8 +118,10 @@ reply applier::on(const open_source& w) {
     if (s == source_id{}) s = make_source(t, w.source, w.owner);
     const source_record* const r = c_.source(t, s);
     if (r == nullptr) return {errc::store_damaged, {}};
-    if (r->owner != w.owner) return {errc::not_authorised, {}};
+    if (!w.owner.empty() && !r->owner.empty() && r->owner != w.owner)
+        return {errc::not_authorised, {}};
     if (w.epoch < r->epoch) return {errc::fenced, fenced_by{r->epoch}};
+    if (r->owner.empty() && !w.owner.empty()) c_.change(t, s).owner = w.owner;
     if (w.epoch > r->epoch) {
         if (r->last.value != 0) {
             std::vector<std::byte> last;

@@ -29,6 +29,11 @@ party::party(const std::string& endpoint) : raw_(endpoint) {
     if (!raw_.greet()) throw std::runtime_error("the store did not greet");
 }
 
+party::party(const std::string& endpoint, const key_pair& keys, const std::string& server_key)
+    : raw_(endpoint, keys, server_key) {
+    if (!raw_.greet()) throw std::runtime_error("the store did not greet");
+}
+
 const party::opened& party::find(wire::channel channel) const {
     return *std::find_if(opened_.begin(), opened_.end(),
                          [&](const opened& o) { return o.channel == channel; });

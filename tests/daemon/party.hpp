@@ -24,6 +24,7 @@ std::string records_from(std::uint64_t first, std::uint32_t count);
 class party {
 public:
     explicit party(const std::string& endpoint);
+    party(const std::string& endpoint, const key_pair& keys, const std::string& server_key);
 
     stranger& raw() noexcept { return raw_; }
 

@@ -23,6 +23,16 @@ stranger::stranger(const std::string& endpoint, std::string_view routing_id)
     socket_.connect(endpoint);
 }
 
+stranger::stranger(const std::string& endpoint, const key_pair& keys, const std::string& server_key)
+    : socket_(context(), zmq::socket_type::dealer) {
+    socket_.set(zmq::sockopt::linger, 0);
+    socket_.set(zmq::sockopt::sndtimeo, 10'000);
+    socket_.set(zmq::sockopt::curve_publickey, keys.public_key);
+    socket_.set(zmq::sockopt::curve_secretkey, keys.secret_key);
+    socket_.set(zmq::sockopt::curve_serverkey, server_key);
+    socket_.connect(endpoint);
+}
+
 bool stranger::say(const std::vector<std::string>& frames) {
     for (std::size_t i = 0; i != frames.size(); ++i) {
         const bool more = i + 1 != frames.size();

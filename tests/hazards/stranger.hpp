@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cairn/security.hpp>
 #include <cairn/wire/frames.hpp>
 
 #include <zmq.hpp>
@@ -26,6 +27,8 @@ public:
 
     /// `routing_id`: what a peer must not set.
     explicit stranger(const std::string& endpoint, std::string_view routing_id = {});
+    /// With keys of its own, to a node that holds `server_key`.
+    stranger(const std::string& endpoint, const key_pair& keys, const std::string& server_key);
 
     /// One message of these ZeroMQ frames. False when the pipe stays full for ten seconds.
     bool say(const std::vector<std::string>& frames);

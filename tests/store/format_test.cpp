@@ -52,8 +52,8 @@ TEST(Format, NamesTheDatabasesAndKindsThatTheCodeUses) {
     const document doc = read_document(STORE_FORMAT_MD);
     std::set<std::string> kinds;
     for (const row& r : doc.table_with("rest of the key").rows) kinds.insert(r.at(0));
-    EXPECT_EQ(kinds,
-              (std::set<std::string>{"M", "C", "N", "T", "S", "s", "G", "g", "B", "A", "D", "K"}));
+    EXPECT_EQ(kinds, (std::set<std::string>{"M", "C", "N", "T", "S", "s", "R", "G", "g", "B", "A",
+                                            "D", "K"}));
     EXPECT_EQ(bytes(topic_key(topic)).size(), state_prefix_bytes);
     EXPECT_EQ(bytes(log_key(topic, at, part_kind::piece, 0)).size(), log_key_bytes);
     EXPECT_EQ(bytes(index_key(topic, {1}, {1}, {1})).size(), index_key_bytes);

@@ -99,6 +99,10 @@ LAYERS = [
      [r"<cairn/(runtime|protocol)/", PATTERN, ZMQ, MSGPACK, LMDB]),
     ("store/", "the store knows bytes and LMDB: no sockets, no rules of the protocol, no patterns",
      [r"<cairn/(runtime|protocol)/", PATTERN, ZMQ, MSGPACK, r"<(sys/socket|netinet/|arpa/)"]),
+    ("daemon/include/", "public headers need the standard library and the store's",
+     [LAYERS_BELOW, PATTERN, ZMQ, MSGPACK, LMDB]),
+    ("daemon/", "the daemon is sockets in front of the store: no patterns, no libraries below",
+     [PATTERN, ZMQ, MSGPACK, LMDB]),
     ("examples/", "examples use what users have",
      [LAYERS_BELOW, ZMQ, LMDB]),
 ]

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cairn/access.hpp>
 #include <cairn/node_options.hpp>
 #include <cairn/stats.hpp>
 #include <cairn/store/database.hpp>
@@ -22,6 +23,9 @@ struct store_server_options {
     /// Name, endpoints, keys and limits of the store's node. Without `bind`: a free port of
     /// tcp://127.0.0.1.
     node_options network{};
+    /// Who may do what; none: everybody who may connect, everything. A source's name belongs to the
+    /// client key that opened it first.
+    std::vector<access_rule> access{};
     /// Quotas, and limits of the whole store.
     store::options storage{};
     /// How a topic is kept that a publisher or a group makes: retention, and when it is confirmed.
@@ -41,7 +45,7 @@ struct store_server_stats {
     node_stats network{};
     store::database_stats storage{};
     std::uint64_t transactions = 0;
-    std::uint64_t waiting_bytes = 0;  ///< submitted, and not yet durable
+    std::uint64_t waiting_bytes = 0;  ///< submitted, and not yet durable; 256 a command
     std::uint64_t sources = 0;        ///< opened now
     std::uint64_t subscriptions = 0;
     std::uint64_t members = 0;  ///< attached to groups now
@@ -86,6 +90,9 @@ public:
     /// Replaces the keys that may connect; counts for new connections.
     /// Throws error (key_invalid, not_supported without keys).
     void allow_keys(std::vector<std::string> keys);
+    /// Replaces the rules; counts for requests from now on. What was attached before stays.
+    /// Throws error invalid_argument: a rule's topics are no pattern.
+    void allow(std::vector<access_rule> rules);
 
     /// Takes nothing more, commits and confirms what it has, says BYE, and closes the database.
     /// Waits for the disk, however long that takes. Idempotent.

@@ -16,8 +16,8 @@
 namespace cairn::runtime {
 
 /// Throws error: "OPERATION PATH: reason".
-[[noreturn]] inline void fail(std::string_view operation, const std::filesystem::path& path,
-                              int fault) {
+[[noreturn]] inline void throw_file_error(std::string_view operation,
+                                          const std::filesystem::path& path, int fault) {
     throw error(errc_of(fault),
                 std::string(operation) + " " + path.string() + ": " + std::strerror(fault));
 }

@@ -56,9 +56,9 @@ std::optional<std::uint64_t> decode(std::string_view text) {
 
 std::filesystem::path ensured(std::filesystem::path directory) {
     if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
-        fail("make the state directory", directory, errno);
+        throw_file_error("make the state directory", directory, errno);
     if (!std::filesystem::is_directory(directory))
-        fail("open the state directory", directory, ENOTDIR);
+        throw_file_error("open the state directory", directory, ENOTDIR);
     return directory;
 }
 
@@ -70,11 +70,11 @@ std::uint64_t load(const std::filesystem::path& file) {
     const unique_fd from(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     if (!from) {
         if (errno == ENOENT) return 0;
-        fail("read", file, errno);
+        throw_file_error("read", file, errno);
     }
     char text[file_bytes_max + 1];
     const ssize_t size = ::read(from.get(), text, sizeof text);
-    if (size < 0) fail("read", file, errno);
+    if (size < 0) throw_file_error("read", file, errno);
     const std::optional<std::uint64_t> number = decode({text, static_cast<std::size_t>(size)});
     if (!number)
         throw error(errc::malformed,
@@ -94,14 +94,14 @@ void save(const std::filesystem::path& directory, std::uint64_t number) {
     {
         const unique_fd to(
             ::open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-        if (!to) fail("write", aside, errno);
+        if (!to) throw_file_error("write", aside, errno);
         const ssize_t written = ::write(to.get(), text.data(), text.size());
         if (written != static_cast<ssize_t>(text.size()))
-            fail("write", aside, written < 0 ? errno : ENOSPC);
-        if (fsync(to.get()) != 0) fail("sync", aside, errno);
+            throw_file_error("write", aside, written < 0 ? errno : ENOSPC);
+        if (fsync(to.get()) != 0) throw_file_error("sync", aside, errno);
     }
-    if (::rename(aside.c_str(), file.c_str()) != 0) fail("replace", file, errno);
-    if (!sync_directory(directory)) fail("sync", directory, errno);
+    if (::rename(aside.c_str(), file.c_str()) != 0) throw_file_error("replace", file, errno);
+    if (!sync_directory(directory)) throw_file_error("sync", directory, errno);
 }
 
 }  // namespace

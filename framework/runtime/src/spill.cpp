@@ -125,7 +125,7 @@ fs::path made(const fs::path& state_directory, const std::string& names) {
     for (const std::string& next :
          {std::string(), std::string("spill"), hexadecimal(wire::checksum(bytes))}) {
         if (!next.empty()) at /= next;
-        if (::mkdir(at.c_str(), 0700) != 0 && errno != EEXIST) fail("make", at, errno);
+        if (::mkdir(at.c_str(), 0700) != 0 && errno != EEXIST) throw_file_error("make", at, errno);
     }
     return at;
 }
@@ -148,7 +148,7 @@ spill::spill(const fs::path& state_directory, std::string_view topic, std::strin
         else
             ::unlink(found.path().c_str());  // what was not finished
     }
-    if (fault) fail("list", directory_, fault.value());
+    if (fault) throw_file_error("list", directory_, fault.value());
     for (auto& [run, what] : runs_)
         std::sort(what.entries.begin(), what.entries.end(),
                   [](const entry& a, const entry& b) { return a.range < b.range; });
@@ -171,7 +171,7 @@ fs::path spill::path_of(cairn::epoch run, std::uint64_t first) const {
 void spill::load(const fs::path& path, cairn::epoch run, std::uint64_t first) {
     const unique_fd from(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     struct stat facts {};
-    if (!from || ::fstat(from.get(), &facts) != 0) fail("read", path, errno);
+    if (!from || ::fstat(from.get(), &facts) != 0) throw_file_error("read", path, errno);
     const auto size = static_cast<std::uint64_t>(facts.st_size);
     const std::string expected = std::string(spill_first_line) + names_;
     std::string beginning(expected.size(), '\0');

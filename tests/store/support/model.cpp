@@ -95,8 +95,10 @@ reply model::on(const open_source& w) {
     }
     const std::uint32_t s = t.source_names.at(w.source);
     source& known = t.sources.at(s);
-    if (known.owner != w.owner) return {errc::not_authorised, {}};
+    if (!w.owner.empty() && !known.owner.empty() && known.owner != w.owner)
+        return {errc::not_authorised, {}};
     if (w.epoch < known.epoch) return {errc::fenced, fenced_by{known.epoch}};
+    if (known.owner.empty()) known.owner = w.owner;
     if (w.epoch > known.epoch) {
         known.epoch = w.epoch;
         known.last = {};

@@ -34,7 +34,7 @@ struct open_source {
     std::string topic;
     std::string source;
     cairn::epoch epoch;  ///< 1 or more; a higher one fences the runs before it
-    std::string owner;   ///< who opens: up to 64 bytes; the first to open owns the source
+    std::string owner;   ///< who opens: up to 64 bytes; the first owns the source; "": not asked
     bool create_topic = true;
     topic_config config{};  ///< of a topic that is made
 };

@@ -1,0 +1,319 @@
+// cairnd: a store as a program.
+#include "program/settings.hpp"
+#include "program/supervisor.hpp"
+
+#include <cairn/error.hpp>
+#include <cairn/security.hpp>
+#include <cairn/store_server.hpp>
+
+#include <pthread.h>
+#include <signal.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using namespace cairn;
+using namespace cairn::daemon;
+
+constexpr int exit_failed = 1;
+constexpr int exit_usage = 2;
+
+// --- What was asked for -------------------------------------------------------------------------
+
+struct command_line {
+    std::string config;
+    std::string make_keys;
+    bool check = false;
+    bool print = false;
+    given_values given;
+};
+
+/// The sources of settings, as they are now: a second reading may find another file.
+struct sources {
+    const command_line* line = nullptr;
+    given_values environment;
+    given_values file;
+
+    explicit sources(const command_line& from) : line(&from), environment(read_environment()) {
+        if (!from.config.empty()) file = read_file(from.config);
+    }
+    std::vector<const given_values*> all() const { return {&line->given, &environment, &file}; }
+};
+
+void add_options(CLI::App& app, command_line& to,
+                 std::vector<std::pair<const setting*, CLI::Option*>>& flags) {
+    app.add_option("-c,--config", to.config, "file of settings (TOML)")
+        ->envname("CAIRND_CONFIG")
+        ->type_name("FILE");
+    app.add_flag("--check-config", to.check, "check the settings and leave");
+    app.add_flag("--print-config", to.print, "print the settings, as a file, and leave");
+    app.add_option("--make-keys", to.make_keys,
+                   "make FILE and FILE_secret, the certificates of a store or client, and leave")
+        ->type_name("FILE");
+    for (const setting& s : all_settings()) {
+        CLI::Option* const flag =
+            app.add_option(
+                   flag_of(s), [](const CLI::results_t&) { return true; },
+                   std::string(s.meaning) + " [" + variable_of(s) + "]")
+                ->type_name(std::string(s.value))
+                ->group("Settings (also in the environment, and in the file)");
+        flag->expected(1);
+        if (s.list) flag->take_all()->expected(1, -1)->allow_extra_args(false);
+        flags.emplace_back(&s, flag);
+    }
+}
+
+/// What the command line says; a number to leave with instead.
+std::pair<command_line, std::optional<int>> parse(int argc, char** argv) {
+    command_line line;
+    CLI::App app{"cairnd keeps what publishers append, and brings it to readers that come later."};
+    app.set_version_flag("--version", CAIRND_VERSION);
+    std::vector<std::pair<const setting*, CLI::Option*>> flags;
+    add_options(app, line, flags);
+    app.allow_extras();
+    std::vector<std::string> known{"--config",    "--check-config", "--print-config",
+                                   "--make-keys", "--version",      "--help"};
+    for (const auto& [s, flag] : flags) known.push_back(flag_of(*s));
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        return {std::move(line), app.exit(e) == 0 ? 0 : exit_usage};
+    }
+    if (const std::vector<std::string> unknown = app.remaining(); !unknown.empty()) {
+        const std::vector<std::string>::const_iterator flag = std::find_if(
+            unknown.begin(), unknown.end(), [](const auto& u) { return u.starts_with("-"); });
+        const std::string& what = flag == unknown.end() ? unknown.front() : *flag;
+        std::fprintf(stderr, "cairnd: unknown argument %s%s\n", what.c_str(),
+                     suggestion(what, known).c_str());
+        return {std::move(line), exit_usage};
+    }
+    for (const auto& [s, flag] : flags)
+        if (flag->count() != 0)
+            line.given.by_name[std::string(s->name)] = {flag->results(), flag_of(*s)};
+    return {std::move(line), std::nullopt};
+}
+
+// --- Words --------------------------------------------------------------------------------------
+
+std::string in_words(const store::opening& found) {
+    if (found.created) return "made";
+    return found.clean ? "closed in good order before" : "recovered: it was not closed before";
+}
+
+std::string hex(const store::generation& generation) {
+    std::string text;
+    for (const std::byte b : generation.bytes) {
+        char digits[3];
+        std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned>(b));
+        text += digits;
+    }
+    return text;
+}
+
+std::string who_may(const settings& chosen) {
+    const security_options& security = chosen.store.network.security;
+    if (security.keys.public_key.empty()) return "no keys: whoever reaches it may connect";
+    if (security.allow_any_key) return "encrypted; every key may connect";
+    return "encrypted; " + std::to_string(security.allowed_keys.size()) + " keys may connect";
+}
+
+void introduce(const settings& chosen, const store_server& store) {
+    const store::database_stats data = store.stats().storage;
+    const double ms = std::chrono::duration<double, std::milli>(store.opening_time()).count();
+    std::printf(
+        "cairnd %s keeps what publishers append, and brings it to readers that come later\n",
+        CAIRND_VERSION);
+    std::printf("data     %s\n", chosen.store.path.c_str());
+    std::printf("         %s; %llu messages, %llu bytes, generation %s; opened in %.1f ms\n",
+                in_words(store.opened()).c_str(),
+                static_cast<unsigned long long>(data.stored_messages),
+                static_cast<unsigned long long>(data.stored_bytes),
+                hex(store.opened().generation).c_str(), ms);
+    const bool flushed = chosen.store.topic_defaults.confirm == store::durability::flushed;
+    for (const std::string& endpoint : store.endpoints())
+        std::printf("listens  %s (%s; confirms what is %s)\n", endpoint.c_str(),
+                    who_may(chosen).c_str(),
+                    flushed ? "flushed to the disk" : "written, before it is flushed");
+    if (!flushed)
+        std::printf(
+            "         a crash of the machine may take what was confirmed last: "
+            "topics.confirm = \"written\"\n");
+    std::printf("ready\n");
+    std::fflush(stdout);
+}
+
+std::string mended(const error& e, const settings& chosen) {
+    if (e.code() != errc::insecure_refused) return e.what();
+    std::string open;
+    for (const std::string& endpoint : chosen.store.network.bind)
+        if (!endpoint.starts_with("ipc:") && endpoint.find("//127.") == std::string::npos)
+            open = endpoint;
+    return "listen " + open +
+           ": other machines can reach it, and the store has no keys: strangers could read this "
+           "process's memory and send anything. Do one of\n"
+           "  cairnd --make-keys store.cert       and start it with\n"
+           "  --security-key-file store.cert_secret --security-allowed-keys "
+           "PUBLIC_KEY_OF_A_CLIENT\n"
+           "  --listen " +
+           std::string(default_tcp) +
+           "       to be reached from this machine alone\n"
+           "  --security-insecure true            in a network without strangers";
+}
+
+// --- Running ------------------------------------------------------------------------------------
+
+void write_ports(const std::filesystem::path& file, const std::vector<std::string>& endpoints) {
+    // Whoever waits for the file finds it whole.
+    std::filesystem::path aside = file;
+    aside += ".new";
+    {
+        std::ofstream to(aside);
+        for (const std::string& e : endpoints) to << e << '\n';
+        if (!to.flush())
+            throw settings_error("ports_file: " + aside.string() + " cannot be written");
+    }
+    std::filesystem::rename(aside, file);
+}
+
+spdlog::level::level_enum level_of(const std::string& name) {
+    return name == "debug"     ? spdlog::level::debug
+           : name == "warning" ? spdlog::level::warn
+           : name == "error"   ? spdlog::level::err
+                               : spdlog::level::info;
+}
+
+log_sink sink_of(const std::shared_ptr<spdlog::logger>& logger) {
+    return [logger](log_level level, std::string_view line) {
+        constexpr std::array levels{spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
+                                    spdlog::level::err};
+        logger->log(levels[static_cast<std::size_t>(level)], "{}", line);
+    };
+}
+
+/// Says to the supervisor that the store lives, as long as what is submitted is committed.
+class pulse {
+public:
+    bool beats(const store_server_stats& now) {
+        const bool idle = now.waiting_bytes == 0;
+        return std::exchange(transactions_, now.transactions) != now.transactions || idle;
+    }
+
+private:
+    std::uint64_t transactions_ = 0;
+};
+
+void reload(const command_line& line, settings& running, store_server& store, spdlog::logger& log) {
+    try {
+        const sources from(line);
+        const settings fresh = settle(from.all());
+        for (const setting& s : all_settings())
+            if (!s.reloaded && s.show(fresh) != s.show(running))
+                log.warn("reload: {} counts after a restart", s.name);
+        if (!fresh.store.network.security.keys.public_key.empty())
+            store.allow_keys(fresh.store.network.security.allowed_keys);
+        store.allow(fresh.store.access);
+        log.set_level(level_of(fresh.log_level));
+        running.store.network.security.allowed_keys = fresh.store.network.security.allowed_keys;
+        running.store.access = fresh.store.access;
+        running.log_level = fresh.log_level;
+        log.info("reloaded: allowed keys, access, log level");
+    } catch (const std::exception& e) {
+        log.error("reload: everything stays as it was: {}", e.what());
+    }
+}
+
+// Each connection takes a descriptor; the usual soft limit of 1,024 is for select(2).
+void allow_descriptors() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    static_cast<void>(setrlimit(RLIMIT_NOFILE, &limit));
+}
+
+int run(const command_line& line, settings chosen) {
+    allow_descriptors();
+    // The threads that are made below inherit the mask: signals come to sigtimedwait alone.
+    sigset_t awaited;
+    sigemptyset(&awaited);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&awaited, number);
+    pthread_sigmask(SIG_BLOCK, &awaited, nullptr);
+
+    const auto log = spdlog::stderr_color_mt("cairnd");
+    log->set_level(level_of(chosen.log_level));
+    chosen.store.network.log = sink_of(log);
+    std::filesystem::create_directories(chosen.store.path);
+    const supervisor systemd;
+    store_server store(chosen.store);
+    if (!chosen.ports_file.empty()) write_ports(chosen.ports_file, store.endpoints());
+    introduce(chosen, store);
+    systemd.tell("READY=1");
+
+    pulse committing;
+    const auto period = systemd.watchdog().value_or(std::chrono::hours(1));
+    for (;;) {
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(period);
+        const timespec wait{seconds.count(), std::chrono::nanoseconds(period - seconds).count()};
+        const int number = sigtimedwait(&awaited, nullptr, &wait);
+        if (number == SIGHUP) {
+            const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
+                std::chrono::steady_clock::now().time_since_epoch());
+            systemd.tell("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(now.count()));
+            reload(line, chosen, store, *log);
+            systemd.tell("READY=1");
+        } else if (number == SIGTERM || number == SIGINT) {
+            break;
+        } else if (systemd.watchdog() && committing.beats(store.stats())) {
+            systemd.tell("WATCHDOG=1");
+        }
+    }
+    systemd.tell("STOPPING=1");
+    log->info("stopping: what was taken is committed and confirmed first");
+    store.close();
+    log->info("stopped in good order");
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const auto [line, leave] = parse(argc, argv);
+    if (leave) return *leave;
+    settings chosen;
+    try {
+        if (!line.make_keys.empty()) {
+            const key_pair keys = generate_keys();
+            save_keys(keys, line.make_keys);
+            std::printf("%s\n", keys.public_key.c_str());
+            return 0;
+        }
+        const sources from(line);
+        chosen = settle(from.all());
+        if (line.print) std::fputs(print(chosen, from.all()).c_str(), stdout);
+        if (line.print || line.check) return 0;
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "cairnd: %s\n", e.what());
+        return exit_usage;
+    }
+    try {
+        return run(line, chosen);
+    } catch (const error& e) {
+        std::fprintf(stderr, "cairnd: %s\n", mended(e, chosen).c_str());
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "cairnd: %s\n", e.what());
+    }
+    return exit_failed;
+}

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cairn/store_server.hpp>
+
+#include <filesystem>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cairn::daemon {
+
+/// What cairnd was told to be.
+struct settings {
+    store_server_options store{};
+    std::filesystem::path ports_file{};  ///< gets the endpoints, one a line; empty: none
+    std::string key_file{};
+    std::string log_level = "info";
+};
+
+/// A setting that cannot be used. The text says which, where it came from, and what would be right.
+struct settings_error : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+/// One name for flag, environment and file: `store.quota` is `--store-quota`, CAIRND_STORE_QUOTA,
+/// and `quota` in the table `store` of the file.
+struct setting {
+    std::string_view name;
+    std::string_view value;  ///< what is written for it in the help
+    std::string_view meaning;
+    bool list = false;      ///< several values; in the environment separated by commas
+    bool reloaded = false;  ///< counts after SIGHUP
+    void (*read)(settings& to, const std::vector<std::string>& values) = nullptr;
+    std::string (*show)(const settings& from) = nullptr;  ///< as TOML
+};
+
+const std::vector<setting>& all_settings();
+
+/// "; did you mean …?" when a known name is near, or nothing.
+std::string suggestion(std::string_view unknown, const std::vector<std::string>& known);
+
+std::string flag_of(const setting& s);
+std::string variable_of(const setting& s);
+
+/// Values by name, with where they came from.
+struct given_values {
+    struct value {
+        std::vector<std::string> values;
+        std::string origin;
+    };
+    std::map<std::string, value, std::less<>> by_name;
+    std::vector<access_rule> access;
+    std::string access_origin;
+};
+
+/// What a file says. Throws settings_error: FILE:LINE:COLUMN: what is wrong.
+given_values read_file(const std::filesystem::path& file);
+/// What CAIRND_… variables say. Throws settings_error for an unknown one.
+given_values read_environment();
+
+/// The first of `sources` that names a setting wins; then the default. Reads the key file.
+settings settle(const std::vector<const given_values*>& sources);
+
+/// The settings as a file that cairnd reads, each with where it came from.
+std::string print(const settings& chosen, const std::vector<const given_values*>& sources);
+
+/// Where data goes unless told otherwise: $STATE_DIRECTORY (systemd), /var/lib/cairnd for root,
+/// $XDG_STATE_HOME/cairnd or ~/.local/state/cairnd.
+std::filesystem::path default_data();
+/// Where other processes of this machine find the store: in $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR or
+/// the data.
+std::string default_ipc(const std::filesystem::path& data);
+
+/// Connections, unless told otherwise: more than a node's, since all publishers and readers meet
+/// here.
+inline constexpr std::size_t peers_max_default = 10'000;
+
+inline constexpr std::string_view default_tcp = "tcp://127.0.0.1:7700";
+
+}  // namespace cairn::daemon

@@ -1,0 +1,280 @@
+#include "party.hpp"
+#include "support/child_process.hpp"
+#include "support/eventually.hpp"
+#include "support/temp_directory.hpp"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+// The program itself.
+namespace {
+
+using namespace cairn;
+using namespace cairn::test;
+using namespace std::chrono_literals;
+
+class Cairnd : public testing::Test {
+protected:
+    /// Arguments behind `env`: variables, the program, its flags.
+    child_process program(std::vector<std::string> flags,
+                          const std::vector<std::string>& variables = {}) {
+        std::vector<std::string> all{"/usr/bin/env", "-u", "NOTIFY_SOCKET"};
+        all.insert(all.end(), variables.begin(), variables.end());
+        all.emplace_back(CAIRND);
+        all.insert(all.end(), flags.begin(), flags.end());
+        return child_process(all);
+    }
+    void start(const std::vector<std::string>& more = {},
+               const std::vector<std::string>& variables = {}) {
+        std::vector<std::string> all{"/usr/bin/env", "-u", "NOTIFY_SOCKET"};
+        all.insert(all.end(), variables.begin(), variables.end());
+        for (const char* flag : {CAIRND, "--listen", "tcp://127.0.0.1:0", "--data"})
+            all.emplace_back(flag);
+        all.push_back((directory_ / "data").string());
+        all.emplace_back("--ports-file");
+        all.push_back((directory_ / "ports").string());
+        all.insert(all.end(), more.begin(), more.end());
+        running_ = std::make_unique<child_process>(all);
+        ASSERT_TRUE(running_->wait_for_output("ready\n", 30s)) << running_->output();
+        std::ifstream ports(directory_ / "ports");
+        endpoints_.clear();
+        for (std::string line; std::getline(ports, line);) endpoints_.push_back(line);
+        ASSERT_FALSE(endpoints_.empty());
+    }
+    int end(int number) {
+        running_->signal(number);
+        return running_->wait(30s).value_or(-1);
+    }
+    /// Runs it to its end: what it printed, and its code.
+    std::pair<int, std::string> said(const std::vector<std::string>& flags,
+                                     const std::vector<std::string>& variables = {}) {
+        child_process one = program(flags, variables);
+        const int code = one.wait(30s).value_or(-1);
+        return {code, one.output()};
+    }
+    std::string file(const std::string& name, const std::string& text) {
+        std::ofstream(directory_ / name) << text;
+        return (directory_ / name).string();
+    }
+
+    temp_directory directory_;
+    std::unique_ptr<child_process> running_;
+    std::vector<std::string> endpoints_;
+};
+
+bool has(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+TEST_F(Cairnd, LeavesInGoodOrderWhenItIsTold) {
+    start();
+    EXPECT_TRUE(has(running_->output(), "made; 0 messages"));
+    EXPECT_TRUE(has(running_->output(), "confirms what is flushed"));
+    party publisher(endpoints_.front());
+    ASSERT_TRUE(publisher.store("quakes", "usgs", 7, 1, 5));
+    EXPECT_EQ(end(SIGTERM), 0);
+    start();
+    EXPECT_TRUE(has(running_->output(), "closed in good order before; 5 messages"));
+}
+
+TEST_F(Cairnd, ConfirmsWhatItTookBeforeItLeaves) {
+    start();
+    party publisher(endpoints_.front());
+    ASSERT_TRUE(publisher.open(1, "quakes", "usgs", 7));
+    publisher.append(1, 1, 100);
+    ASSERT_TRUE(publisher.raw().answered());
+    running_->signal(SIGTERM);
+    EXPECT_TRUE(publisher.confirmed(100));
+    EXPECT_EQ(running_->wait(30s), 0);
+}
+
+TEST_F(Cairnd, SaysThatItRecovered) {
+    start();
+    ASSERT_TRUE(party(endpoints_.front()).store("quakes", "usgs", 7, 1, 5));
+    EXPECT_EQ(end(SIGKILL), 128 + SIGKILL);
+    start();
+    EXPECT_TRUE(has(running_->output(), "recovered: it was not closed before; 5 messages"));
+}
+
+TEST_F(Cairnd, ListensWhereItIsTold) {
+    const std::string ipc = "ipc://" + (directory_ / "c.ipc").string();
+    start({"--listen", ipc});
+    ASSERT_EQ(endpoints_.size(), 2U);
+    EXPECT_EQ(endpoints_.back(), ipc);
+    EXPECT_TRUE(party(ipc).store("quakes", "usgs", 7, 1, 5));
+}
+
+TEST_F(Cairnd, OpensNoDataThatAnotherHasOpen) {
+    start();
+    const auto [code, text] =
+        said({"--data", (directory_ / "data").string(), "--listen", "tcp://127.0.0.1:0"});
+    EXPECT_EQ(code, 1);
+    EXPECT_TRUE(has(text, "cairnd: ")) << text;
+}
+
+TEST_F(Cairnd, PutsItsDataWhereTheSystemSays) {
+    const auto data_of = [&](const std::vector<std::string>& variables) {
+        return said({"--print-config"}, variables).second;
+    };
+    EXPECT_TRUE(has(data_of({"STATE_DIRECTORY=/srv/a:/srv/b"}), "data = '/srv/a'"));
+    if (::geteuid() == 0) {
+        EXPECT_TRUE(has(data_of({}), "data = '/var/lib/cairnd'"));
+    } else {
+        EXPECT_TRUE(has(data_of({"XDG_STATE_HOME=/x"}), "data = '/x/cairnd'"));
+    }
+}
+
+TEST_F(Cairnd, TakesFlagsBeforeVariablesBeforeItsFile) {
+    const std::string config =
+        file("c.toml", "name = \"file\"\n[store]\nquota = \"1MiB\"\n[limits]\npeers_max = 7\n");
+    const std::string text = said({"-c", config, "--print-config", "--name", "flag"},
+                                  {"CAIRND_NAME=variable", "CAIRND_STORE_QUOTA=2MiB"})
+                                 .second;
+    EXPECT_TRUE(has(text, "name = 'flag'  # --name\n")) << text;
+    EXPECT_TRUE(has(text, "quota = 2097152  # CAIRND_STORE_QUOTA\n")) << text;
+    EXPECT_TRUE(has(text, "peers_max = 7  # " + config + ":5:13\n")) << text;
+    EXPECT_TRUE(has(text, "replay_threads = 2  # default\n")) << text;
+}
+
+TEST_F(Cairnd, PrintsSettingsThatItReads) {
+    const std::string config = file("a.toml",
+                                    "listen = [\"tcp://127.0.0.1:0\"]\ndata = \"/d\"\n"
+                                    "[topics]\nage_max = \"7d\"\nconfirm = \"written\"\n"
+                                    "[[access]]\nkey = \"*\"\ntopics = \"a*\"\n"
+                                    "may = [\"publish\", \"consume\"]\n");
+    const auto without_comments = [](const std::string& text) {
+        std::istringstream lines(text);
+        std::string all;
+        for (std::string line; std::getline(lines, line);)
+            all += line.substr(0, line.find("  # ")) + "\n";
+        return all;
+    };
+    const auto [code, first] = said({"-c", config, "--print-config"});
+    EXPECT_EQ(code, 0) << first;
+    EXPECT_TRUE(has(first, "age_max = '604800000ms'")) << first;
+    const std::string second = said({"-c", file("b.toml", first), "--print-config"}).second;
+    EXPECT_EQ(without_comments(first), without_comments(second));
+}
+
+TEST_F(Cairnd, NamesTheLineOfWhatItDoesNotKnow) {
+    const auto problem = [&](const std::string& text) {
+        const std::string config = file("c.toml", text);
+        const auto [code, said_text] = said({"-c", config, "--check-config"});
+        EXPECT_EQ(code, 2);
+        return said_text.substr(std::min(said_text.size(), ("cairnd: " + config).size()));
+    };
+    EXPECT_EQ(problem("[store]\nquoto = 1\n"),
+              ":2:1: unknown key \"store.quoto\"; did you mean \"store.quota\"?\n");
+    EXPECT_EQ(problem("[stores]\nx = 1\n"), ":1:2: unknown key \"stores\"\n");
+    EXPECT_EQ(problem("name = [1, 2]\n"), ":1:8: name takes one value\n");
+    EXPECT_EQ(problem("name = 1.5\n"),
+              ":1:8: name must be a string, a whole number or a boolean\n");
+    EXPECT_EQ(problem("[store]\nquota = \"much\"\n"),
+              ":2:9: store.quota: \"much\" is none; write for example 512MiB or 20GB\n");
+    EXPECT_EQ(problem("[[access]]\nmay = [\"publsh\"]\n"),
+              ":2:7: there is no right \"publsh\"; did you mean \"publish\"?\n");
+    EXPECT_EQ(problem("name = \n").substr(0, 3), ":1:");
+}
+
+TEST_F(Cairnd, SuggestsFlagsAndVariables) {
+    const auto [flag_code, flag] = said({"--stor-quota", "5"});
+    EXPECT_EQ(flag_code, 2);
+    EXPECT_EQ(flag, "cairnd: unknown argument --stor-quota; did you mean \"--store-quota\"?\n");
+    const auto [code, variable] = said({"--check-config"}, {"CAIRND_STORE_QUOTTA=5"});
+    EXPECT_EQ(code, 2);
+    EXPECT_EQ(variable,
+              "cairnd: environment: unknown variable CAIRND_STORE_QUOTTA; did you mean "
+              "\"CAIRND_STORE_QUOTA\"?\n");
+}
+
+TEST_F(Cairnd, RefusesToBeOpenToStrangersAndSaysWhatMendsIt) {
+    const auto [code, text] =
+        said({"--data", (directory_ / "data").string(), "--listen", "tcp://0.0.0.0:0"});
+    EXPECT_EQ(code, 1);
+    for (const char* part : {"tcp://0.0.0.0:0", "--make-keys store.cert", "--security-key-file",
+                             "--listen tcp://127.0.0.1:7700", "--security-insecure"})
+        EXPECT_TRUE(has(text, part)) << text;
+}
+
+TEST_F(Cairnd, ServesTheKeysThatItMade) {
+    const std::string server = (directory_ / "server.cert").string();
+    const auto [code, server_key] = said({"--make-keys", server});
+    ASSERT_EQ(code, 0);
+    const key_pair client = generate_keys();
+    start(
+        {"--security-key-file", server + "_secret", "--security-allowed-keys", client.public_key});
+    EXPECT_TRUE(has(running_->output(), "encrypted; 1 keys may connect"));
+    EXPECT_TRUE(party(endpoints_.front(), client, server_key.substr(0, 40))
+                    .store("quakes", "usgs", 7, 1, 5));
+}
+
+TEST_F(Cairnd, ReadsItsRightsAgain) {
+    const std::string config =
+        file("c.toml", "[[access]]\nkey = \"*\"\ntopics = \"a\"\nmay = [\"publish\"]\n");
+    start({"-c", config});
+    party publisher(endpoints_.front());
+    EXPECT_FALSE(publisher.open(1, "b", "usgs", 7));
+    file("c.toml", "name = \"other\"\n[[access]]\ntopics = \"b\"\nmay = [\"publish\"]\n");
+    running_->signal(SIGHUP);
+    ASSERT_TRUE(running_->wait_for_output("reloaded", 30s));
+    EXPECT_TRUE(has(running_->output(), "name counts after a restart"));
+    EXPECT_TRUE(publisher.open(2, "b", "usgs", 7));
+    file("c.toml", "nonsense = 1\n");
+    running_->signal(SIGHUP);
+    ASSERT_TRUE(running_->wait_for_output("everything stays as it was", 30s));
+    EXPECT_TRUE(publisher.open(3, "b", "emsc", 7));
+}
+
+/// A supervisor's end of a notification socket.
+class notified {
+public:
+    explicit notified(const std::string& path)
+        : socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_un at{};
+        at.sun_family = AF_UNIX;
+        std::memcpy(at.sun_path, path.data(), path.size());
+        EXPECT_EQ(::bind(socket_, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
+    }
+    ~notified() { ::close(socket_); }
+    notified(const notified&) = delete;
+    notified& operator=(const notified&) = delete;
+
+    std::string next() const {
+        pollfd ready{socket_, POLLIN, 0};
+        if (::poll(&ready, 1, 30'000) != 1) return "nothing";
+        char text[256];
+        const ssize_t size = ::recv(socket_, text, sizeof text, 0);
+        return size < 0 ? "nothing" : std::string(text, static_cast<std::size_t>(size));
+    }
+
+private:
+    int socket_;
+};
+
+TEST_F(Cairnd, TellsItsSupervisorHowItStands) {
+    const std::string path = (directory_ / "notify").string();
+    const notified supervisor(path);
+    start({}, {"NOTIFY_SOCKET=" + path, "WATCHDOG_USEC=20000"});
+    EXPECT_EQ(supervisor.next(), "READY=1");
+    EXPECT_EQ(supervisor.next(), "WATCHDOG=1");
+    EXPECT_EQ(supervisor.next(), "WATCHDOG=1");
+    EXPECT_EQ(end(SIGTERM), 0);
+    std::string last;
+    while ((last = supervisor.next()) == "WATCHDOG=1") {
+    }
+    EXPECT_EQ(last, "STOPPING=1");
+}
+
+}  // namespace
