@@ -18,6 +18,9 @@ namespace {
 // What a command costs of the waiting limit beside its body.
 constexpr std::size_t command_charge_bytes = 256;
 
+// Part of a commit's time that the committer lets others run after it.
+constexpr int gather_share = 8;
+
 struct origin {
     completion* to = nullptr;
     std::uint64_t token = 0;
@@ -36,6 +39,7 @@ struct committer::impl {
 
     errc submit(command& wanted, completion& to, std::uint64_t token, const time_point* deadline);
     void run();
+    void gather();
     void commit();
     bool has_room(std::size_t charge) const { return waiting + charge <= chosen.waiting_bytes_max; }
 
@@ -60,6 +64,7 @@ struct committer::impl {
     std::vector<origin> taken_origins;
     std::vector<reply> replies;
     bool more = false;
+    clock::duration last_commit{};
     std::thread thread;
 };
 
@@ -90,6 +95,18 @@ errc committer::impl::submit(command& wanted, completion& to, std::uint64_t toke
     return errc::ok;
 }
 
+// Who was just answered may have more to say: it goes into the next transaction rather than into the
+// one after, or two halves of the producers take turns. Ends when as many are back, and after a
+// small part of the time that the commit took; meanwhile the processor is theirs.
+void committer::impl::gather() {
+    const auto end = clock::now() + last_commit / gather_share;
+    do {
+        std::this_thread::yield();
+        const std::lock_guard hold(mutex);
+        if (commands.size() >= taken.size() || closing) return;
+    } while (clock::now() < end);
+}
+
 void committer::impl::run() {
     for (;;) {
         {
@@ -108,9 +125,7 @@ void committer::impl::run() {
         do {
             commit();
         } while (next < taken.size());
-        // Who was just answered may have more to say: it goes into the next transaction rather than
-        // into the one after. Costs nothing when nobody else wants the processor.
-        if (taken.size() > 1) std::this_thread::yield();
+        if (taken.size() > 1) gather();
         taken.clear();
         taken_origins.clear();
     }
@@ -132,7 +147,7 @@ void committer::impl::commit() {
     };
     const auto begin = clock::now();
     more = db.commit(part, system_now(), replies, early);
-    const auto time = clock::now() - begin;
+    const auto time = last_commit = clock::now() - begin;
     for (std::size_t i = 0; i < part.size(); ++i) {
         const origin& from = taken_origins[next + i];
         if (!from.confirmed)
