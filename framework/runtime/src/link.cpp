@@ -59,8 +59,8 @@ io link::transmit(zmq::message_t& frame1, zmq::message_t* frame2) {
 }
 
 link::sent link::settle(io outcome) {
-    // Nothing leaves before the connection is there, which the socket tells by itself. To look again
-    // at once would be to look all the time.
+    // Nothing leaves before the connection is there, which the socket tells by itself. To look
+    // again at once would be to look all the time.
     const bool unconnected = outcome == io::would_block && role_ == role::connecting && !greeted();
     if (server_ && !unconnected) hub_.loop_.flag(*server_);
     switch (outcome) {
