@@ -27,6 +27,8 @@ namespace {
 constexpr std::chrono::nanoseconds inline_pause = std::chrono::microseconds(50);
 // Rounds of one turn: enough to serve what a round itself caused, few enough to let others in.
 constexpr int rounds_max = 4;
+// A look costs less than 1 µs, a turn that had something to do more.
+constexpr int turns_without_a_look_max = 8;
 
 constexpr std::uint64_t bell_number = UINT64_MAX;
 
@@ -179,6 +181,7 @@ void loop::run_once(duration wait) {
 }
 
 void loop::run() {
+    int turns_without_a_look = 0;
     while (!stopping_.load()) {
         lock();
         turn();
@@ -187,12 +190,16 @@ void loop::run() {
         unlock();
         sleeping_.store(true);
         // Flagged after our turn and before we said that we sleep: nobody rang.
-        // Tasks that keep flagging each other must not starve descriptors.
         if (pending()) {
             sleeping_.store(false);
-            collect(loop_set_, 0, {});
+            // Tasks that always have something to do must not keep descriptors from being seen.
+            if (++turns_without_a_look >= turns_without_a_look_max) {
+                turns_without_a_look = 0;
+                collect(loop_set_, 0, {});
+            }
             continue;
         }
+        turns_without_a_look = 0;
         collect(loop_set_, -1, until);
         sleeping_.store(false);
     }
