@@ -95,8 +95,8 @@ errc committer::impl::submit(command& wanted, completion& to, std::uint64_t toke
     return errc::ok;
 }
 
-// Who was just answered may have more to say: it goes into the next transaction rather than into the
-// one after, or two halves of the producers take turns. Ends when as many are back, and after a
+// Who was just answered may have more to say: it goes into the next transaction rather than into
+// the one after, or two halves of the producers take turns. Ends when as many are back, and after a
 // small part of the time that the commit took; meanwhile the processor is theirs.
 void committer::impl::gather() {
     const auto end = clock::now() + last_commit / gather_share;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <numeric>
 
 namespace cairn::store {
 
@@ -44,6 +45,25 @@ counters_record read_counters(const lmdb::transaction& txn, const databases& dbs
 }
 
 bool is_append(const command& c) { return std::holds_alternative<append>(c); }
+
+// Appends that stand next to each other are applied topic by topic, which nobody can tell from the
+// order given. The pages of a topic lie side by side then, and what a trim frees is a run of pages
+// that later commits write at once, not every other page.
+std::vector<std::size_t> apply_order(std::span<const command> commands) {
+    std::vector<std::size_t> order(commands.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    const auto topic_of = [&](std::size_t i) { return std::get<append>(commands[i]).topic; };
+    for (auto at = order.begin(); at != order.end();) {
+        const auto is_one = [&](std::size_t i) { return is_append(commands[i]); };
+        const auto run = std::find_if(at, order.end(), is_one);
+        at = std::find_if_not(run, order.end(), is_one);
+        const auto by_topic = [&](std::size_t a, std::size_t b) {
+            return topic_of(a) < topic_of(b);
+        };
+        if (!std::is_sorted(run, at, by_topic)) std::stable_sort(run, at, by_topic);
+    }
+    return order;
+}
 
 bool is_shortage(int code) {
     return code == ENOSPC || code == EDQUOT || code == MDB_MAP_FULL || code == MDB_TXN_FULL;
@@ -215,15 +235,15 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     applier apply(c, limits, opening.generation, budget);
     apply.refuse_appends(let.refuse);
     std::size_t bytes_taken = 0;
-    for (const command& one : commands) {
-        const std::size_t size = body_bytes(one);
-        bytes_taken += size;
-        if (bytes_taken > let.bytes_max) {
-            bytes_taken -= size;
-            replies.push_back({let.beyond, {}});
+    replies.resize(commands.size());
+    for (const std::size_t i : apply_order(commands)) {
+        const std::size_t size = body_bytes(commands[i]);
+        if (bytes_taken + size > let.bytes_max) {
+            replies[i] = {let.beyond, {}};
             continue;
         }
-        replies.push_back(apply.apply(one));
+        bytes_taken += size;
+        replies[i] = apply.apply(commands[i]);
     }
     // Trimming keeps pace with what is appended.
     budget.pieces = std::max<std::uint64_t>(budget.pieces, 2 * bytes_taken / piece_bytes_max);

@@ -152,11 +152,13 @@ TEST_F(Visitor, ThatIsKilledDuringAnUpgradeLeavesTheOldOrTheNewFormatWhole) {
 TEST_F(Visitor, WhoCutsTheFileOfAnOpenDatabaseIsNoticed) {
     const auto s = opened("quakes", "a");
     for (std::uint64_t i = 1; i <= 20; ++i) append_to(s, i, {std::string(50'000, 'x')});
-    reader from(*db_);
-    std::filesystem::resize_file(directory_ / "db" / "data.mdb", 40'960);
-    page found;
-    EXPECT_EQ(from.read(s.topic, {1}, 1, buffer_, found), errc::store_damaged);
-    EXPECT_EQ(from.topic(s.topic).error(), errc::store_damaged);
+    {
+        reader from(*db_);
+        std::filesystem::resize_file(directory_ / "db" / "data.mdb", 40'960);
+        page found;
+        EXPECT_EQ(from.read(s.topic, {1}, 1, buffer_, found), errc::store_damaged);
+        EXPECT_EQ(from.topic(s.topic).error(), errc::store_damaged);
+    }
     EXPECT_EQ(append_to(s, 21, {"late"}).code, errc::store_failed);
     EXPECT_TRUE(db_->stats().failed);
     EXPECT_EQ(one(trim{s.topic, {1}}).code, errc::store_failed) << "until it is opened again";
@@ -224,6 +226,7 @@ TEST_F(Visitor, ThatWasForkedOffIsToldSoAndHarmsNobody) {
     group.reset();
     EXPECT_TRUE(append_to(s, 2, {"two"}).ok());
     EXPECT_TRUE(from->topic(s.topic));
+    from.reset();
     EXPECT_EQ(texts("quakes"), (strings{"one", "two"}));
 }
 

@@ -66,7 +66,8 @@ struct options {
     /// A file of this size stands ready to be given back when the disk is full, so that acks and
     /// trims go on. 0: none.
     std::size_t ballast_bytes = std::size_t{16} << 20;
-    std::size_t readers_max = 512;  ///< reader objects at once; 1 to 4,096
+    /// Reader objects at once; 1 to 4,096. A higher one from before holds until lock.mdb is gone.
+    std::size_t readers_max = 512;
     std::uint32_t topics_max = 100'000;
     bool allow_network_filesystem = false;
     check on_open = check::after_crash;
