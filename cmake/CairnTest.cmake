@@ -14,8 +14,8 @@ endif()
 
 # cairn_test_program(NAME LABEL label SOURCES a_test.cpp... [TIMEOUT seconds] [LIBRARIES target...]
 #   [APART])
-# One executable of GoogleTest tests; each TEST becomes a test of its own. APART: the sources use the
-# same names for different things, so a unity build compiles them one by one.
+# One executable of GoogleTest tests; each TEST becomes a test of its own. APART: the sources use
+# the same names for different things, so a unity build compiles them one by one.
 function(cairn_test_program name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "APART" "LABEL;TIMEOUT" "SOURCES;LIBRARIES")
   if(NOT arg_TIMEOUT)

@@ -92,7 +92,7 @@ INSTANTIATE_TEST_SUITE_P(
         tiny_run{"stopped-puller", {"sender_growth_mb", "sender_limit_mb"}},
         tiny_run{"store-append --size 100", {"messages_per_s", "ratio", "disk_messages_per_s"}},
         tiny_run{"store-commit", latencies}, tiny_run{"store-producers", rates},
-        tiny_run{"store-queue --messages 20000", {"messages_per_s", "ratio", "file_growth"}},
+        tiny_run{"store-queue --messages 20000", rates},
         tiny_run{"store-interleaved --messages 20000", rates},
         tiny_run{"store-read --size 100 --messages 20000", {"messages_per_s", "mb_per_s"}},
         tiny_run{"store-open --messages 20000", {"open_ms", "memory_mb"}},

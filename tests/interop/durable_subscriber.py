@@ -3,8 +3,9 @@
 usage: durable_subscriber.py STORE TOPIC GROUP LAST [PUBLISHER] [leave SEQUENCE]
 
 A member of GROUP that reads one source's messages from the store, goes live at PUBLISHER when it
-can, acks each and stops when all up to LAST are acked durably. Message N is "message N ...". With `leave`
-goes away without a word when it has acked SEQUENCE. The last line tells how many came from where.
+can, acks each and stops when all up to LAST are acked durably. Message N is "message N ...". With
+`leave` it takes nothing behind SEQUENCE and goes away without a word when all before is acked. The
+last line tells how many came from where.
 """
 
 import sys
@@ -44,7 +45,7 @@ class Side:
 class DurableSubscriber:
     def __init__(self, store, publisher, topic, group):
         self.topic, self.next, self.done = topic, {}, {}  # by (source, epoch)
-        self.acks_sent = self.acks_durable = 0
+        self.acks_sent = self.acks_durable = self.until = 0
         self.store = Side(store, "store")
         self.publisher = Side(publisher, "publisher") if publisher else None
         self.held, self.live = {}, False  # the publisher's first_held, by (source, epoch)
@@ -96,7 +97,7 @@ class DurableSubscriber:
             return self.live and self.repair(source, epoch)
         acked = []
         for sequence, _, body in messages(frame):
-            if sequence < self.next[key]:
+            if sequence < self.next[key] or sequence > self.until:
                 continue
             assert bytes(body).startswith(b"message %d " % sequence), body[:40]
             self.next[key] = sequence + 1
@@ -138,6 +139,7 @@ class DurableSubscriber:
 
     def run(self, last):
         """Until all up to `last` of one source are acked durably."""
+        self.until = last
         while max(self.next.values(), default=0) <= last or self.acks_durable < self.acks_sent:
             for side in filter(None, (self.store, self.publisher)):
                 if frame := side.link.receive(0.05):

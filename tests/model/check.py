@@ -3,9 +3,9 @@
 
 usage: check.py MODEL DIRECTORY [PLANTED]
 
-Builds the verifier in DIRECTORY and runs it over all states. Without PLANTED there must be no error;
-with it (a BUG_ macro of the model) there must be one. With CAIRN_TEST_LONG two faults happen instead
-of one.
+Builds the verifier in DIRECTORY and runs it over all states. Without PLANTED there must be no
+error; with it (a BUG_ macro of the model) there must be one. With CAIRN_TEST_LONG two faults happen
+instead of one.
 """
 
 import os

@@ -1,5 +1,5 @@
 /* Durable publish/subscribe, PROTOCOL.md 8.7: one publisher with a ring, one store beside the path, one
- * member of a durable group that reads both. Checked exhaustively by run.py: every order of steps, with
+ * member of a durable group that reads both. Checked exhaustively by check.py: every order of steps, with
  * FAULTS faults at any moment, each a crash of the store or of the reader or the reset of a link.
  *
  * What must hold:
@@ -12,7 +12,7 @@
  * Left out: several sources and epochs, credit, trimming, damage; the simulations in
  * tests/unit/protocol play those. A link is a pair of FIFO channels that loses all at once.
  *
- * Each BUG_ macro plants one mistake that run.py expects to be found.
+ * Each BUG_ macro plants one mistake that check.py expects to be found.
  */
 
 #ifndef MESSAGES

@@ -57,7 +57,8 @@ TEST_F(Refusal, OfASource) {
     EXPECT_EQ(code_of(open("jobs", "a", 0)), errc::invalid_argument);
     EXPECT_EQ(code_of(open("jobs", "a", 1, true, too_long(owner_bytes_max))),
               errc::invalid_argument);
-    EXPECT_EQ(code_of(open("jobs", "a", 2, true, "mallory")), errc::not_authorised);
+    ASSERT_TRUE(one(open("jobs", "owned", 1, true, "alice")).ok());
+    EXPECT_EQ(code_of(open("jobs", "owned", 2, true, "mallory")), errc::not_authorised);
     opened("jobs", "a", 5);
     EXPECT_EQ(code_of(open("jobs", "a", 4)), errc::fenced);
 }

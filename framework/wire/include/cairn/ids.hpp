@@ -1,7 +1,7 @@
 #pragma once
 
 #if __cplusplus < 202002L
-#error "cairn needs C++20: compile with -std=c++20, or in CMake target_compile_features(... cxx_std_20)"
+#error "cairn needs C++20: compile with -std=c++20"
 #endif
 
 #include <array>
