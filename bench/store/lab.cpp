@@ -128,10 +128,14 @@ store::append stream::next(const batch_of& b) {
 }
 
 void tally::replied(std::uint64_t, const store::reply& answer, bool) {
-    const std::lock_guard hold(mutex_);
-    ++answered_;
-    if (!answer.ok()) problem_ = answer.code;
-    if (answered_ >= awaited_) changed_.notify_one();
+    bool wake = false;
+    {
+        const std::lock_guard hold(mutex_);
+        ++answered_;
+        if (!answer.ok()) problem_ = answer.code;
+        wake = answered_ >= awaited_;
+    }
+    if (wake) changed_.notify_one();  // who wakes finds the mutex free
 }
 
 void tally::wait(std::uint64_t count) {
@@ -163,8 +167,8 @@ void fill(store::database& db, stream& to, const batch_of& b, std::uint64_t mess
 }
 
 rate append_for(store::database& db, stream& to, const batch_of& b, std::chrono::nanoseconds time) {
-    store::committer group(db);
     tally answers;
+    store::committer group(db);
     const std::uint64_t window = std::max<std::uint64_t>(2, in_flight_bytes / b.body.size());
     std::uint64_t sent = 0;
     const auto begin = steady_clock::now();

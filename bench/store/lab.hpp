@@ -57,7 +57,7 @@ private:
     std::uint64_t next_ = 1;
 };
 
-/// Counts replies; what was refused ends the run.
+/// Counts replies; what was refused ends the run. Must outlive the committer.
 class tally final : public store::completion {
 public:
     void replied(std::uint64_t token, const store::reply& answer, bool flushed) override;

@@ -105,13 +105,14 @@ double confirms_per_s(store::database& db, std::size_t threads, const batch_of& 
     for (std::size_t i = 0; i < threads; ++i)
         streams.emplace_back(db, "bench", "s" + std::to_string(i));
     std::vector<std::uint64_t> done(threads);
+    std::vector<tally> tallies(threads);
     const auto begin = steady_clock::now();
     {
         store::committer group(db);
         std::vector<std::jthread> all;
         for (std::size_t i = 0; i < threads; ++i)
             all.emplace_back([&, i] {
-                tally answers;
+                tally& answers = tallies[i];
                 while (steady_clock::now() - begin < time) {
                     store::command one = streams[i].next(b);
                     if (group.submit_until(one, answers, 0,

@@ -19,7 +19,7 @@ namespace {
 constexpr std::size_t command_charge_bytes = 256;
 
 // Part of a commit's time that the committer lets others run after it.
-constexpr int gather_share = 8;
+constexpr int gather_share = 4;
 
 struct origin {
     completion* to = nullptr;
