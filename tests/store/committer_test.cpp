@@ -51,11 +51,11 @@ TEST_F(Committer, AnswersEveryProducerAndKeepsItsOrder) {
     static constexpr std::uint64_t messages = 50;
     std::vector<source_opened> sources;
     for (int i = 0; i < producers; ++i) sources.push_back(opened("jobs", "s" + std::to_string(i)));
+    std::vector<inbox> inboxes(producers);
     committer group(*db_);
     std::vector<std::jthread> threads;
-    for (const source_opened& s : sources)
-        threads.emplace_back([&group, s] {
-            inbox answers;
+    for (std::size_t n = 0; n != sources.size(); ++n)
+        threads.emplace_back([&group, s = sources[n], &answers = inboxes[n]] {
             for (std::uint64_t i = 1; i <= messages; ++i) {
                 command one = batch(s, {1}, i, 1, records({std::to_string(i)}));
                 ASSERT_EQ(group.submit_until(one, answers, i, clock::now() + 60s), errc::ok);
