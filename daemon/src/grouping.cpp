@@ -275,16 +275,11 @@ void grouping::submit(const std::shared_ptr<member>& of, std::uint64_t frame,
                       std::vector<sequence_range> ranges) {
     ++of->frames[frame - of->frames_done].parts;
     ++of->of->under_way;
-    parts_.commits.submit(store::ack_positions{of->topic_id, of->of->id, source, epoch, ranges},
-                          *this,
-                          flights_.put({flight::kind::ack,
-                                        of,
-                                        {of->topic_id.value, of->of->id.value},
-                                        frame,
-                                        former_run,
-                                        source,
-                                        epoch,
-                                        std::move(ranges)}));
+    const group_key key{of->topic_id.value, of->of->id.value};
+    store::ack_positions wanted{of->topic_id, of->of->id, source, epoch, ranges};
+    const std::uint32_t token = flights_.put(
+        {flight::kind::ack, of, key, frame, former_run, source, epoch, std::move(ranges)});
+    parts_.commits.submit(std::move(wanted), *this, token);
 }
 
 // The store looks at so much at once.
