@@ -134,6 +134,7 @@ TEST_F(DurableGroup, TakesAnAckOfMoreBatchesThanTheStoreLooksAtAtOnce) {
     ASSERT_TRUE(publisher_->open(1, "quakes", "usgs", 7));
     for (std::uint64_t n = 1; n <= count; ++n) publisher_->append(1, n, 1);
     ASSERT_TRUE(publisher_->confirmed(count));
+    member_ = peer();  // the first was silent all the while
     ASSERT_TRUE(member_->attach(1, "quakes", "a"));
     member_->ack(1, "usgs", 7, {{{1}, {count}}});
     ASSERT_TRUE(member_->acked(1));
