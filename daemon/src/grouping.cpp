@@ -9,15 +9,6 @@
 
 namespace cairn::daemon {
 
-namespace {
-
-// Points, and done ranges, in one frame: with the longest names still below control_bytes_max.
-constexpr std::size_t items_a_frame = 100;
-// Of a group that one active member reads.
-constexpr std::string_view settings_each = "each";
-
-}  // namespace
-
 struct grouping::member {
     /// An ACK frame that is not durable, or not all before it are.
     struct frame {
@@ -53,6 +44,7 @@ struct grouping::group {
     std::vector<std::shared_ptr<member>> members;  // the first is the active one
     std::size_t under_way = 0;                     // acks
     bool activating = false;                       // when none is under way
+    bool moving = false;                           // acks that come are void
 };
 
 grouping::grouping(service_parts& parts) : parts_(parts) {
@@ -190,6 +182,25 @@ void grouping::fail(const std::shared_ptr<member>& of, errc why) {
     leave(of);
 }
 
+std::uint32_t grouping::members_of(store::topic_id topic, store::group_id group) const {
+    const auto found = groups_.find({topic.value, group.value});
+    return found == groups_.end() ? 0 : static_cast<std::uint32_t>(found->second->members.size());
+}
+
+void grouping::hold(store::topic_id topic, store::group_id group) {
+    const auto found = groups_.find({topic.value, group.value});
+    if (found != groups_.end()) found->second->moving = true;
+}
+
+void grouping::end_all(store::topic_id topic, store::group_id group, errc why) {
+    const auto found = groups_.find({topic.value, group.value});
+    if (found == groups_.end()) return;
+    found->second->moving = false;
+    // The last one may take the group along.
+    const std::vector<std::shared_ptr<member>> all = found->second->members;
+    for (auto m = all.rbegin(); m != all.rend(); ++m) fail(*m, why);
+}
+
 void grouping::detach(runtime::link& from, const wire::detach& request) {
     const auto found = members_.find({from.number(), request.channel});
     if (found != members_.end()) leave(std::shared_ptr<member>(found->second));
@@ -226,6 +237,7 @@ errc grouping::ack(runtime::link& from, const wire::ack& request) {
     const auto found = members_.find({from.number(), request.channel});
     if (found == members_.end() || !found->second->of) return errc::unknown_subscription;
     const std::shared_ptr<member> of = found->second;
+    if (of->of->moving) return errc::ok;
     known_topic* const topic = parts_.topics.find(of->topic_id);
     if (!topic) return errc::topic_unknown;
     const known_source* const source = topic->find(request.source);

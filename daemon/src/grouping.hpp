@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -24,6 +25,8 @@ namespace cairn::daemon {
 ///          what they name to be stored. Beyond, it is ended.
 class grouping final : public commit_client, public topic_watcher {
 public:
+    /// Settings, in the store, of a group that one active member reads.
+    static constexpr std::string_view settings_each = "each";
     static constexpr std::size_t ack_frames_max = 1'024;
     static constexpr std::size_t ack_ranges_waiting_max = 1'024;
 
@@ -34,6 +37,12 @@ public:
     errc ack(runtime::link& from, const wire::ack& request);
     void detach(runtime::link& from, const wire::detach& request);
     void link_down(const runtime::link& gone);
+
+    std::uint32_t members_of(store::topic_id topic, store::group_id group) const;
+    /// The group is about to be moved: acks that come are void.
+    void hold(store::topic_id topic, store::group_id group);
+    /// Ends the attachments of its members.
+    void end_all(store::topic_id topic, store::group_id group, errc why);
 
     void replied(std::uint32_t token, const store::reply& answer, bool flushed) override;
     void settled() override;

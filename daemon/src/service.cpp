@@ -4,13 +4,23 @@
 
 namespace cairn::daemon {
 
-service::service(service_parts parts)
-    : parts_(parts), appending_(parts_), replaying_(parts_), grouping_(parts_), locating_(parts_) {
+service::service(service_parts parts, std::function<void(store_server_stats&)> of_disk)
+    : parts_(parts),
+      appending_(parts_),
+      replaying_(parts_),
+      grouping_(parts_),
+      locating_(parts_),
+      managing_(parts_, grouping_,
+                {std::move(of_disk), [this](store_server_stats& to) { add_stats(to); }}) {
     using wire::kind;
     parts_.commits.add(*this);
-    for (const kind k : {kind::open_source, kind::append, kind::lost, kind::close_source,
-                         kind::subscribe, kind::credit, kind::repair, kind::unsubscribe,
-                         kind::locate, kind::attach_group, kind::ack, kind::detach})
+    for (const kind k :
+         {kind::open_source,  kind::append,       kind::lost,         kind::close_source,
+          kind::subscribe,    kind::credit,       kind::repair,       kind::unsubscribe,
+          kind::locate,       kind::attach_group, kind::ack,          kind::detach,
+          kind::list_topics,  kind::list_sources, kind::list_groups,  kind::list_figures,
+          kind::create_topic, kind::alter_topic,  kind::delete_topic, kind::trim,
+          kind::create_group, kind::seek_group,   kind::delete_group})
         parts_.hub.serve(k, this);
     parts_.hub.add(*this);
 }
@@ -22,6 +32,7 @@ void service::link_down(runtime::link& gone) {
     replaying_.link_down(gone);
     grouping_.link_down(gone);
     locating_.link_down(gone);
+    managing_.link_down(gone);
 }
 
 void service::link_writable(runtime::link& free) { replaying_.go_on(free, true); }
@@ -45,7 +56,13 @@ errc service::frame(runtime::link& from, const wire::control_frame& frame) {
     if (const auto* f = std::get_if<wire::ack>(&frame)) return grouping_.ack(from, *f);
     if (const auto* f = std::get_if<wire::detach>(&frame))
         return grouping_.detach(from, *f), errc::ok;
-    return errc::not_supported;
+    return std::visit(
+        [&](const auto& f) {
+            if constexpr (requires { managing_.list(from, f); }) return managing_.list(from, f);
+            if constexpr (requires { managing_.change(from, f); }) return managing_.change(from, f);
+            return errc::not_supported;
+        },
+        frame);
 }
 
 void service::append(runtime::link& from, std::unique_ptr<runtime::received_batch> batch) {

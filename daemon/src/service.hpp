@@ -3,6 +3,7 @@
 #include "appending.hpp"
 #include "grouping.hpp"
 #include "locating.hpp"
+#include "managing.hpp"
 #include "replaying.hpp"
 
 namespace cairn::daemon {
@@ -13,7 +14,8 @@ namespace cairn::daemon {
 /// Threads: loop.
 class service final : public runtime::frame_handler, public commit_client {
 public:
-    explicit service(service_parts parts);
+    /// `of_disk`: fills in what the database and its committer say of themselves; thread-safe.
+    service(service_parts parts, std::function<void(store_server_stats&)> of_disk);
     ~service();
 
     /// What comes from now on is dropped: the store closes.
@@ -37,6 +39,7 @@ private:
     replaying replaying_;
     grouping grouping_;
     locating locating_;
+    managing managing_;
     bool stopped_ = false;
 };
 

@@ -10,6 +10,7 @@
 #include <cairn/runtime/link.hpp>
 #include <cairn/store_server.hpp>
 
+#include <cstddef>
 #include <string_view>
 #include <utility>
 
@@ -17,6 +18,9 @@ namespace cairn::daemon {
 
 /// A channel of one link.
 using channel_key = std::pair<std::uint64_t, wire::channel>;  // link's number and channel
+
+/// Items of a list in one frame: with the longest names still below control_bytes_max.
+inline constexpr std::size_t items_a_frame = 100;
 
 /// What the services of a store share.
 struct service_parts {

@@ -75,10 +75,17 @@ struct store_server::parts {
           commits(hub.loop(), committer),
           readers(hub.loop(), data, options.replay_threads),
           gate(options.access),
-          service({options, hub, gate, commits, readers, topics, generation_of(data)}) {}
+          service({options, hub, gate, commits, readers, topics, generation_of(data)},
+                  [this](store_server_stats& to) { add_disk_stats(to); }) {}
     ~parts() { close(); }
 
     void close();
+    void add_disk_stats(store_server_stats& to) const {
+        to.storage = data.stats();
+        const store::committer_stats committing = committer.stats();
+        to.transactions = committing.transactions;
+        to.waiting_bytes = committing.waiting_bytes;
+    }
 
     const store_server_options options;
     const time_point begun;
@@ -151,10 +158,7 @@ std::chrono::nanoseconds store_server::opening_time() const noexcept {
 store_server_stats store_server::stats() const {
     store_server_stats s;
     s.network = parts_->hub.stats();
-    s.storage = parts_->data.stats();
-    const store::committer_stats committing = parts_->committer.stats();
-    s.transactions = committing.transactions;
-    s.waiting_bytes = committing.waiting_bytes;
+    parts_->add_disk_stats(s);
     const runtime::loop::guard holding(parts_->hub.loop());
     parts_->service.add_stats(s);
     return s;

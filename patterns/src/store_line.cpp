@@ -313,6 +313,15 @@ void store_line::opened(const wire::source_opened& told, time_point now) {
 }
 
 void store_line::refused(errc code, sequence next, time_point now) {
+    if (code == errc::topic_unknown) {
+        log(log_level::warning, "the topic was deleted there; it is made anew");
+        link_->send(wire::close_source{channel_});
+        close_channel();
+        active().link_lost();
+        reopen_at_ = now + reopen_pause;
+        hub_.loop().at(*this, reopen_at_);
+        return;
+    }
     active().refused(code, next, now);
     if (!debts_.empty() && active().standing() == feed::state::conflict)
         return end_debt(log_level::error, "the store refuses them for good: " +

@@ -183,6 +183,10 @@ private:
     void located(const wire::located& told);
     void group_attached(const wire::group_attached& told);
     void stand_by();
+    void group_refused(const wire::error_reply& refused);
+    void forget_group();
+    void log_refusal(const wire::error_reply& refused);
+    void ask_again_later();
     void begin(const wire::source_point& point);
     /// False when nothing of the item's batch is left to be given.
     bool leave_out(stream& s, subscriber_item& item);

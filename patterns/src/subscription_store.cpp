@@ -2,6 +2,7 @@
 // subscription_reader.cpp.
 
 #include "receiving_side.hpp"
+#include "store_place.hpp"
 #include "subscription_reader.hpp"
 
 #include <algorithm>
@@ -17,23 +18,6 @@ namespace {
 constexpr std::chrono::milliseconds new_source_wait{1'000};
 // How soon what the store refused is asked for again.
 constexpr std::chrono::milliseconds ask_again_pause{1'000};
-
-wire::place place_of(from::place where) {
-    switch (where) {
-        case from::place::live:
-        case from::place::positions:
-            return wire::place::end;
-        case from::place::earliest:
-            return wire::place::first;
-        case from::place::last:
-            return wire::place::last;
-        case from::place::offset:
-            return wire::place::offset;
-        case from::place::time:
-            return wire::place::time;
-    }
-    return wire::place::end;
-}
 
 }  // namespace
 
@@ -189,18 +173,56 @@ bool subscription_reader::store_frame(peer_state& from, const wire::control_fram
         return true;
     }
     const auto* refused = std::get_if<wire::error_reply>(&frame);
-    if (!refused || refused->channel == channel_ || step_ != step::asked) return false;
+    if (!refused || refused->channel == channel_) return false;
+    if (in_group() && refused->channel == group_channel_) {
+        group_refused(*refused);
+        return true;
+    }
+    if (step_ != step::asked) return false;
     // A topic that does not exist yet has no history.
     if (refused->code == errc::topic_unknown && !in_group()) {
         located({refused->channel, {}, false, {}});
         return true;
     }
-    log_store(log_level::error, refused->code == errc::not_supported
+    log_refusal(*refused);
+    ask_again_later();
+    return true;
+}
+
+void subscription_reader::log_refusal(const wire::error_reply& refused) {
+    log_store(log_level::error, refused.code == errc::not_supported
                                     ? std::string("the peer there is no store; check the endpoint")
-                                    : "it refuses: " + std::string(refused->text));
+                                    : "it refuses: " + std::string(refused.text));
+}
+
+void subscription_reader::ask_again_later() {
     ask_again_at_ = hub_.loop().now() + ask_again_pause;
     wake_by(ask_again_at_);
-    return true;
+}
+
+// The attachment is over, if it ever was one.
+void subscription_reader::group_refused(const wire::error_reply& refused) {
+    hub_.close_channel(std::exchange(group_channel_, 0));
+    batcher_.link_lost();
+    if (refused.code == errc::sought) {
+        log_store(log_level::info, "the group was moved to another position");
+        forget_group();
+        return ask_store();
+    }
+    log_refusal(refused);
+    if (refused.code == errc::group_unknown || refused.code == errc::topic_unknown) forget_group();
+    step_ = step::asked;
+    ask_again_later();
+}
+
+// What was read and acked so far counts no more: the group's points say where it begins.
+void subscription_reader::forget_group() {
+    stand_by();
+    for (auto& [key, s] : streams_) {
+        for (const auto& [run, acking] : std::exchange(s.acking, {})) batcher_.forget(acking);
+        for (const auto& [run, range] : std::exchange(s.early, {}))
+            early_messages_ -= range.size();
+    }
 }
 
 // --- Where to begin ---------------------------------------------------------------------------

@@ -105,6 +105,38 @@ std::string_view name_of(kind k) {
             return "GROUP_ATTACHED";
         case kind::acked:
             return "ACKED";
+        case kind::list_topics:
+            return "LIST_TOPICS";
+        case kind::topics:
+            return "TOPICS";
+        case kind::list_sources:
+            return "LIST_SOURCES";
+        case kind::sources:
+            return "SOURCES";
+        case kind::list_groups:
+            return "LIST_GROUPS";
+        case kind::groups:
+            return "GROUPS";
+        case kind::list_figures:
+            return "LIST_FIGURES";
+        case kind::figures:
+            return "FIGURES";
+        case kind::create_topic:
+            return "CREATE_TOPIC";
+        case kind::alter_topic:
+            return "ALTER_TOPIC";
+        case kind::delete_topic:
+            return "DELETE_TOPIC";
+        case kind::trim:
+            return "TRIM";
+        case kind::create_group:
+            return "CREATE_GROUP";
+        case kind::seek_group:
+            return "SEEK_GROUP";
+        case kind::delete_group:
+            return "DELETE_GROUP";
+        case kind::done:
+            return "DONE";
     }
     return {};
 }

@@ -236,12 +236,8 @@ private:
         f = {number<std::uint32_t>(), generation(), coin(), point_list()};
     }
     void fill(wire::attach_group& f) {
-        f = {number<std::uint32_t>(),
-             topic(),
-             text(1, wire::group_bytes_max),
-             text(0, wire::name_bytes_max),
-             coin() ? wire::group_kind::each : wire::group_kind::share,
-             place(),
+        f = {number<std::uint32_t>(),       topic(), group(),
+             text(0, wire::name_bytes_max), sort(),  place(),
              number<std::uint64_t>()};
     }
     void fill(wire::group_attached& f) {
@@ -250,6 +246,81 @@ private:
         for (wire::done_range& d : f.done) d = {source(), {number<std::uint64_t>()}, range()};
     }
     void fill(wire::acked& f) { f = {number<std::uint32_t>(), number<std::uint64_t>()}; }
+
+    std::string_view group() { return text(1, wire::group_bytes_max); }
+    wire::group_kind sort() { return coin() ? wire::group_kind::each : wire::group_kind::share; }
+    wire::topic_config config() {
+        return {number<std::uint64_t>(),
+                number<std::uint64_t>(),
+                number<std::uint64_t>(),
+                coin(),
+                coin() ? wire::full_rule::refuse : wire::full_rule::drop_oldest,
+                coin() ? wire::durability::flushed : wire::durability::written,
+                coin()};
+    }
+    void fill(wire::list_topics& f) { f = {number<std::uint32_t>(), topic()}; }
+    void fill(wire::topics& f) {
+        f = {number<std::uint32_t>(), coin(), {}};
+        f.items.resize(length());
+        for (wire::listed_topic& t : f.items)
+            t = {topic(),
+                 config(),
+                 number<std::uint64_t>(),
+                 number<std::uint64_t>(),
+                 number<std::uint64_t>(),
+                 number<std::uint32_t>(),
+                 number<std::uint32_t>(),
+                 coin()};
+    }
+    void fill(wire::sources& f) {
+        f = {number<std::uint32_t>(), coin(), {}};
+        f.items.resize(length());
+        for (wire::listed_source& s : f.items)
+            s = {source(), {number<std::uint64_t>()}, {number<std::uint64_t>()}};
+    }
+    void fill(wire::groups& f) {
+        f = {number<std::uint32_t>(), coin(), {}};
+        f.items.resize(length());
+        for (wire::listed_group& g : f.items)
+            g = {group(),
+                 sort(),
+                 number<std::uint64_t>(),
+                 number<std::uint64_t>(),
+                 number<std::uint64_t>(),
+                 number<std::uint32_t>()};
+    }
+    void fill(wire::list_figures& f) { f.channel = number<std::uint32_t>(); }
+    void fill(wire::figures& f) {
+        f = {number<std::uint32_t>(), generation(), {}};
+        f.items.resize(length());
+        for (wire::figure& g : f.items) g = {group(), number<std::uint64_t>()};
+    }
+    void fill(wire::trim& f) {
+        f = {number<std::uint32_t>(), topic(), place(), number<std::uint64_t>()};
+    }
+    void fill(wire::create_group& f) {
+        f = {number<std::uint32_t>(), topic(), group(), sort(), place(), number<std::uint64_t>()};
+    }
+    void fill(wire::seek_group& f) {
+        f = {number<std::uint32_t>(), topic(), group(), place(), number<std::uint64_t>()};
+    }
+    void fill(wire::delete_group& f) { f = {number<std::uint32_t>(), topic(), group()}; }
+    void fill(wire::done& f) { f = {number<std::uint32_t>(), number<std::uint64_t>()}; }
+
+    template <typename T>
+    requires std::is_base_of_v<wire::topic_request, T>
+    void fill(T& f) {
+        f.channel = number<std::uint32_t>();
+        f.topic = topic();
+    }
+
+    template <typename T>
+    requires std::is_base_of_v<wire::configure_topic, T>
+    void fill(T& f) {
+        f.channel = number<std::uint32_t>();
+        f.topic = topic();
+        f.config = config();
+    }
 
     template <typename T>
     requires std::is_base_of_v<wire::job_ranges, T>

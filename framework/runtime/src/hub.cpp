@@ -78,10 +78,28 @@ std::span<const std::byte> bytes_of(const zmq::message_t& frame) {
 constexpr std::string_view no_store = "this node serves no store";
 
 bool asks_store(wire::kind kind) {
-    using wire::kind::attach_group, wire::kind::close_source, wire::kind::locate, wire::kind::lost,
-        wire::kind::open_source;
-    return kind == open_source || kind == close_source || kind == lost || kind == locate ||
-           kind == attach_group;
+    using enum wire::kind;
+    switch (kind) {
+        case open_source:
+        case close_source:
+        case lost:
+        case locate:
+        case attach_group:
+        case list_topics:
+        case list_sources:
+        case list_groups:
+        case list_figures:
+        case create_topic:
+        case alter_topic:
+        case delete_topic:
+        case trim:
+        case create_group:
+        case seek_group:
+        case delete_group:
+            return true;
+        default:
+            return false;
+    }
 }
 
 // The channel that a frame is for, where its kind goes to the reader that chose the channel.

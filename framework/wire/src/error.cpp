@@ -184,6 +184,10 @@ words words_of(errc code) noexcept {
         case errc::lost:
             return {"lost",
                     "the source declared these messages lost before they reached the store"};
+        case errc::sought:
+            return {"sought",
+                    "the group was moved to another position in its topic; attach anew and read "
+                    "from there"};
     }
     return {"unknown", "unknown error"};
 }

@@ -280,7 +280,7 @@ using decoder = result<control_frame> (*)(frame_reader&);
 // The decoder of each kind, by number; null for headers of batches and numbers without a meaning.
 template <typename... Frames>
 constexpr auto decoders_of(const std::variant<Frames...>*) {
-    std::array<decoder, 64> table{};
+    std::array<decoder, kinds_end> table{};
     ((table[static_cast<std::size_t>(kind_of<Frames>)] = &decode_as<Frames>), ...);
     return table;
 }

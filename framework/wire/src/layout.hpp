@@ -103,6 +103,38 @@ template <>
 inline constexpr kind kind_of<group_attached> = kind::group_attached;
 template <>
 inline constexpr kind kind_of<acked> = kind::acked;
+template <>
+inline constexpr kind kind_of<list_topics> = kind::list_topics;
+template <>
+inline constexpr kind kind_of<topics> = kind::topics;
+template <>
+inline constexpr kind kind_of<list_sources> = kind::list_sources;
+template <>
+inline constexpr kind kind_of<sources> = kind::sources;
+template <>
+inline constexpr kind kind_of<list_groups> = kind::list_groups;
+template <>
+inline constexpr kind kind_of<groups> = kind::groups;
+template <>
+inline constexpr kind kind_of<list_figures> = kind::list_figures;
+template <>
+inline constexpr kind kind_of<figures> = kind::figures;
+template <>
+inline constexpr kind kind_of<create_topic> = kind::create_topic;
+template <>
+inline constexpr kind kind_of<alter_topic> = kind::alter_topic;
+template <>
+inline constexpr kind kind_of<delete_topic> = kind::delete_topic;
+template <>
+inline constexpr kind kind_of<trim> = kind::trim;
+template <>
+inline constexpr kind kind_of<create_group> = kind::create_group;
+template <>
+inline constexpr kind kind_of<seek_group> = kind::seek_group;
+template <>
+inline constexpr kind kind_of<delete_group> = kind::delete_group;
+template <>
+inline constexpr kind kind_of<done> = kind::done;
 
 /// F is T or const T: an encoder sees its frame const.
 template <typename F, typename T>
@@ -146,6 +178,52 @@ void layout(auto& io, F& f) {
     io.name(f.source, source_bytes_max);
     io.number(f.epoch.value);
     io.nested(f.range);
+}
+
+template <is<topic_config> F>
+void layout(auto& io, F& f) {
+    io.number(f.age_max_ms);
+    io.number(f.bytes_max);
+    io.number(f.messages_max);
+    io.flag(f.until_acked);
+    io.choice(f.when_full, full_rule::drop_oldest);
+    io.choice(f.confirm, durability::written);
+    io.flag(f.last_per_key);
+}
+
+template <is<listed_topic> F>
+void layout(auto& io, F& f) {
+    io.name(f.name, topic_bytes_max);
+    io.nested(f.config);
+    io.number(f.first);
+    io.number(f.end);
+    io.number(f.bytes);
+    io.number(f.sources);
+    io.number(f.groups);
+    io.flag(f.dead_letters);
+}
+
+template <is<listed_source> F>
+void layout(auto& io, F& f) {
+    io.name(f.name, source_bytes_max);
+    io.number(f.epoch.value);
+    io.number(f.last.value);
+}
+
+template <is<listed_group> F>
+void layout(auto& io, F& f) {
+    io.name(f.name, group_bytes_max);
+    io.choice(f.sort, group_kind::share);
+    io.number(f.next);
+    io.number(f.done);
+    io.number(f.pending);
+    io.number(f.members);
+}
+
+template <is<figure> F>
+void layout(auto& io, F& f) {
+    io.name(f.name, name_bytes_max);
+    io.number(f.value);
 }
 
 // --- Link -------------------------------------------------------------------------------------
@@ -374,6 +452,88 @@ template <is<acked> F>
 void layout(auto& io, F& f) {
     io.number(f.channel);
     io.number(f.frames);
+}
+
+// --- Managing a store -------------------------------------------------------------------------
+
+template <is<list_topics> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.name(f.pattern, topic_bytes_max);
+}
+
+template <typename F>
+requires is<F, topics> || is<F, sources> || is<F, groups>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.flag(f.more);
+    io.list(f.items);
+}
+
+template <typename F>
+requires std::is_base_of_v<topic_request, std::remove_const_t<F>>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.name(f.topic, topic_bytes_max);
+}
+
+template <typename F>
+requires is<F, list_figures>
+void layout(auto& io, F& f) { io.number(f.channel); }
+
+template <is<figures> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.id(f.generation);
+    io.list(f.items);
+}
+
+template <typename F>
+requires std::is_base_of_v<configure_topic, std::remove_const_t<F>>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.name(f.topic, topic_bytes_max);
+    io.nested(f.config);
+}
+
+template <is<trim> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.name(f.topic, topic_bytes_max);
+    io.choice(f.before, place::time);
+    io.number(f.value);
+}
+
+template <is<create_group> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.name(f.topic, topic_bytes_max);
+    io.name(f.group, group_bytes_max);
+    io.choice(f.sort, group_kind::share);
+    io.choice(f.from, place::time);
+    io.number(f.value);
+}
+
+template <is<seek_group> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.name(f.topic, topic_bytes_max);
+    io.name(f.group, group_bytes_max);
+    io.choice(f.to, place::time);
+    io.number(f.value);
+}
+
+template <is<delete_group> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.name(f.topic, topic_bytes_max);
+    io.name(f.group, group_bytes_max);
+}
+
+template <is<done> F>
+void layout(auto& io, F& f) {
+    io.number(f.channel);
+    io.number(f.messages);
 }
 
 // --- Batches ----------------------------------------------------------------------------------

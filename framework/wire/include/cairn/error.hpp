@@ -76,6 +76,7 @@ enum class errc : std::uint16_t {
     conflict = 513,    ///< The position is stored with another content.
     not_stored = 514,  ///< The position or offset is not stored yet.
     lost = 515,        ///< Its source declared it lost.
+    sought = 516,      ///< The group was moved to another position.
 };
 
 /// The enumerator's name, for example "address_in_use"; "unknown" for a number without one.

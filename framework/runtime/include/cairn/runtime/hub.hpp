@@ -198,7 +198,7 @@ private:
     std::vector<link*> blocked_links_;
     std::vector<link*> primary_links_;  // one a peer
     std::vector<frame_handler*> handlers_;
-    std::array<frame_handler*, 64> by_kind_{};
+    std::array<frame_handler*, wire::kinds_end> by_kind_{};
     std::unordered_map<wire::channel, frame_handler*> channels_;
     wire::channel next_channel_ = 1;
     std::set<std::pair<std::string, std::string>> sources_;

@@ -3,6 +3,7 @@
 #include <cairn/error.hpp>
 #include <cairn/ids.hpp>
 #include <cairn/wire/channel.hpp>
+#include <cairn/wire/manage_frames.hpp>
 #include <cairn/wire/store_frames.hpp>
 
 #include <cstddef>
@@ -65,7 +66,27 @@ enum class kind : std::uint8_t {
     attach_group = 59,
     group_attached = 60,
     acked = 61,
+
+    list_topics = 62,
+    topics = 63,
+    list_sources = 64,
+    sources = 65,
+    list_groups = 66,
+    groups = 67,
+    list_figures = 68,
+    figures = 69,
+    create_topic = 70,
+    alter_topic = 71,
+    delete_topic = 72,
+    trim = 73,
+    create_group = 74,
+    seek_group = 75,
+    delete_group = 76,
+    done = 77,
 };
+
+/// Above every number of a kind.
+inline constexpr std::size_t kinds_end = 100;
 
 // --- Link -------------------------------------------------------------------------------------
 
@@ -299,7 +320,9 @@ using control_frame =
                  digest, gone, credit, unsubscribe, fenced, repair, end, attach, attached, ack,
                  nack, reject, extend, release, work_credit, detach, job_refused, open_source,
                  source_opened, confirm, append_refused, lost, close_source, locate, located,
-                 attach_group, group_attached, acked>;
+                 attach_group, group_attached, acked, list_topics, topics, list_sources, sources,
+                 list_groups, groups, list_figures, figures, create_topic, alter_topic,
+                 delete_topic, trim, create_group, seek_group, delete_group, done>;
 
 /// Appends the frame's bytes to `out`.
 /// Requires: names, texts and lists within limits.hpp, and control_bytes_max in all.
