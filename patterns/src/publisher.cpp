@@ -13,12 +13,11 @@ namespace cairn {
 
 struct publisher::impl {
     impl(node& owner, std::string_view topic, publisher_options options)
-        : parts(owner.internals()), source(parts.hub, "publish", topic, options.source) {
-        publisher_options usable = checked(std::move(options));
-        // With a store that is connected already, construction sends.
+        : parts(owner.internals()),
+          source(parts.hub, "publish", topic, options.source),
+          publication(std::make_unique<patterns::publication>(
+              parts.publishing, source.topic, checked(std::move(options)), source.epoch, store)) {
         const runtime::loop::guard holding(parts.hub.loop());
-        publication = std::make_unique<patterns::publication>(
-            parts.publishing, source.topic, std::move(usable), source.epoch, store);
         parts.publishing.add(*publication, parts.hub.loop().now());
     }
 
