@@ -236,15 +236,21 @@ errc grouping::ack(runtime::link& from, const wire::ack& request) {
     if (!source || request.epoch >= source->epoch) {
         const auto later = std::count_if(request.ranges.begin(), request.ranges.end(),
                                          [&](const auto& r) { return !is_stored(r); });
-        if (of->waiting.size() + static_cast<std::size_t>(later) > ack_ranges_waiting_max)
-            return errc::limit_exceeded;
+        if (of->waiting.size() + static_cast<std::size_t>(later) > ack_ranges_waiting_max) {
+            fail(of, errc::limit_exceeded);
+            return errc::ok;
+        }
+    }
+    if (of->frames.size() == ack_frames_max) {
+        fail(of, errc::limit_exceeded);
+        return errc::ok;
     }
     const std::uint64_t number = of->frames_done + of->frames.size();
     of->frames.push_back({1});  // until all of it is under way
     std::vector<sequence_range> stored;
     for (const sequence_range& range : request.ranges) {
         if (!ahead && !present) {
-            submit(of, number, *source, request.epoch, {range});
+            submit(of, number, source->id, request.epoch, true, {range});
             continue;
         }
         sequence_range now = range;
@@ -257,7 +263,7 @@ errc grouping::ack(runtime::link& from, const wire::ack& request) {
         }
         if (!now.empty()) stored.push_back(now);
     }
-    if (!stored.empty()) submit(of, number, *source, request.epoch, std::move(stored));
+    if (!stored.empty()) submit(of, number, source->id, request.epoch, false, std::move(stored));
     part_done(of, number);
     // A frame that names nothing waits for no commit.
     if (request.ranges.empty()) settled();
@@ -265,17 +271,24 @@ errc grouping::ack(runtime::link& from, const wire::ack& request) {
 }
 
 void grouping::submit(const std::shared_ptr<member>& of, std::uint64_t frame,
-                      const known_source& source, cairn::epoch epoch,
+                      store::source_id source, cairn::epoch epoch, bool former_run,
                       std::vector<sequence_range> ranges) {
     ++of->frames[frame - of->frames_done].parts;
     ++of->of->under_way;
-    parts_.commits.submit(
-        store::ack_positions{of->topic_id, of->of->id, source.id, epoch, std::move(ranges)}, *this,
-        flights_.put({flight::kind::ack,
-                      of,
-                      {of->topic_id.value, of->of->id.value},
-                      frame,
-                      epoch < source.epoch}));
+    const group_key key{of->topic_id.value, of->of->id.value};
+    store::ack_positions wanted{of->topic_id, of->of->id, source, epoch, ranges};
+    const std::uint32_t token = flights_.put(
+        {flight::kind::ack, of, key, frame, former_run, source, epoch, std::move(ranges)});
+    parts_.commits.submit(std::move(wanted), *this, token);
+}
+
+// The store looks at so much at once.
+void grouping::go_on(const flight& which, sequence next) {
+    if (!which.of->link) return;
+    std::vector<sequence_range> rest;
+    for (const sequence_range& r : which.ranges)
+        if (next <= r.last) rest.push_back({std::max(next, r.first), r.last});
+    submit(which.of, which.frame, which.source, which.epoch, which.former_run, std::move(rest));
 }
 
 void grouping::part_done(const std::shared_ptr<member>& of, std::uint64_t frame) {
@@ -301,7 +314,7 @@ void grouping::release(const std::shared_ptr<member>& of, known_topic& topic) {
         }
         sequence_range now = w.range;
         if (w.epoch == source->epoch) now.last = std::min(now.last, source->last);
-        submit(of, w.frame, *source, w.epoch, {now});
+        submit(of, w.frame, source->id, w.epoch, w.epoch < source->epoch, {now});
         if (now.last == w.range.last) {
             part_done(of, w.frame);
         } else {
@@ -342,6 +355,8 @@ void grouping::replied(std::uint32_t token, const store::reply& answer, bool /*f
             if (!answer.ok()) return fail(of, answer.code);
             return joined(of, std::get<store::group_created>(answer.value).group);
         case flight::kind::ack:
+            if (const auto* done = std::get_if<store::acked>(&answer.value))
+                if (done->next.value != 0) go_on(which, done->next);
             return acked(which, answer.code);
     }
 }

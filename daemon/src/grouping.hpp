@@ -19,10 +19,12 @@ namespace cairn::daemon {
 ///
 /// Owns:    the attachments of all links.
 /// Threads: loop.
-/// Limits:  subscriptions_per_peer_max attachments a link; ack_ranges_waiting_max ranges that wait
-///          for what they name to be stored, an attachment.
+/// Limits:  subscriptions_per_peer_max attachments a link; an attachment has ack_frames_max ACK
+///          frames that are not durable, and in them ack_ranges_waiting_max ranges that wait for
+///          what they name to be stored. Beyond, it is ended.
 class grouping final : public commit_client, public topic_watcher {
 public:
+    static constexpr std::size_t ack_frames_max = 1'024;
     static constexpr std::size_t ack_ranges_waiting_max = 1'024;
 
     explicit grouping(service_parts& parts);
@@ -52,7 +54,11 @@ private:
         std::shared_ptr<member> of;
         group_key group;
         std::uint64_t frame = 0;  // ack: number of the frame that it is a part of
-        bool former_run = false;  // ack
+        // Of an ack:
+        bool former_run = false;
+        store::source_id source{};
+        cairn::epoch epoch{};
+        std::vector<sequence_range> ranges{};
     };
     using members = std::map<channel_key, std::shared_ptr<member>>;
 
@@ -63,8 +69,9 @@ private:
     void tell(member& to, const group_progress& progress);
     void fail(const std::shared_ptr<member>& of, errc why);
     void leave(const std::shared_ptr<member>& of);
-    void submit(const std::shared_ptr<member>& of, std::uint64_t frame, const known_source& source,
-                cairn::epoch epoch, std::vector<sequence_range> ranges);
+    void submit(const std::shared_ptr<member>& of, std::uint64_t frame, store::source_id source,
+                cairn::epoch epoch, bool former_run, std::vector<sequence_range> ranges);
+    void go_on(const flight& which, sequence next);
     void part_done(const std::shared_ptr<member>& of, std::uint64_t frame);
     void acked(const flight& which, errc code);
     void release(const std::shared_ptr<member>& of, known_topic& topic);

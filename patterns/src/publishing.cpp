@@ -58,6 +58,7 @@ publishing::~publishing() = default;
 
 void publishing::add(publication& which, time_point now) {
     publications_.push_back(&which);
+    which.start();
     for (auto& [at, s] : subscriptions_) {
         if (!s->matches(which.topic())) continue;
         if (streams_of(at.first) >= hub_.options().topics_per_peer_max) {

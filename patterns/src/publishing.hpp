@@ -37,9 +37,13 @@ class subscription;
 class publication final : public runtime::task {
 public:
     /// `store`: endpoint of its store as hub::connect_store() returned it; empty: none.
+    /// On the user's thread; publishing::add() follows.
     publication(publishing& owner, std::string topic, publisher_options options, epoch run,
                 const std::string& store);
     ~publication();
+    void start() {
+        if (store_) store_->start();
+    }
 
     runtime::inlet& inlet() noexcept { return inlet_; }
     const std::string& topic() const noexcept { return topic_; }

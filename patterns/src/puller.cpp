@@ -34,14 +34,14 @@ struct puller::impl {
         hub.check_open("pull");
         if (!patterns::valid_topic(topic))
             throw error(errc::topic_invalid,
-                        "pull from " + std::string(topic) +
+                        "pull from " + patterns::shown(topic) +
                             ": a topic has 1 to 255 bytes, no `*` and no control characters");
         if (options.credit_messages == 0 || options.credit_bytes == 0)
-            throw error(errc::invalid_argument, "pull from " + std::string(topic) +
+            throw error(errc::invalid_argument, "pull from " + patterns::shown(topic) +
                                                     ": credit must be at least 1 message and byte");
         if (options.prefetch < std::chrono::milliseconds::zero())
-            throw error(errc::invalid_argument,
-                        "pull from " + std::string(topic) + ": prefetch must not be below zero");
+            throw error(errc::invalid_argument, "pull from " + patterns::shown(topic) +
+                                                    ": prefetch must not be below zero");
         if (options.member.size() > wire::name_bytes_max)
             throw error(errc::too_large, "pull: the member's name is longer than 255 bytes");
         const runtime::loop::guard holding(hub.loop());
@@ -90,6 +90,15 @@ struct puller::impl {
     }
 
     bool acks_itself() const noexcept { return options.acks == ack_mode::on_next; }
+
+    /// For the user's own thread.
+    std::optional<job> receive(std::optional<time_point> deadline) {
+        if (serving) [[unlikely]]
+            throw error(errc::invalid_argument,
+                        "puller: after start() messages go to its handler; receive without "
+                        "start(), or in the handler alone");
+        return next(deadline);
+    }
 
     std::optional<job> next(std::optional<time_point> deadline) {
         for (;;) {
@@ -191,6 +200,7 @@ struct puller::impl {
     time_point last_report{};
     std::uint64_t batch_messages = 0;
     std::uint64_t batch_bytes = 0;
+    bool serving = false;
     std::thread thread;
 };
 
@@ -203,15 +213,17 @@ puller::~puller() = default;
 puller::puller(puller&&) noexcept = default;
 puller& puller::operator=(puller&&) noexcept = default;
 
-std::optional<job> puller::receive() { return impl_->next(std::nullopt); }
+std::optional<job> puller::receive() { return impl_->receive(std::nullopt); }
 
 std::optional<job> puller::receive_for(std::chrono::milliseconds patience) {
-    return impl_->next(patterns::later(impl_->hub.loop().now(), patience));
+    return impl_->receive(patterns::later(impl_->hub.loop().now(), patience));
 }
 
-std::optional<job> puller::try_receive() { return impl_->next(time_point{}); }
+std::optional<job> puller::try_receive() { return impl_->receive(time_point{}); }
 
 void puller::start(std::function<void(const job&)> handler) {
+    if (impl_->serving) throw error(errc::invalid_argument, "puller: start() was called before");
+    impl_->serving = true;
     impl_->thread =
         std::thread([i = impl_.get(), handler = std::move(handler)] { i->serve(handler); });
 }

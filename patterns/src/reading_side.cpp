@@ -19,7 +19,7 @@ bool needs_store(const subscriber_options& options, const std::optional<replay_e
 subscriber_options checked(runtime::hub& hub, const std::string& verb, std::string_view pattern,
                            subscriber_options options, const std::optional<replay_end>& end) {
     hub.check_open(verb);
-    const std::string where = verb + " " + std::string(pattern) + ": ";
+    const std::string where = verb + " " + shown(pattern) + ": ";
     if (!valid_pattern(pattern))
         throw error(errc::topic_invalid,
                     where +
@@ -118,7 +118,8 @@ void reading_side::call_back(const event& told) {
         hub_.log(log_level::warning, "gap",
                  "gap on " + g->topic + " from " + g->source + ": sequences " +
                      std::to_string(g->range.first.value) + " to " +
-                     std::to_string(g->range.last.value) + " are lost");
+                     std::to_string(g->range.last.value) +
+                     " will not come: " + std::string(describe(g->cause)));
     } else if (const auto* r = std::get_if<restart>(&told)) {
         if (options_.on_restart) options_.on_restart(*r);
     } else if (const auto* o = std::get_if<orphaned>(&told)) {

@@ -15,7 +15,7 @@ namespace {
 subscriber_options reading_options(std::string_view topic, replay_options options) {
     if (options.from.where == from::place::live)
         throw error(errc::invalid_argument,
-                    "replay " + std::string(topic) +
+                    "replay " + patterns::shown(topic) +
                         ": it ends where it begins; use another start than from::live()");
     subscriber_options out;
     out.from = std::move(options.from);

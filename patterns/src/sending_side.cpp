@@ -5,7 +5,7 @@ namespace cairn::patterns {
 namespace {
 
 std::string at_topic(std::string_view verb, std::string_view topic) {
-    return std::string(verb) + " on " + std::string(topic) + ": ";
+    return std::string(verb) + " on " + shown(topic) + ": ";
 }
 
 }  // namespace

@@ -44,7 +44,6 @@ store_line::store_line(runtime::hub& hub, owner of, std::string endpoint, std::s
             if (r.epoch < epoch_)
                 debts_.push_back(std::make_unique<debt>(r, options, hub_.loop().now()));
     }
-    hub_.add(*this);
 }
 
 store_line::~store_line() {

@@ -27,7 +27,7 @@ namespace cairn::patterns {
 /// feed says, and takes what the store answers.
 ///
 /// Owns:    its channel, and two readers of the ring, which outlives it.
-/// Threads: loop, but durable().
+/// Threads: loop, but construction and durable().
 /// Fails:   never after construction; what a store refuses is logged, and tried again where that
 ///          can help.
 class store_line final : public runtime::frame_handler, public runtime::task {
@@ -38,10 +38,13 @@ public:
         std::function<void(epoch newer)> fence;
     };
 
-    /// `endpoint` as hub::connect_store() returned it; `options` with delivery set.
+    /// `endpoint` as hub::connect_store() returned it; `options` with delivery set. Reads what a
+    /// spill holds, so it may take a while: on the user's thread, without the loop. start() follows.
     store_line(runtime::hub& hub, owner of, std::string endpoint, std::string topic, epoch run,
                const publisher_options& options, protocol::ring<batch_handle>& ring);
     ~store_line();
+
+    void start() { hub_.add(*this); }
 
     // --- Publishing -----------------------------------------------------------------------------
 

@@ -33,7 +33,17 @@ struct subscriber::impl {
         if (reader().acks().put(source, epoch, range)) reader().acks_came();
     }
 
+    /// For the user's own thread.
+    patterns::reading_side& own() {
+        if (serving) [[unlikely]]
+            throw error(errc::invalid_argument,
+                        "subscriber: after start() messages go to its handler; receive without "
+                        "start(), or in the handler alone");
+        return side;
+    }
+
     patterns::reading_side side;
+    bool serving = false;
     std::thread thread;
 };
 
@@ -44,21 +54,22 @@ subscriber::~subscriber() = default;
 subscriber::subscriber(subscriber&&) noexcept = default;
 subscriber& subscriber::operator=(subscriber&&) noexcept = default;
 
-std::optional<message> subscriber::receive() { return impl_->side.next_message(std::nullopt); }
+std::optional<message> subscriber::receive() { return impl_->own().next_message(std::nullopt); }
 
 std::optional<message> subscriber::receive_for(std::chrono::milliseconds patience) {
-    return impl_->side.next_message(patterns::later(impl_->loop().now(), patience));
+    return impl_->own().next_message(patterns::later(impl_->loop().now(), patience));
 }
 
-std::optional<message> subscriber::try_receive() { return impl_->side.next_message(time_point{}); }
+std::optional<message> subscriber::try_receive() { return impl_->own().next_message(time_point{}); }
 
 std::optional<event> subscriber::next_event(std::chrono::milliseconds patience) {
-    return impl_->side.next(patterns::later(impl_->loop().now(), patience));
+    return impl_->own().next(patterns::later(impl_->loop().now(), patience));
 }
 
 void subscriber::start(std::function<void(const message&)> handler) {
-    if (impl_->thread.joinable())
+    if (impl_->serving)
         throw error(errc::invalid_argument, "subscriber: start() was called before");
+    impl_->serving = true;
     impl_->thread = std::thread([side = &impl_->side, handler = std::move(handler)] {
         while (const auto m = side->next_message(std::nullopt)) handler(*m);
     });

@@ -60,8 +60,15 @@ private:
 
     errc check_group(topic_id t, group_id g);
     errc check_unfinished(topic_id t, group_id g, offset message);
-    /// Appends the stored offsets of a range of positions that lie above the group's floor.
-    errc offsets_of(const ack_positions& w, sequence_range range, std::vector<offset_range>& out);
+    /// What one ack of positions may still look at.
+    struct ack_budget {
+        std::uint32_t batches = ack_batches_max;
+        std::uint64_t messages = ack_range_max;
+    };
+    /// Appends the stored offsets of a range of positions that lie above the group's floor. Returns
+    /// where to go on with another budget; 0: nowhere.
+    sequence offsets_of(const ack_positions& w, sequence_range range, ack_budget& left,
+                        std::vector<offset_range>& out);
 
     changes& c_;
     const store_limits& limits_;

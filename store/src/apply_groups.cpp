@@ -9,9 +9,6 @@ namespace cairn::store {
 
 namespace {
 
-// Batches that one range of positions may touch: each is a look-up.
-constexpr std::uint32_t batches_of_ack_max = 65'536;
-
 // Everything up to the returned offset is acked when reading begins at `start`.
 offset floor_for(const topic_record& r, offset start) {
     return std::clamp(start, r.first, r.next) - 1;
@@ -118,19 +115,24 @@ reply applier::on(const ack_positions& w) {
         if (ended && last && range.first <= *last) range.last = std::min(range.last, *last);
         if (!last || range.last > *last) return {errc::not_stored, {}};
     }
+    std::sort(ranges.begin(), ranges.end(),
+              [](const auto& a, const auto& b) { return a.first < b.first; });
     follow_trims(c_, w.topic, w.group);
     std::vector<offset_range> all;
-    for (const sequence_range& range : ranges)
-        if (const errc problem = offsets_of(w, range, all); problem != errc::ok)
-            return {problem, {}};
+    ack_budget left;
+    sequence next;
+    for (const sequence_range& range : ranges) {
+        next = offsets_of(w, range, left, all);
+        if (next.value != 0) break;
+    }
     std::uint64_t added = 0;
     for (const offset_range& range : all)
         added += ack_range(c_, w.topic, w.group, range.first, range.last);
-    return {errc::ok, acked{added, c_.group(w.topic, w.group)->floor}};
+    return {errc::ok, acked{added, c_.group(w.topic, w.group)->floor, next}};
 }
 
-errc applier::offsets_of(const ack_positions& w, sequence_range range,
-                         std::vector<offset_range>& out) {
+sequence applier::offsets_of(const ack_positions& w, sequence_range range, ack_budget& left,
+                             std::vector<offset_range>& out) {
     const offset floor = c_.group(w.topic, w.group)->floor;
     // Offsets rise with the sequences of a run: what lies below the floor is skipped by halving.
     const auto behind_floor = [&](sequence s) {
@@ -148,17 +150,19 @@ errc applier::offsets_of(const ack_positions& w, sequence_range range,
         const auto entry = index_before(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, low);
         if (entry) low = std::max(range.first, entry->first);
     }
-    if (sequence_range{low, range.last}.size() > ack_range_max) return errc::limit_exceeded;
     const std::size_t begun = out.size();
-    std::uint32_t looked_up = 0;
     for (sequence at = low; at <= range.last;) {
-        if (++looked_up > batches_of_ack_max) return errc::limit_exceeded;
+        if (left.batches == 0) return at;
+        --left.batches;
         const found_position found =
             find_position(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, at);
         if (found.mark) {
             at = found.mark->last + 1;
         } else if (found.batch) {
             const sequence to = std::min(found.batch->header.last(), range.last);
+            const std::uint64_t messages = sequence_range{at, to}.size();
+            if (messages > left.messages) return at;
+            left.messages -= messages;
             const offset first = found.batch->offset_of(at);
             const offset last = found.batch->offset_of(to);
             if (out.size() > begun && out.back().last + 1 == first)
@@ -173,7 +177,7 @@ errc applier::offsets_of(const ack_positions& w, sequence_range range,
             at = next->first;
         }
     }
-    return errc::ok;
+    return {};
 }
 
 errc applier::check_unfinished(topic_id t, group_id g, offset message) {

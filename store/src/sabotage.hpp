@@ -2,16 +2,21 @@
 
 #include <string_view>
 
-#ifndef CAIRN_STORE_SABOTAGE
-#define CAIRN_STORE_SABOTAGE ""
+#ifdef CAIRN_STORE_SABOTAGE
+#include <cstdlib>
 #endif
 
 namespace cairn::store {
 
-/// Negative controls: tests/store builds this library again with one rule broken on purpose, and
-/// expects its own suites to notice. Always false in what is installed.
-constexpr bool sabotaged(std::string_view rule) {
-    return std::string_view(CAIRN_STORE_SABOTAGE) == rule;
+/// True in a library that is broken on purpose (tests/store), of the rule that the environment
+/// names: the tests must notice.
+#ifdef CAIRN_STORE_SABOTAGE
+inline bool sabotaged(std::string_view rule) {
+    static const char* const chosen = std::getenv("CAIRN_STORE_SABOTAGE");
+    return chosen != nullptr && chosen == rule;
 }
+#else
+constexpr bool sabotaged(std::string_view) { return false; }
+#endif
 
 }  // namespace cairn::store

@@ -145,6 +145,17 @@ TEST_P(Puller, CallsAHandlerAndAcksWhenItReturns) {
     EXPECT_EQ(got, numbers(1, 100));
 }
 
+TEST_P(Puller, WithAHandlerRefusesToReceiveBesideIt) {
+    node& here = listening();
+    puller worker(here, "jobs");
+    worker.start([](const job&) {});
+
+    EXPECT_EQ(thrown_by([&] { worker.receive(); }), errc::invalid_argument);
+    EXPECT_EQ(thrown_by([&] { worker.receive_for(0ms); }), errc::invalid_argument);
+    EXPECT_EQ(thrown_by([&] { worker.try_receive(); }), errc::invalid_argument);
+    EXPECT_EQ(thrown_by([&] { worker.start([](const job&) {}); }), errc::invalid_argument);
+}
+
 TEST_P(Puller, EndsALoopOverJobsWhenClosed) {
     node& here = listening();
     node& there = connected_to(here);

@@ -124,6 +124,17 @@ TEST_P(Receiving, CallsAHandlerForEachMessage) {
     EXPECT_EQ(got, numbers(1, 100));
 }
 
+TEST_P(Receiving, BesideAHandlerIsRefused) {
+    reader.start([](const message&) {});
+
+    EXPECT_EQ(thrown_by([&] { reader.receive(); }), errc::invalid_argument);
+    EXPECT_EQ(thrown_by([&] { reader.receive_for(0ms); }), errc::invalid_argument);
+    EXPECT_EQ(thrown_by([&] { reader.try_receive(); }), errc::invalid_argument);
+    EXPECT_EQ(thrown_by([&] { reader.next_event(0ms); }), errc::invalid_argument);
+    EXPECT_EQ(thrown_by([&] { reader.begin(); }), errc::invalid_argument);
+    EXPECT_EQ(thrown_by([&] { reader.start([](const message&) {}); }), errc::invalid_argument);
+}
+
 TEST_P(Receiving, LetsAHandlerPublishOnItsOwnNode) {
     publisher answers(there, "answers");
     subscriber heard(here, "answers");

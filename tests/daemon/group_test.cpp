@@ -106,13 +106,41 @@ TEST_F(DurableGroup, TakesAcksOfAnEndedRunThatTheStoreNeverGot) {
     EXPECT_EQ(party::points(member_->attach(2, "quakes", "a")->points), "usgs 8:1");
 }
 
-TEST_F(DurableGroup, RefusesAcksBeyondWhatMayWait) {
+TEST_F(DurableGroup, EndsAnAttachmentWithMoreAcksThanMayWait) {
     ASSERT_TRUE(member_->attach(1, "quakes", "a"));
     std::vector<sequence_range> ranges;
     for (std::uint64_t n = 1; n != 1'001; ++n) ranges.push_back({{2 * n}, {2 * n}});
     member_->ack(1, "usgs", 7, ranges);
     member_->ack(1, "usgs", 7, ranges);
     EXPECT_EQ(member_->raw().refusal(kind::error), errc::limit_exceeded);
+    member_->ack(1, "usgs", 7, ranges);
+    EXPECT_EQ(member_->raw().refusal(kind::error), errc::unknown_subscription);
+    ASSERT_TRUE(member_->attach(2, "quakes", "a"));
+    member_->ack(2, "usgs", 7, ranges);
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 2'000));
+    EXPECT_TRUE(member_->acked(1));
+}
+
+TEST_F(DurableGroup, EndsAnAttachmentWithMoreFramesThanMayWait) {
+    ASSERT_TRUE(member_->attach(1, "quakes", "a"));
+    // All wait behind the first, which waits to be stored.
+    member_->ack(1, "usgs", 7, {{{1}, {1}}});
+    for (int n = 0; n != 1'024; ++n) member_->ack(1, "usgs", 7, {});
+    EXPECT_EQ(member_->raw().refusal(kind::error), errc::limit_exceeded);
+}
+
+TEST_F(DurableGroup, TakesAnAckOfMoreBatchesThanTheStoreLooksAtAtOnce) {
+    constexpr std::uint64_t count = store::ack_batches_max + 2;
+    ASSERT_TRUE(publisher_->open(1, "quakes", "usgs", 7));
+    for (std::uint64_t n = 1; n <= count; ++n) publisher_->append(1, n, 1);
+    ASSERT_TRUE(publisher_->confirmed(count));
+    member_ = peer();  // the first was silent all the while
+    ASSERT_TRUE(member_->attach(1, "quakes", "a"));
+    member_->ack(1, "usgs", 7, {{{1}, {count}}});
+    ASSERT_TRUE(member_->acked(1));
+    member_->raw().say(wire::detach{1});
+    EXPECT_EQ(party::points(member_->attach(2, "quakes", "a")->points),
+              "usgs 7:" + std::to_string(count + 1));
 }
 
 TEST_F(DurableGroup, RefusesWhatItDoesNotKnow) {

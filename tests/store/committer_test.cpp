@@ -76,8 +76,8 @@ TEST_F(Committer, ConfirmsWrittenTopicsWithoutTheSync) {
     early.confirm = durability::written;
     one(create_topic{"ticks", early});
     const auto s = opened("ticks", "a");
-    committer group(*db_);
     inbox answers;
+    committer group(*db_);
     command wanted = batch(s, {1}, 1, 1, records({"x"}));
     ASSERT_EQ(group.try_submit(wanted, answers, 1), errc::ok);
     EXPECT_TRUE(answers.wait(1).ok());

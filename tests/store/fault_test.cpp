@@ -1,6 +1,5 @@
 #include "store/support/disk.hpp"
 #include "store/support/workload.hpp"
-#include "support/rounds.hpp"
 #include "support/temp_directory.hpp"
 
 #include <cairn/store/maintenance.hpp>
@@ -159,7 +158,7 @@ std::optional<std::string> wrong_delivery(const database& db, const model& known
 }
 
 TEST(Damage, IsReportedOrHarmlessAndNeverDeliveredWhereverABitFlips) {
-    expect_no_failure(rounds(8), [](std::uint64_t seed) -> std::optional<std::string> {
+    expect_no_failure(8, [](std::uint64_t seed) -> std::optional<std::string> {
         dice random(seed);
         const temp_directory directory;
         model known;

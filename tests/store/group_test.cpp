@@ -53,6 +53,39 @@ TEST_F(Group, AcksByPositionAcrossBatchesOfOtherSourcesAndFormerRuns) {
     EXPECT_EQ(one(ack_positions{a.topic, g, a.source, {1}, {{{5}, {5}}}}).code, errc::not_stored);
 }
 
+TEST_F(Group, AcksALongRangeOfPositionsInSteps) {
+    const auto s = opened("jobs", "a");
+    constexpr std::uint64_t count = ack_batches_max + 10;
+    std::vector<command> appends;
+    for (std::uint64_t n = 1; n <= count; ++n)
+        appends.emplace_back(batch(s, {1}, n, 1, records(many(1))));
+    ASSERT_TRUE(all(appends).back().ok());
+    const auto g = group_of(s.topic, "workers");
+    const std::vector<sequence_range> ranges{{{count}, {count}}, {{1}, {count - 2}}};
+    const reply begun = one(ack_positions{s.topic, g, s.source, {1}, ranges});
+    const sequence next{ack_batches_max + 1};
+    EXPECT_EQ(std::get<acked>(begun.value), (acked{ack_batches_max, {ack_batches_max}, next}));
+    const reply rest =
+        one(ack_positions{s.topic, g, s.source, {1}, {{next, {count - 2}}, {{count}, {count}}}});
+    EXPECT_EQ(std::get<acked>(rest.value), (acked{9, {count - 2}, {}}));
+    EXPECT_EQ(pending(s.topic, g), (std::vector<offset_range>{{{count - 1}, {count - 1}}}));
+}
+
+TEST_F(Group, AcksOfAFewPositionsAreCountedInMessagesToo) {
+    constexpr std::uint32_t batch_count = 1U << 20;
+    const body_bytes body(std::size_t{batch_count} * wire::record_word_bytes);
+    const auto s = opened("jobs", "a");
+    constexpr std::uint64_t end = 9 * std::uint64_t{batch_count};
+    for (std::uint64_t first = 1; first < end; first += batch_count)
+        ASSERT_TRUE(one(batch(s, {1}, first, batch_count, body)).ok());
+    const auto g = group_of(s.topic, "workers");
+    const reply begun = one(ack_positions{s.topic, g, s.source, {1}, {{{1}, {end}}}});
+    EXPECT_EQ(std::get<acked>(begun.value),
+              (acked{ack_range_max, {ack_range_max}, {ack_range_max + 1}}));
+    const reply rest = one(ack_positions{s.topic, g, s.source, {1}, {{{1}, {end}}}});
+    EXPECT_EQ(std::get<acked>(rest.value), (acked{batch_count, {end}, {}}));
+}
+
 TEST_F(Group, TakesLessThanTwoMegabytesForAMillionScatteredMessages) {
     const auto s = opened("jobs", "a");
     // 16 million messages of which every sixteenth stays open.

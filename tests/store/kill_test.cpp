@@ -1,6 +1,5 @@
 #include "store/support/workload.hpp"
 #include "support/child_process.hpp"
-#include "support/rounds.hpp"
 #include "support/temp_directory.hpp"
 
 #include <cairn/store/maintenance.hpp>
@@ -62,7 +61,7 @@ std::optional<std::string> kill_often(std::uint64_t seed, int kills) {
 
 TEST(Kill, LosesNothingThatWasConfirmedAndHalvesNothing) {
     constexpr int kills = 20;
-    expect_no_failure(rounds(16), [](std::uint64_t seed) { return kill_often(seed, kills); });
+    expect_no_failure(16, [](std::uint64_t seed) { return kill_often(seed, kills); });
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "store/support/model.hpp"
 #include "store/support/made.hpp"
 #include "store/support/workload.hpp"
-#include "support/rounds.hpp"
 #include "support/temp_directory.hpp"
 
 #include <cairn/store/database.hpp>
@@ -89,7 +88,7 @@ private:
 TEST(Database, AnswersAndHoldsWhatItsModelDoes) {
     std::unique_ptr<playground> ground;
     std::uint64_t played = 0;
-    expect_no_failure(rounds(10'000), [&](std::uint64_t seed) -> std::optional<std::string> {
+    expect_no_failure(10'000, [&](std::uint64_t seed) -> std::optional<std::string> {
         if (played++ % 100 == 0) {
             if (ground)
                 if (auto found = ground->verified()) return found;

@@ -4,7 +4,6 @@
 #include "store/support/disk.hpp"
 #include "store/support/older_format.hpp"
 #include "store/support/workload.hpp"
-#include "support/rounds.hpp"
 #include "support/temp_directory.hpp"
 
 #include <cairn/store/maintenance.hpp>
@@ -97,7 +96,7 @@ private:
 
 TEST(PowerCut, LosesNothingThatWasConfirmedAndHalvesNothing) {
     constexpr int cuts_a_run = 30;
-    expect_no_failure(rounds(40), [&](std::uint64_t seed) -> std::optional<std::string> {
+    expect_no_failure(40, [&](std::uint64_t seed) -> std::optional<std::string> {
         dice random(~seed);
         const recorded_run run = record(seed, random.chance(30) ? 5'000 : 60);
         for (int cut = 0; cut < cuts_a_run; ++cut)
@@ -108,7 +107,7 @@ TEST(PowerCut, LosesNothingThatWasConfirmedAndHalvesNothing) {
 
 // A step below the assumption: the meta page itself, torn at any byte.
 TEST(PowerCut, InsideTheSectorOfAMetaPageIsNoticedOrHarmless) {
-    expect_no_failure(rounds(20), [&](std::uint64_t seed) -> std::optional<std::string> {
+    expect_no_failure(20, [&](std::uint64_t seed) -> std::optional<std::string> {
         dice random(~seed);
         const recorded_run run = record(seed, 60);
         const temp_directory directory;
@@ -155,7 +154,7 @@ TEST(PowerCut, DuringAnUpgradeLeavesTheOldOrTheNewFormatWhole) {
     disk::confirm(1);
     const auto events = disk::stop_recording();
     std::size_t found[2] = {0, 0};
-    expect_no_failure(rounds(100), [&](std::uint64_t seed) -> std::optional<std::string> {
+    expect_no_failure(100, [&](std::uint64_t seed) -> std::optional<std::string> {
         dice random(seed);
         // Half of them in the sync, the meta page and the confirm at its end.
         const std::size_t at =
@@ -180,7 +179,7 @@ TEST(PowerCut, LeavesNoCreationHalfDone) {
     const temp_directory directory;
     { const database db(directory / "whole", small_options()); }
     const auto whole = disk::read_file(directory / "whole" / "data.mdb");
-    expect_no_failure(rounds(40), [&](std::uint64_t seed) -> std::optional<std::string> {
+    expect_no_failure(40, [&](std::uint64_t seed) -> std::optional<std::string> {
         dice random(seed);
         const auto where = directory / ("db" + std::to_string(seed));
         std::filesystem::create_directories(where / "aside");

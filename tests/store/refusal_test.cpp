@@ -192,8 +192,6 @@ TEST_F(Refusal, OfAnAckThatSpansTooMuch) {
     for (std::uint64_t first = 4; first <= end; first += count)
         ASSERT_TRUE(one(batch(source_, {1}, first, count, body)).ok());
     EXPECT_EQ(code_of(ack{topic_, group_, {{{3}, {end}}}}), errc::limit_exceeded);
-    EXPECT_EQ(code_of(ack_positions{topic_, group_, source_.source, {1}, {{{1}, {end}}}}),
-              errc::limit_exceeded);
     EXPECT_TRUE(one(ack{topic_, group_, {{{1}, {end}}}}).ok()) << "cumulative";
 }
 

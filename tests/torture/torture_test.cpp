@@ -6,6 +6,7 @@
 
 #include "support/child_process.hpp"
 #include "support/eventually.hpp"
+#include "support/rounds.hpp"
 #include "support/temp_directory.hpp"
 
 #include <chrono>
@@ -17,7 +18,8 @@
 #include <vector>
 
 // Publisher, store and subscribers as processes, killed and stopped at random.
-// CAIRN_TEST_LONG: seconds of faults for each policy; CAIRN_TEST_SEED: repeats a run's choices.
+// Six seconds of faults for each policy, or two minutes in a long test. CAIRN_TEST_SEED repeats a
+// run's choices.
 namespace cairn::test {
 namespace {
 
@@ -65,7 +67,7 @@ protected:
 
 TEST_P(DurableProcesses, LoseNothingThatWasConfirmedHoweverTheyAreKilledAndStopped) {
     const std::uint64_t seed = from_environment("CAIRN_TEST_SEED", std::random_device{}());
-    const std::chrono::seconds span(from_environment("CAIRN_TEST_LONG", 6));
+    const std::chrono::seconds span(long_test() ? 120 : 6);
     SCOPED_TRACE("CAIRN_TEST_SEED=" + std::to_string(seed) + " policy " + GetParam());
     std::mt19937_64 random(seed);
     const std::vector<std::string> groups{"alarms", "archive"};

@@ -103,16 +103,24 @@ time_point ack_batcher::due_at() const noexcept {
 
 void ack_batcher::flush(time_point) noexcept { oldest_ = time_point::min(); }
 
+// What the store takes at once may be less than what waits: the streams have their turns.
 void ack_batcher::start_flight() {
-    for (std::size_t i = 0; i != streams_.size(); ++i) {
+    std::size_t room = flight_ranges_max;
+    for (std::size_t looked_at = 0; looked_at != streams_.size() && room != 0; ++looked_at) {
+        if (turn_ >= streams_.size()) turn_ = 0;
+        const std::size_t i = turn_++;
         entry& of = streams_[i];
-        std::swap(of.flying, of.ranges);
-        for (std::size_t begin = 0; begin < of.flying.size(); begin += wire::array_items_max)
-            flight_.push_back(
-                {i, begin, std::min(of.flying.size(), begin + wire::array_items_max)});
+        if (of.ranges.empty()) continue;
+        const std::size_t taken = std::min(room, of.ranges.size());
+        const auto end = of.ranges.begin() + static_cast<std::ptrdiff_t>(taken);
+        of.flying.assign(of.ranges.begin(), end);
+        of.ranges.erase(of.ranges.begin(), end);
+        for (const sequence_range& r : of.flying) flying_ += r.size();
+        flight_.push_back({i, 0, taken});
+        room -= taken;
     }
-    flying_ = std::exchange(waiting_, 0);
-    oldest_ = time_point::max();
+    waiting_ -= flying_;
+    oldest_ = waiting_ == 0 ? time_point::max() : time_point::min();
 }
 
 void ack_batcher::acked(std::uint64_t frames) {

@@ -1,5 +1,6 @@
 #include <cairn/error.hpp>
 #include <cairn/runtime/endpoint.hpp>
+#include <cairn/runtime/printable.hpp>
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -44,12 +45,7 @@ std::string_view verb(purpose why) {
 }
 
 // Endpoints come from configuration files and command lines: an error shows them readable.
-std::string printable(std::string_view text) {
-    std::string shown;
-    for (char c : text.substr(0, 120)) shown += (c < 0x20 || c == 0x7f) ? '?' : c;
-    if (text.size() > 120) shown += "...";
-    return shown;
-}
+std::string shown(std::string_view text) { return printable(text, 120); }
 
 /// Reads one text for one purpose; remembers both for the texts of its errors.
 class parser {
@@ -59,7 +55,7 @@ public:
     endpoint parse() const {
         const std::size_t mark = text_.find("://");
         if (text_.empty()) fail("it is empty", "tcp://127.0.0.1:5556");
-        if (mark == std::string_view::npos) fail("no scheme", "tcp://" + printable(text_));
+        if (mark == std::string_view::npos) fail("no scheme", "tcp://" + shown(text_));
         if (std::ranges::any_of(text_, [](char c) { return c <= 0x20 || c == 0x7f; }))
             fail("it holds a space or control character");
         const std::string_view rest = text_.substr(mark + 3);
@@ -72,7 +68,7 @@ public:
 private:
     [[noreturn]] void fail(const std::string& wrong, const std::string& remedy = {}) const {
         std::string text{verb(why_)};
-        text += " " + printable(text_) + ": " + wrong;
+        text += " " + shown(text_) + ": " + wrong;
         if (!remedy.empty()) text += "; write " + remedy;
         throw error(errc::address_invalid, text);
     }
@@ -89,7 +85,7 @@ private:
                 fail("a tap is for other processes", "tcp://127.0.0.1:* or ipc:///path");
             return s.value;
         }
-        fail("unknown scheme \"" + printable(given) + "\"", "tcp://, ipc:// or inproc://");
+        fail("unknown scheme \"" + shown(given) + "\"", "tcp://, ipc:// or inproc://");
     }
 
     endpoint parse_inproc(std::string_view name) const {
@@ -107,9 +103,9 @@ private:
         if (path == "*") fail("a listener needs a name to be found by", "ipc:///run/name.sock");
         if (path.front() != '/' && path.front() != '@')
             fail("the path is relative, so its meaning changes with the working directory",
-                 "ipc:///" + printable(path));
+                 "ipc:///" + shown(path));
         if (path.back() == '/' && path.front() == '/')
-            fail("the path names a directory", "ipc://" + printable(path) + "name.sock");
+            fail("the path names a directory", "ipc://" + shown(path) + "name.sock");
         endpoint parsed{.scheme = scheme::ipc, .name = std::string(path)};
         if (parsed.is_file()) parsed.name = canonical_path(path);
         if (parsed.name.size() > ipc_path_bytes_max)
@@ -136,8 +132,8 @@ private:
         if (which == scheme::ws && rest.ends_with('/')) rest.remove_suffix(1);
         const std::size_t bad = rest.find_first_of("/;?#@");
         if (bad != std::string_view::npos)
-            fail("\"" + printable(rest.substr(bad)) + "\" has no meaning after the address",
-                 prefix + printable(rest.substr(0, bad)));
+            fail("\"" + shown(rest.substr(bad)) + "\" has no meaning after the address",
+                 prefix + shown(rest.substr(0, bad)));
 
         const std::size_t bracket = rest.starts_with('[') ? rest.find(']') : 0;
         if (bracket == std::string_view::npos)
@@ -148,7 +144,7 @@ private:
         const std::string_view host = rest.substr(0, colon);
         if (host.empty()) fail("no host", prefix + (listens() ? "*" : "127.0.0.1") + ":5556");
         if (colon == std::string_view::npos || colon + 1 == rest.size())
-            fail("no port", prefix + printable(host) + ":5556");
+            fail("no port", prefix + shown(host) + ":5556");
 
         endpoint parsed{.scheme = which};
         parsed.host = bracket == 0 ? parse_host(host) : parse_ipv6(host);
@@ -169,7 +165,7 @@ private:
             fail("zone ids are not supported; use a global or unique local address");
         in6_addr address{};
         if (inet_pton(AF_INET6, inside.c_str(), &address) != 1)
-            fail("\"" + printable(inside) + "\" is not an IPv6 address");
+            fail("\"" + shown(inside) + "\" is not an IPv6 address");
         const std::string canonical = text_of(address);
         if (canonical == "::") refuse_unspecified();
         return canonical;
@@ -189,7 +185,7 @@ private:
         if (lower.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-_") !=
                 std::string::npos ||
             lower.front() == '-' || lower.front() == '.')
-            fail("\"" + printable(host) + "\" is not a host name");
+            fail("\"" + shown(host) + "\" is not a host name");
         return lower;
     }
 
@@ -210,9 +206,9 @@ private:
         std::uint32_t port = 0;
         const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), port);
         if (fault == std::errc::invalid_argument || end != text.data() + text.size())
-            fail("the port \"" + printable(text) + "\" is not a number");
+            fail("the port \"" + shown(text) + "\" is not a number");
         if (fault != std::errc{} || port > 65'535)
-            fail("the port " + printable(text) + " is above 65535");
+            fail("the port " + shown(text) + " is above 65535");
         if (port == 0 && !listens())
             fail("a free port is for bind; connect needs the port's number");
         return static_cast<std::uint16_t>(port);

@@ -2,6 +2,7 @@
 #include <cairn/runtime/connector.hpp>
 #include <cairn/runtime/endpoint.hpp>
 #include <cairn/runtime/hub.hpp>
+#include <cairn/runtime/printable.hpp>
 #include <cairn/wire/limits.hpp>
 #include <cairn/wire/records.hpp>
 
@@ -56,24 +57,6 @@ constexpr std::chrono::milliseconds retry_pause_max{1};
 
 // Who would fill it with made-up ids only spoils the count of reconnects.
 constexpr std::size_t known_peers_max = 65'536;
-
-bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
-
-// Names and texts of peers must neither forge lines of a log nor steer a terminal.
-std::string printable(std::string_view text) {
-    std::string shown;
-    shown.reserve(text.size());
-    for (const char c : text) {
-        if (!is_control(c)) {
-            shown += c;
-            continue;
-        }
-        char code[8];
-        std::snprintf(code, sizeof code, "\\x%02x", static_cast<unsigned>(c));
-        shown += code;
-    }
-    return shown;
-}
 
 std::string how_it_ended(errc why) {
     switch (why) {
@@ -537,7 +520,6 @@ void hub::log(log_level level, std::string_view cause, std::string_view text) {
     if (!options_.log) return;
     const std::lock_guard lock(log_mutex_);
     if (!limiter_.admit(cause, loop_.now())) return;
-    if (std::none_of(text.begin(), text.end(), is_control)) return options_.log(level, text);
     options_.log(level, printable(text));
 }
 

@@ -57,7 +57,8 @@ private:
 /// Owns:    its queue. The node must outlive it.
 /// Threads: receiving one at a time; ack(), nack(), reject(), extend(), release(), close(),
 ///          stats(), attached() and wait_attached() are thread-safe.
-/// Fails:   construction throws error (topic_invalid, closed); receiving and acking never throw.
+/// Fails:   construction throws error (topic_invalid, invalid_argument, closed). Receiving throws
+///          nothing but invalid_argument after start(); acking never throws.
 /// Limits:  topic 255 bytes, no `*`; options.
 class puller {
 public:

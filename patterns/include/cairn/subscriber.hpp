@@ -142,15 +142,16 @@ struct subscriber_options {
 /// Messages of one publisher on one topic come in order and once. What cannot come is told as a
 /// gap.
 ///
-/// Owns:    its queue. The node must outlive it.
 /// With a store (node_options::store, or options.store) history and live are one stream: what the
 /// publishers' rings do not hold is read from the store, and a reader that was left behind goes
 /// back to it by itself.
 ///
+/// Owns:    its queue. The node must outlive it.
 /// Threads: one at a time; close(), stats(), state(), ack(), flush(), attached() and the wait
 ///          functions are thread-safe.
 /// Fails:   construction throws error (topic_invalid, invalid_argument, closed, and for a store
-///          what node::connect throws); receiving never throws.
+///          what node::connect throws). Receiving throws nothing but invalid_argument after
+///          start().
 /// Limits:  pattern 255 bytes, `*` only at its end; options.
 class subscriber {
 public:
@@ -174,7 +175,8 @@ public:
 
     /// Calls `handler` for each message on a thread of this subscriber's own until close(). The
     /// handler may block and may call anything but this subscriber's receiving functions and
-    /// destructor. Requires: called once, and no receiving function besides.
+    /// destructor; an exception that leaves it ends the program. Throws error (invalid_argument)
+    /// when it was called before. Requires: no thread is in a receiving function.
     void start(std::function<void(const message&)> handler);
 
     /// For other event loops: readable while something can be received. Poll it for input, then

@@ -124,15 +124,31 @@ TEST_F(AckBatcher, ForgetsNoAckThatAStoreCountsTooEarly) {
     EXPECT_EQ(batcher_.waiting(), 0u);
 }
 
-TEST_F(AckBatcher, SplitsWhatDoesNotFitAFrame) {
+TEST_F(AckBatcher, SendsNoMoreInAFlightThanAStoreLetsWait) {
     attach();
-    for (std::uint64_t n = 0; n <= wire::array_items_max; ++n) ack(2 * n + 1, 2 * n + 1);
+    for (std::uint64_t n = 0; n <= ack_batcher::flight_ranges_max; ++n) ack(2 * n + 1, 2 * n + 1);
     const std::vector<ranges> frames = send();
-    ASSERT_EQ(frames.size(), 2u);
-    EXPECT_EQ(frames[0].size(), wire::array_items_max);
-    EXPECT_EQ(frames[1].size(), 1u);
+    ASSERT_EQ(frames.size(), 1u);
+    EXPECT_EQ(frames[0].size(), ack_batcher::flight_ranges_max);
+    EXPECT_EQ(batcher_.waiting(), ack_batcher::flight_ranges_max + 1);
+    EXPECT_TRUE(send().empty());
     batcher_.acked(1);
     EXPECT_EQ(batcher_.waiting(), 1u);
+    EXPECT_EQ(send().size(), 1u) << "the rest waits for nothing else";
+}
+
+TEST_F(AckBatcher, GivesEachStreamItsTurn) {
+    attach();
+    const auto other = batcher_.find_or_add("other", run, seq(0));
+    for (std::uint64_t n = 0; n <= ack_batcher::flight_ranges_max; ++n) ack(2 * n + 1, 2 * n + 1);
+    batcher_.ack(other, range(1, 1), now_);
+    EXPECT_EQ(send().size(), 1u);
+    batcher_.acked(1);
+    std::vector<std::string> sources;
+    batcher_.send(now_, [&](std::string_view source, epoch, std::span<const sequence_range>) {
+        sources.emplace_back(source);
+    });
+    EXPECT_EQ(sources, (std::vector<std::string>{"other", "usgs"}));
 }
 
 TEST_F(AckBatcher, DoesNotAckAgainWhatIsDone) {

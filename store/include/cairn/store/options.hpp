@@ -79,6 +79,8 @@ inline constexpr std::size_t commit_bytes_max = std::size_t{192} << 20;
 inline constexpr std::uint64_t check_bytes_max = std::uint64_t{256} << 20;
 /// Messages that one range of an ack may span.
 inline constexpr std::uint64_t ack_range_max = std::uint64_t{8} << 20;
+/// Batches that one ack by position looks up: a tenth of a second.
+inline constexpr std::uint32_t ack_batches_max = 65'536;
 inline constexpr std::size_t group_name_bytes_max = 255;
 inline constexpr std::size_t owner_bytes_max = 64;
 inline constexpr std::size_t settings_bytes_max = 1'024;  ///< of a group, the caller's own

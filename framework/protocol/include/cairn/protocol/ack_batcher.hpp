@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cairn/ids.hpp>
+#include <cairn/wire/limits.hpp>
 
 #include <chrono>
 #include <concepts>
@@ -33,6 +34,9 @@ struct ack_options {
 ///          O(ranges).
 class ack_batcher {
 public:
+    /// Ranges in one flight, of all streams: no more than a store lets wait (PROTOCOL.md 8.7).
+    static constexpr std::size_t flight_ranges_max = wire::array_items_max;
+
     /// One (source, epoch), until forget().
     enum class stream : std::uint32_t {};
 
@@ -102,6 +106,7 @@ private:
     ack_options options_;
     std::deque<entry> streams_;
     std::vector<frame> flight_;
+    std::size_t turn_ = 0;  // the stream that the next flight begins with
     std::size_t confirmed_ = 0;  // of flight_
     std::uint64_t frames_before_ = 0;
     std::uint64_t waiting_ = 0;
