@@ -21,7 +21,7 @@ using mode = lmdb::transaction::mode;
 constexpr std::uint64_t reserve_bytes_min = std::uint64_t{64} << 20;
 constexpr std::chrono::seconds readers_check_interval{30};
 
-// What readers may make resident before it is let go of; 64 MiB take the kernel about a millisecond.
+// What readers may make resident before it is let go of.
 constexpr std::uint64_t released_together_bytes = std::uint64_t{64} << 20;
 
 // Topics that are looked at in turn, beside those that a commit touched.
