@@ -29,10 +29,10 @@ quietly() {
 
 is_installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 
-# install_packages [LIST]: installs what LIST (scripts/packages) lists and the system lacks. Says nothing when
+# install_packages LIST: installs what the file LIST names and the system lacks. Says nothing when
 # nothing is missing.
 install_packages() {
-    local list=${1-scripts/packages} package missing=()
+    local list=$1 package missing=()
     if ! command -v dpkg-query >/dev/null; then
         say "No Debian system: expecting the equivalents of $list to be installed."
         return
