@@ -133,14 +133,24 @@ wire::batch_header publication::header_of(sequence first, std::uint32_t count,
 
 void publication::pump(time_point now) {
     if (fenced_) return;
-    if (store_) {
+    // Readers first: whoever is handed a batch later waits for the system call that sends it to the
+    // one before, and peers must not notice the store.
+    if (!store_) return pump_readers(now);
+    if (store_->shows_all()) {
+        pump_readers(now);
         store_->pump(now);
-        if (!store_->shows_all() && shown_ != visible()) {
-            shown_ = visible();
-            for (const cursor& c : cursors_)
-                if (c.to) c.to->head_changed(c.schedule, now);
-        }
+        return;
     }
+    store_->pump(now);
+    if (shown_ != visible()) {
+        shown_ = visible();
+        for (const cursor& c : cursors_)
+            if (c.to) c.to->head_changed(c.schedule, now);
+    }
+    pump_readers(now);
+}
+
+void publication::pump_readers(time_point now) {
     if (!ring_.any_pending()) return;
     ring_.for_each_pending([&](protocol::reader which) {
         const auto index = static_cast<std::size_t>(which);
