@@ -370,11 +370,7 @@ std::uint64_t publication::close(time_point until) {
     if (handed_over_) return 0;
     inlet_.stop(send_status::closed);
     std::uint64_t left = 0;
-    // Half of the time is the disk's, where what the store does not take is put aside.
-    const bool spills = store_ && store_->has_spill();
-    const time_point now = loop.now();
-    const time_point handed_over_by = spills && until > now ? now + (until - now) / 2 : until;
-    loop.wait_until(handed_over_by, [&] {
+    loop.wait_until(until, [&] {
         closing_ = false;  // no changed() for ourselves
         run(loop.now());
         closing_ = true;
@@ -384,7 +380,7 @@ std::uint64_t publication::close(time_point until) {
         left = std::max(left, owed);
         return left == 0 || in_vain;
     });
-    if (left != 0 && spills) left = put_aside(left, until);
+    if (left != 0 && store_ && store_->has_spill()) left = put_aside(left);
     if (left == 0) handed_over_ = true;
     const runtime::loop::guard holding(loop);
     tell_end();
@@ -396,14 +392,15 @@ std::uint64_t publication::not_durable(sequence up_to) const noexcept {
 }
 
 // What the store does not have goes to files: bounded by the disk, not by the store.
-std::uint64_t publication::put_aside(std::uint64_t left, time_point until) {
+std::uint64_t publication::put_aside(std::uint64_t left) {
+    constexpr std::chrono::seconds disk_time_max{10};
     runtime::loop& loop = owner_.hub().loop();
     store_->put_all_aside();
-    loop.wait_until(until, [&] {
+    loop.wait_until(loop.now() + disk_time_max, [&] {
         closing_ = false;
         run(loop.now());
         closing_ = true;
-        return store_->safe() >= inlet_.last();
+        return store_->safe() >= inlet_.last() || !store_->is_spilling();
     });
     const std::uint64_t on_the_way = ask_for_confirmation();
     const std::uint64_t unsafe = inlet_.last() - std::min(inlet_.last(), store_->safe());

@@ -101,7 +101,7 @@ private:
     sequence last_shown() const;
     /// Peers that read from the ring.
     std::size_t peers() const noexcept;
-    std::uint64_t put_aside(std::uint64_t left, time_point until);
+    std::uint64_t put_aside(std::uint64_t left);
     std::uint64_t not_durable(sequence up_to) const noexcept;
     std::uint64_t ask_for_confirmation();
     std::uint64_t unconfirmed(const cursor& of, std::uint64_t lag) const;

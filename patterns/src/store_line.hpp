@@ -61,6 +61,8 @@ public:
     /// Does nothing without a spill.
     void put_all_aside() noexcept { put_all_aside_ = spill_ != nullptr; }
     bool has_spill() const noexcept { return spill_ != nullptr; }
+    /// The disk is at work. False: nothing is left to be put aside, or there is no room.
+    bool is_spilling() const noexcept { return spill_ && spill_->writing(); }
     /// All up to here is durable, or put aside on the way there.
     sequence safe() const noexcept;
 

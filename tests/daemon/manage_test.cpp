@@ -81,7 +81,7 @@ TEST_F(Managing, RefusesAChannelInUseAndTooManyAtOnce) {
     for (wire::channel c = 1; c <= many; ++c) tool_->raw().say(wire::list_figures{c});
     for (wire::channel c = 1; c <= many; ++c) {
         const auto told = tool_->raw().hear_any({kind::figures, kind::error});
-        ASSERT_TRUE(told) << c;
+        ASSERT_TRUE(told) << c << ", refused " << refused;
         if (const auto* no = std::get_if<wire::error_reply>(&*told)) {
             EXPECT_EQ(no->code, errc::limit_exceeded);
             ++refused;
