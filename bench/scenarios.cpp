@@ -2,6 +2,7 @@
 
 #include "durable/durable_scenarios.hpp"
 #include "harness/contest.hpp"
+#include "peers/peer_scenarios.hpp"
 #include "roles/call_timer.hpp"
 #include "store/store_scenarios.hpp"
 
@@ -416,8 +417,11 @@ constexpr std::array scenarios{
 std::span<const scenario> all_scenarios() {
     static const std::vector<scenario> all = [] {
         std::vector<scenario> all_of_them(scenarios.begin(), scenarios.end());
-        for (const auto& more : {store_scenarios(), durable_scenarios()})
+        for (const auto& more : {store_scenarios(), durable_scenarios(), live_scenarios()})
             all_of_them.insert(all_of_them.end(), more.begin(), more.end());
+#ifdef CAIRN_BENCH_PEERS
+        all_of_them.insert(all_of_them.end(), peer_scenarios().begin(), peer_scenarios().end());
+#endif
         return all_of_them;
     }();
     return all;

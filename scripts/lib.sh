@@ -1,4 +1,4 @@
-# What scripts/demo and scripts/test share. Sourced by them; leaves the shell at the project's root.
+# What the scripts share. Sourced by them; leaves the shell at the project's root.
 # shellcheck shell=bash
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -27,17 +27,19 @@ quietly() {
     rm -f "$log"
 }
 
-# Installs what scripts/packages lists and the system lacks. Says nothing when nothing is missing.
+is_installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+
+# install_packages LIST: installs what the file LIST names and the system lacks. Says nothing when
+# nothing is missing.
 install_packages() {
-    local package missing=()
+    local list=$1 package missing=()
     if ! command -v dpkg-query >/dev/null; then
-        say "No Debian system: expecting the equivalents of scripts/packages to be installed."
+        say "No Debian system: expecting the equivalents of $list to be installed."
         return
     fi
     while read -r package; do
-        [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
-            missing+=("$package")
-    done < <(sed 's/#.*//; s/[[:space:]]//g; /^$/d' scripts/packages)
+        is_installed "$package" || missing+=("$package")
+    done < <(sed 's/#.*//; s/[[:space:]]//g; /^$/d' "$list")
     ((${#missing[@]})) || return 0
 
     local install=(apt-get install -y --no-install-recommends "${missing[@]}")

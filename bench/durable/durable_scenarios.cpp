@@ -1,8 +1,7 @@
 #include "durable/durable_scenarios.hpp"
 
-#include "harness/run.hpp"
+#include "durable/parts.hpp"
 #include "harness/statistics.hpp"
-#include "store/lab.hpp"
 
 #include <algorithm>
 #include <array>
@@ -22,32 +21,6 @@ using namespace std::chrono_literals;
 constexpr std::size_t sync_bytes = std::size_t{4} << 20;
 constexpr std::size_t producers = 64;
 
-row row_for(const scenario& self, const plan& of, std::size_t rounds) {
-    row line;
-    line.scenario = self.name;
-    line.size = of.traffic.size;
-    line.transport = of.transport;
-    line.peers = of.traffic.peers;
-    line.rounds = rounds;
-    return line;
-}
-
-plan plan_for(const options& wanted, const scratch& where, std::string connector, std::size_t size,
-              std::size_t threads = 1) {
-    plan made{"cairn-store", std::move(connector), wanted.transport, {}};
-    made.traffic.size = size;
-    made.traffic.threads = threads;
-    made.traffic.variant = where / "db";
-    return made;
-}
-
-sample measured(const plan& wanted, std::chrono::nanoseconds time) {
-    run going(wanted);
-    going.wait_until_flowing();
-    going.let_pass(std::min<std::chrono::nanoseconds>(time / 10, 1s));
-    return going.measure(time);
-}
-
 /// Messages that one publisher's store confirmed, and what the disk takes.
 void run_publish(const scenario& self, const options& wanted, const row_sink& sink) {
     const std::size_t rounds = rounds_of(wanted, 3);
@@ -59,13 +32,13 @@ void run_publish(const scenario& self, const options& wanted, const row_sink& si
         std::optional<plan> last;
         for (std::size_t i = 0; i < rounds; ++i) {
             const scratch where(wanted.directory);
-            last = plan_for(wanted, where, "cairn-durable-publisher", size);
+            last = store_and(wanted, where, "cairn-durable-publisher", size);
             ours.push_back(measured(*last, time).messages_per_s);
             disk.push_back(disk_bytes_per_s(where / "disk", sync_bytes, time / 3) /
                            static_cast<double>(size));
             ratios.push_back(ours.back() / disk.back());
         }
-        row line = row_for(self, *last, rounds);
+        row line = durable_row(self, *last, rounds);
         set_rate(line, median(ours));
         line.baseline_messages_per_s = median(disk);
         line.baseline = "the disk alone: the bodies' bytes written and fdatasync'ed, 4 MiB at once";
@@ -85,7 +58,7 @@ void run_wait(const scenario& self, const options& wanted, const row_sink& sink)
     std::optional<plan> last;
     for (std::size_t i = 0; i < rounds; ++i) {
         const scratch where(wanted.directory);
-        last = plan_for(wanted, where, "cairn-durable-waiter", size);
+        last = store_and(wanted, where, "cairn-durable-waiter", size);
         const sample mine = measured(*last, time);
         plan trip{"zmq-pair-server", "zmq-pair-client", wanted.transport, {}};
         trip.traffic.size = size;
@@ -96,7 +69,7 @@ void run_wait(const scenario& self, const options& wanted, const row_sink& sink)
         theirs.push_back(both);
         ratios.push_back(mine.p50_us / both);
     }
-    row line = row_for(self, *last, rounds);
+    row line = durable_row(self, *last, rounds);
     line.p50_us = median(ours);
     line.p99_us = median(p99);
     line.baseline_p50_us = median(theirs);
@@ -117,13 +90,13 @@ void run_producers(const scenario& self, const options& wanted, const row_sink& 
     for (std::size_t i = 0; i < rounds; ++i) {
         const scratch many(wanted.directory);
         const scratch one(wanted.directory);
-        last = plan_for(wanted, many, "cairn-durable-waiter", size, producers);
+        last = store_and(wanted, many, "cairn-durable-waiter", size, producers);
         ours.push_back(measured(*last, time).messages_per_s);
         theirs.push_back(
-            measured(plan_for(wanted, one, "cairn-durable-waiter", size), time).messages_per_s);
+            measured(store_and(wanted, one, "cairn-durable-waiter", size), time).messages_per_s);
         ratios.push_back(ours.back() / theirs.back());
     }
-    row line = row_for(self, *last, rounds);
+    row line = durable_row(self, *last, rounds);
     line.peers = producers;
     set_rate(line, median(ours));
     line.baseline_messages_per_s = median(theirs);
@@ -146,12 +119,12 @@ void run_replay(const scenario& self, const options& wanted, const row_sink& sin
         stream to(db, "bench", "a");
         fill(db, to, batch_of(size, gathered(size)), messages);
     }
-    const plan reading = plan_for(wanted, where, "cairn-replay", size);
+    const plan reading = store_and(wanted, where, "cairn-replay", size);
     std::vector<double> ours;
     for (std::size_t i = 0; i < rounds; ++i)
         ours.push_back(
             measured(reading, share_of(wanted, 0.7 / static_cast<double>(rounds))).messages_per_s);
-    row line = row_for(self, reading, rounds);
+    row line = durable_row(self, reading, rounds);
     set_rate(line, median(ours));
     line.details = {{"messages", static_cast<double>(messages)}};
     line.target = size == 100 ? ">= 3 M/s" : "";

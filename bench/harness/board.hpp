@@ -15,6 +15,9 @@ struct alignas(64) lane {
     std::atomic<std::uint64_t> touched{0};  ///< sum over bodies read; keeps the reading from being
                                             ///< optimised away
     std::atomic<std::uint64_t> gaps{0};     ///< messages that a reader was told it will not get
+    std::atomic<std::uint64_t> misplaced{
+        0};  ///< messages that came twice, or skipped others unsaid
+    std::atomic<std::uint64_t> reached_ns{0};  ///< when the role had done what it was started for
     std::atomic<std::uint64_t> resident_bytes_before{0};  ///< of the role's process, before traffic
     histogram latency;
 };

@@ -17,9 +17,12 @@ void add_user_options(CLI::App& app, options& chosen) {
         ->check(CLI::Range(std::size_t{1}, std::size_t{1'000}));
     app.add_option("--topics", chosen.topics, "Topics of idle-topics")
         ->check(CLI::Range(std::size_t{1}, std::size_t{60'000}));
-    app.add_option("--messages", chosen.messages, "Messages that a store-… scenario stores")
+    app.add_option("--messages", chosen.messages,
+                   "Messages that a store-… or durable-… scenario stores")
         ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1'000'000'000}));
-    app.add_option("--directory", chosen.directory, "Where the store-… scenarios make databases")
+    app.add_option("--rate", chosen.rate, "Messages a second that a pacing publisher sends")
+        ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{10'000'000}));
+    app.add_option("--directory", chosen.directory, "Where databases and servers' data are made")
         ->check(CLI::ExistingDirectory);
     app.add_option("--seconds", chosen.seconds, "Time for each scenario, about")
         ->check(CLI::Range(0.05, 3'600.0))
@@ -42,6 +45,9 @@ void add_role_options(CLI::App& app, role_options& role) {
     hidden(app.add_option("--role-threads", role.traffic.threads));
     hidden(app.add_option("--role-topics", role.traffic.topics));
     hidden(app.add_option("--role-variant", role.traffic.variant));
+    hidden(app.add_option("--role-rate", role.traffic.rate));
+    hidden(app.add_option("--role-backlog", role.traffic.backlog));
+    hidden(app.add_option("--role-service", role.traffic.service));
     hidden(app.add_option("--role-lanes", role.lanes));
     hidden(app.add_option("--board-fd", role.board_fd));
     hidden(app.add_option("--report-fd", role.report_fd));
@@ -79,6 +85,9 @@ std::vector<std::string> arguments_for(const role_options& role) {
     add("--role-threads", std::to_string(role.traffic.threads));
     add("--role-topics", std::to_string(role.traffic.topics));
     if (!role.traffic.variant.empty()) add("--role-variant", role.traffic.variant);
+    add("--role-rate", std::to_string(role.traffic.rate));
+    add("--role-backlog", std::to_string(role.traffic.backlog));
+    if (!role.traffic.service.empty()) add("--role-service", role.traffic.service);
     add("--role-lanes", std::to_string(role.lanes));
     add("--board-fd", std::to_string(role.board_fd));
     return arguments;

@@ -17,6 +17,7 @@ struct options {
     std::optional<std::size_t> peers;
     std::optional<std::size_t> topics;
     std::optional<std::uint64_t> messages;
+    std::optional<std::uint64_t> rate;
     std::string directory;  ///< where databases are made; empty: where temporary files go
     std::string transport = "tcp";
     double seconds = 16;     ///< that the whole scenario takes, about

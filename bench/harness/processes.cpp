@@ -151,6 +151,10 @@ std::chrono::nanoseconds child_process::cpu_time() const {
 
 std::size_t child_process::resident_bytes() const { return resident_bytes_of(pid_); }
 
+std::size_t child_process::peak_resident_bytes() const { return status_bytes_of(pid_, "VmHWM"); }
+
+std::size_t child_process::anonymous_bytes() const { return status_bytes_of(pid_, "RssAnon"); }
+
 void reporter::line(std::string_view text) const {
     std::string whole(text);
     for (auto& c : whole)
@@ -166,6 +170,14 @@ std::size_t resident_bytes_of(pid_t pid) {
     std::size_t resident_pages = 0;
     if (!(statm >> total_pages >> resident_pages)) throw std::runtime_error("read statm: failed");
     return resident_pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::size_t status_bytes_of(pid_t pid, std::string_view name) {
+    std::ifstream status("/proc/" + (pid == 0 ? "self" : std::to_string(pid)) + "/status");
+    for (std::string line; std::getline(status, line);)
+        if (line.starts_with(name) && line.substr(name.size()).starts_with(':'))
+            return std::stoull(line.substr(name.size() + 1)) * 1'024;
+    throw std::runtime_error("read status: failed");
 }
 
 }  // namespace cairn::bench

@@ -54,7 +54,7 @@ struct column {
     int width;  ///< negative: to the left
 };
 
-constexpr std::array<column, 11> columns{{{"scenario", -15},
+constexpr std::array<column, 11> columns{{{"scenario", -17},
                                           {"size", 7},
                                           {"transport", 9},
                                           {"peers", 5},
@@ -62,7 +62,7 @@ constexpr std::array<column, 11> columns{{{"scenario", -15},
                                           {"MB/s", 8},
                                           {"p50 us", 10},
                                           {"p99 us", 10},
-                                          {"libzmq", 11},
+                                          {"baseline", 11},
                                           {"ratio", 7},
                                           {"target", -26}}};
 

@@ -4,6 +4,7 @@
 #include "harness/processes.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -11,17 +12,21 @@ namespace cairn::bench {
 
 /// What the processes of one run are told.
 struct traffic {
-    std::size_t size = 100;   ///< of a body, bytes
-    std::size_t peers = 1;    ///< connecting roles
-    std::size_t threads = 1;  ///< that send on one handle
-    std::size_t topics = 1;   ///< idle-topics only
-    std::string variant;      ///< of the role's sockets or options; empty: as they come
+    std::size_t size = 100;     ///< of a body, bytes
+    std::size_t peers = 1;      ///< connecting roles
+    std::size_t threads = 1;    ///< that send on one handle
+    std::size_t topics = 1;     ///< idle-topics only
+    std::string variant;        ///< of the role's sockets or options; empty: as they come
+    std::uint64_t rate = 0;     ///< messages a second that a pacing role sends
+    std::uint64_t backlog = 0;  ///< messages that are sent before those
+    std::string service;        ///< endpoint of the plan's service; empty: there is none
 };
 
 /// One part in a run: a function that runs until its process is killed.
 ///
 /// The binding role is started first. It reports `bound ENDPOINT`; the connecting roles, each with
 /// a lane of its own from 0 on, are given that endpoint. The binding role's lanes follow theirs.
+/// A plan's service is started before all; the others find its endpoint in `traffic`.
 struct role_context {
     const bench::traffic& traffic;
     std::string endpoint;

@@ -20,7 +20,8 @@ constexpr auto start_patience = 20s;
 constexpr auto look_again = 1ms;
 constexpr std::string_view bound_prefix = "bound ";
 
-std::size_t lanes_for(const bench::traffic& traffic) { return traffic.peers + traffic.threads; }
+// The last is the service's.
+std::size_t lanes_for(const bench::traffic& traffic) { return traffic.peers + traffic.threads + 1; }
 
 // Abstract ipc names leave no file behind when a run is cut off.
 std::string endpoint_for(const std::string& transport) {
@@ -59,6 +60,12 @@ run::run(const plan& wanted) : traffic_(wanted.traffic), board_(lanes_for(wanted
     role.traffic = wanted.traffic;
     role.lanes = board_.size();
     role.board_fd = board_.descriptor();
+    if (!wanted.service.empty()) {
+        role.roles = {wanted.service + ":" + std::to_string(board_.size() - 1)};
+        service_.emplace(arguments_for(role), role.board_fd);
+        role.traffic.service = wait_until_bound(*service_);
+        role.endpoint = endpoint_for(wanted.transport);
+    }
     role.roles = {wanted.binder + ":" + std::to_string(wanted.traffic.peers)};
     if (wanted.transport == "inproc") {
         for (std::size_t i = 0; i < wanted.traffic.peers; ++i)
@@ -76,6 +83,7 @@ run::run(const plan& wanted) : traffic_(wanted.traffic), board_(lanes_for(wanted
 
 // All at once: those still alive would notice each loss, and a hundred losses in turn take long.
 run::~run() {
+    if (service_) service_->kill();
     for (auto& child : children_) child.kill();
 }
 
@@ -130,13 +138,14 @@ std::uint64_t run::received() {
 
 std::uint64_t run::sent() {
     std::uint64_t sum = 0;
-    for (std::size_t i = traffic_.peers; i < board_.size(); ++i)
-        sum += board_.at(i).messages.load();
+    for (std::size_t i = 0; i < traffic_.threads; ++i)
+        sum += board_.at(traffic_.peers + i).messages.load();
     return sum;
 }
 
 void run::check_alive() {
     for (auto& child : children_) child.check_alive();
+    if (service_) service_->check_alive();
 }
 
 int run_roles(const role_options& role, role_finder find) {

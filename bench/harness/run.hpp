@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct plan {
     std::string connector;
     std::string transport;
     bench::traffic traffic;
+    /// A role that the others reach besides, over the same transport; empty: none. Needs processes.
+    std::string service{};
 };
 
 /// What one run, or the median of several, gave.
@@ -54,6 +57,10 @@ public:
 
     child_process& binder() { return children_.front(); }
     child_process& connector(std::size_t index) { return children_.at(index + 1); }
+    /// Requires: the plan has one.
+    child_process& service() { return *service_; }
+    /// Kills it; the run goes on without.
+    void end_service() { service_.reset(); }
     lane& binder_lane() { return board_.at(traffic_.peers); }
     lane& connector_lane(std::size_t index) { return board_.at(index); }
 
@@ -64,6 +71,7 @@ private:
 
     bench::traffic traffic_;
     bench::board board_;
+    std::optional<child_process> service_;
     std::vector<child_process> children_;  ///< the binding one first; all in one over inproc
 };
 

@@ -31,9 +31,11 @@ node_options with_store(const role_context& context) {
 }
 
 /// Publishes one message after another and waits for each to be durable.
-void wait_for_each(role_context& context, node& own, const std::string& name) {
+void wait_for_each(role_context& context, node& own, const std::string& source) {
     lane& counts = context.shared.at(context.lane_index);
-    publisher out(own, name);
+    publisher_options options;
+    options.source = source;
+    publisher out(own, topic, std::move(options));
     const std::string body(context.traffic.size, 'c');
     for (;;) {
         const std::uint64_t begin = now_ns();
@@ -74,8 +76,8 @@ void durable_waiter(role_context& context) {
     node own(with_store(context));
     std::vector<std::jthread> others;
     for (std::size_t i = 1; i < context.traffic.threads; ++i)
-        others.emplace_back([&, i] { wait_for_each(context, own, "bench." + std::to_string(i)); });
-    wait_for_each(context, own, std::string(topic));
+        others.emplace_back([&, i] { wait_for_each(context, own, "waiter-" + std::to_string(i)); });
+    wait_for_each(context, own, "waiter-0");
 }
 
 // Reads what is stored again and again.

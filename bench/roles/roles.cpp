@@ -33,6 +33,17 @@ constexpr named_role all_roles[] = {
     {"cairn-durable-publisher", cairn_roles::durable_publisher},
     {"cairn-durable-waiter", cairn_roles::durable_waiter},
     {"cairn-replay", cairn_roles::replay_reader},
+    {"cairn-paced-publisher", cairn_roles::paced_publisher},
+    {"cairn-stored-publisher", cairn_roles::stored_publisher},
+    {"cairn-late-subscriber", cairn_roles::late_subscriber},
+#ifdef CAIRN_BENCH_PEERS
+    {"nats-server", peer_roles::nats_server},
+    {"jetstream-4k-pending", peer_roles::jetstream_4k_pending},
+    {"jetstream-64k-pending", peer_roles::jetstream_64k_pending},
+    {"redis-server", peer_roles::redis_server},
+    {"redis-pipeline", peer_roles::redis_pipeline},
+    {"redis-16-pipelines", peer_roles::redis_16_pipelines},
+#endif
 };
 
 }  // namespace

@@ -33,6 +33,19 @@ void store(role_context& context);
 void durable_publisher(role_context& context);
 void durable_waiter(role_context& context);
 void replay_reader(role_context& context);
+void paced_publisher(role_context& context);
+void stored_publisher(role_context& context);
+void late_subscriber(role_context& context);
 }  // namespace cairn_roles
+
+// With CAIRN_BUILD_PEERS only.
+namespace peer_roles {
+void nats_server(role_context& context);
+void jetstream_4k_pending(role_context& context);
+void jetstream_64k_pending(role_context& context);
+void redis_server(role_context& context);
+void redis_pipeline(role_context& context);
+void redis_16_pipelines(role_context& context);
+}  // namespace peer_roles
 
 }  // namespace cairn::bench

@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <stdexcept>
 
 namespace cairn::bench {
@@ -127,7 +126,7 @@ store::append stream::next(const batch_of& b) {
     return a;
 }
 
-void tally::replied(std::uint64_t, const store::reply& answer, bool) {
+void reply_tally::replied(std::uint64_t, const store::reply& answer, bool) {
     bool wake = false;
     {
         const std::lock_guard hold(mutex_);
@@ -138,7 +137,7 @@ void tally::replied(std::uint64_t, const store::reply& answer, bool) {
     if (wake) changed_.notify_one();  // who wakes finds the mutex free
 }
 
-void tally::wait(std::uint64_t count) {
+void reply_tally::wait(std::uint64_t count) {
     std::unique_lock hold(mutex_);
     awaited_ = count;
     changed_.wait(hold, [&] { return answered_ >= count; });
@@ -167,7 +166,7 @@ void fill(store::database& db, stream& to, const batch_of& b, std::uint64_t mess
 }
 
 rate append_for(store::database& db, stream& to, const batch_of& b, std::chrono::nanoseconds time) {
-    tally answers;
+    reply_tally answers;
     store::committer group(db);
     const std::uint64_t window = std::max<std::uint64_t>(2, in_flight_bytes / b.body.size());
     std::uint64_t sent = 0;
@@ -253,13 +252,6 @@ double percentile(std::vector<double> values, double share) {
     if (values.empty()) return 0;
     std::sort(values.begin(), values.end());
     return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1))];
-}
-
-std::uint64_t anonymous_bytes() {
-    std::ifstream status("/proc/self/status");
-    for (std::string line; std::getline(status, line);)
-        if (line.starts_with("RssAnon:")) return std::stoull(line.substr(8)) * 1'024;
-    return 0;
 }
 
 }  // namespace cairn::bench

@@ -58,7 +58,7 @@ private:
 };
 
 /// Counts replies; what was refused ends the run. Must outlive the committer.
-class tally final : public store::completion {
+class reply_tally final : public store::completion {
 public:
     void replied(std::uint64_t token, const store::reply& answer, bool flushed) override;
     /// Waits until so many were answered. Throws when one was refused.
@@ -107,8 +107,5 @@ void set_rate(row& line, double messages_per_s);
 void set_ratio(row& line, std::vector<double> ratios);
 /// `share`: 0 to 1.
 double percentile(std::vector<double> values, double share);
-
-/// Resident memory of this process that no file backs, bytes.
-std::uint64_t anonymous_bytes();
 
 }  // namespace cairn::bench

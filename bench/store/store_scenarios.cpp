@@ -1,5 +1,6 @@
 #include "store/store_scenarios.hpp"
 
+#include "harness/processes.hpp"
 #include "harness/statistics.hpp"
 #include "store/lab.hpp"
 
@@ -105,14 +106,14 @@ double confirms_per_s(store::database& db, std::size_t threads, const batch_of& 
     for (std::size_t i = 0; i < threads; ++i)
         streams.emplace_back(db, "bench", "s" + std::to_string(i));
     std::vector<std::uint64_t> done(threads);
-    std::vector<tally> tallies(threads);
+    std::vector<reply_tally> tallies(threads);
     const auto begin = steady_clock::now();
     {
         store::committer group(db);
         std::vector<std::jthread> all;
         for (std::size_t i = 0; i < threads; ++i)
             all.emplace_back([&, i] {
-                tally& answers = tallies[i];
+                reply_tally& answers = tallies[i];
                 while (steady_clock::now() - begin < time) {
                     store::command one = streams[i].next(b);
                     if (group.submit_until(one, answers, 0,
@@ -298,11 +299,11 @@ void run_open(const scenario& self, const options& wanted, const row_sink& sink)
     std::vector<double> ms;
     std::uint64_t memory = 0;
     for (std::size_t i = 0; i < rounds_of(wanted, 5); ++i) {
-        const std::uint64_t before = anonymous_bytes();
+        const std::uint64_t before = status_bytes_of(0, "RssAnon");
         const auto begin = steady_clock::now();
         const store::database db(where / "db");
         ms.push_back(seconds_since(begin) * 1e3);
-        const std::uint64_t after = anonymous_bytes();
+        const std::uint64_t after = status_bytes_of(0, "RssAnon");
         memory = std::max(memory, after > before ? after - before : 0);
     }
     row line = row_for(self, size, ms.size());

@@ -133,14 +133,24 @@ wire::batch_header publication::header_of(sequence first, std::uint32_t count,
 
 void publication::pump(time_point now) {
     if (fenced_) return;
-    if (store_) {
+    // Readers first: whoever is handed a batch later waits for the system call that sends it to the
+    // one before, and peers must not notice the store.
+    if (!store_) return pump_readers(now);
+    if (store_->shows_all()) {
+        pump_readers(now);
         store_->pump(now);
-        if (!store_->shows_all() && shown_ != visible()) {
-            shown_ = visible();
-            for (const cursor& c : cursors_)
-                if (c.to) c.to->head_changed(c.schedule, now);
-        }
+        return;
     }
+    store_->pump(now);
+    if (shown_ != visible()) {
+        shown_ = visible();
+        for (const cursor& c : cursors_)
+            if (c.to) c.to->head_changed(c.schedule, now);
+    }
+    pump_readers(now);
+}
+
+void publication::pump_readers(time_point now) {
     if (!ring_.any_pending()) return;
     ring_.for_each_pending([&](protocol::reader which) {
         const auto index = static_cast<std::size_t>(which);
@@ -360,7 +370,11 @@ std::uint64_t publication::close(time_point until) {
     if (handed_over_) return 0;
     inlet_.stop(send_status::closed);
     std::uint64_t left = 0;
-    loop.wait_until(until, [&] {
+    // Half of the time is the disk's, where what the store does not take is put aside.
+    const bool spills = store_ && store_->has_spill();
+    const time_point now = loop.now();
+    const time_point handed_over_by = spills && until > now ? now + (until - now) / 2 : until;
+    loop.wait_until(handed_over_by, [&] {
         closing_ = false;  // no changed() for ourselves
         run(loop.now());
         closing_ = true;
@@ -370,7 +384,7 @@ std::uint64_t publication::close(time_point until) {
         left = std::max(left, owed);
         return left == 0 || in_vain;
     });
-    if (left != 0 && store_ && store_->has_spill()) left = put_aside(left);
+    if (left != 0 && spills) left = put_aside(left, until);
     if (left == 0) handed_over_ = true;
     const runtime::loop::guard holding(loop);
     tell_end();
@@ -382,11 +396,10 @@ std::uint64_t publication::not_durable(sequence up_to) const noexcept {
 }
 
 // What the store does not have goes to files: bounded by the disk, not by the store.
-std::uint64_t publication::put_aside(std::uint64_t left) {
-    constexpr std::chrono::seconds disk_time_max{10};
+std::uint64_t publication::put_aside(std::uint64_t left, time_point until) {
     runtime::loop& loop = owner_.hub().loop();
     store_->put_all_aside();
-    loop.wait_until(loop.now() + disk_time_max, [&] {
+    loop.wait_until(until, [&] {
         closing_ = false;
         run(loop.now());
         closing_ = true;

@@ -113,9 +113,10 @@ errc publishing::frame(runtime::link& from, const wire::control_frame& frame) {
         // After UNSUBSCRIBE a CREDIT may still be on its way: no error.
         subscription* s = find(from, granted->channel);
         if (!s || !s->credit.raise({granted->granted, granted->consumed})) return errc::ok;
+        const bool moved = s->credit.moved();
         std::vector<publication*> waiting;
         waiting.swap(s->stalled);
-        for (publication* p : waiting) p->may_go_on(*s, true, now);
+        for (publication* p : waiting) p->may_go_on(*s, moved, now);
         return errc::ok;
     }
     if (const auto* request = std::get_if<wire::repair>(&frame)) {

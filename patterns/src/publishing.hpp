@@ -101,7 +101,7 @@ private:
     sequence last_shown() const;
     /// Peers that read from the ring.
     std::size_t peers() const noexcept;
-    std::uint64_t put_aside(std::uint64_t left);
+    std::uint64_t put_aside(std::uint64_t left, time_point until);
     std::uint64_t not_durable(sequence up_to) const noexcept;
     std::uint64_t ask_for_confirmation();
     std::uint64_t unconfirmed(const cursor& of, std::uint64_t lag) const;
@@ -111,6 +111,7 @@ private:
     bool take_one(bool open_too, time_point now);
     void keep(runtime::sealed_batch batch, time_point now);
     void pump(time_point now);
+    void pump_readers(time_point now);
     void pump_one(protocol::reader which, time_point now);
     wire::batch_header header_of(sequence first, std::uint32_t count, wall_time time) const;
     bool sent_to(subscription& to, runtime::link::sent outcome, std::size_t body_bytes);

@@ -13,6 +13,8 @@ namespace {
 
 // With the longest names still below control_bytes_max.
 constexpr std::size_t resume_points_a_frame = 100;
+// How often a subscriber that knows as many streams as it may looks for some to forget.
+constexpr std::chrono::seconds forget_pause{1};
 
 duration wait_for_history(const subscriber_options& options) {
     constexpr std::chrono::milliseconds usual{10'000};
@@ -110,6 +112,7 @@ void subscription_reader::link_down(runtime::link& peer) {
     p->link = nullptr;
     p->subscribed = false;
     p->unanswered = 0;
+    p->introduced = 0;
     if (p->store) store_down(*p);
     for (auto& [key, s] : streams_)
         if (s.by == p) leave(s);
@@ -236,16 +239,41 @@ subscription_reader::stream* subscription_reader::stream_of(std::string_view top
     if (by.last && by.last->topic == topic && by.last->source == source) return by.last;
     const auto found = streams_.find(stream_key(topic, source));
     if (found != streams_.end()) return by.last = &found->second;
-    if (streams_.size() >= hub_.options().topics_per_peer_max) {
+    if (!valid_topic(topic) || !matches(pattern_, topic)) {
+        hub_.refuse(*by.link, 0, errc::malformed, "a topic that was not subscribed to");
+        return nullptr;
+    }
+    const std::size_t most = hub_.options().topics_per_peer_max;
+    if (by.introduced >= most) {
         hub_.refuse(*by.link, 0, errc::limit_exceeded, "more streams than topics_per_peer_max");
         return nullptr;
     }
+    if (streams_.size() >= most) forget_left_streams();
+    ++by.introduced;
     return by.last = &add_stream(topic, source);
+}
+
+// Publishers that come and go under names of their own must not fill the memory. Who comes back
+// after that is met like one that was never seen.
+void subscription_reader::forget_left_streams() {
+    const time_point now = hub_.loop().now();
+    if (in_group() || now < forget_again_at_) return;
+    forget_again_at_ = now + forget_pause;
+    std::vector<const stream*> left;
+    for (const auto& [key, s] : streams_)
+        if (!s.by && !s.watched && !s.wants_store && !s.live) left.push_back(&s);
+    for (const auto& p : peers_) p->last = nullptr;
+    for (const stream* s : left) {
+        lag_ -= s->lag;
+        streams_.erase(stream_key(s->topic, s->source));
+    }
+    hub_.log(log_level::info, "streams",
+             "subscriber to " + pattern_ + " forgot " + std::to_string(left.size()) +
+                 " sources that nobody publishes any more");
 }
 
 subscription_reader::stream& subscription_reader::add_stream(std::string_view topic,
                                                              std::string_view source) {
-    const auto number = static_cast<std::uint32_t>(streams_.size());
     const bool has_store = !store_endpoint_.empty();
     const auto [at, is_new] = streams_.try_emplace(
         stream_key(topic, source), protocol::spliced_stream(has_store, history_wait_));
@@ -253,7 +281,7 @@ subscription_reader::stream& subscription_reader::add_stream(std::string_view to
     if (!is_new) return s;
     s.topic = topic;
     s.source = source;
-    s.number = number;
+    s.number = next_number_++;
     s.met_at = hub_.loop().now();
     // Whose beginning is wanted, and the store may have more of it than its publisher.
     const bool all = from_.where != from::place::live && from_.where != from::place::positions;

@@ -102,6 +102,7 @@ private:
         std::uint64_t accounted = 0;          // of those, known to `credit`
         bool subscribed = false;              // SUBSCRIBE was sent
         std::uint32_t unanswered = 0;         // SUBSCRIBEs without the end of SUBSCRIBED
+        std::size_t introduced = 0;           // streams that it was the first to name
         stream* last = nullptr;               // of the last batch: most often of the next one too
 
         bool answered() const noexcept { return subscribed && unanswered == 0; }
@@ -112,7 +113,7 @@ private:
         std::string topic;
         std::string source;
         protocol::spliced_stream splice;
-        std::uint32_t number = 0;  // 0, 1, 2 … in the order in which they came
+        std::uint32_t number = 0;  // 0, 1, 2 … in the order in which they came; never used again
         peer_state* by = nullptr;  // the publisher's peer that serves it now; nullptr: nobody
         bool watched = false;      // and so in watched_
         // As counted in wanting_, live_ and lag_:
@@ -147,6 +148,7 @@ private:
     // subscription_reader.cpp
     peer_state* peer_of(const runtime::link& link);
     peer_state& peer_for(runtime::link& link);
+    void forget_left_streams();
     stream* stream_of(std::string_view topic, std::string_view source, peer_state& by);
     stream& add_stream(std::string_view topic, std::string_view source);
     void begin_at(stream& s, epoch run, sequence next);
@@ -241,6 +243,8 @@ private:
     std::size_t live_ = 0;
     std::uint64_t lag_ = 0;
     std::uint64_t fallbacks_ = 0;
+    std::uint32_t next_number_ = 0;
+    time_point forget_again_at_{};
     std::uint64_t early_messages_ = 0;
     ack_box acks_;
     std::vector<ack_box::done> taken_acks_;

@@ -21,6 +21,9 @@ using mode = lmdb::transaction::mode;
 constexpr std::uint64_t reserve_bytes_min = std::uint64_t{64} << 20;
 constexpr std::chrono::seconds readers_check_interval{30};
 
+// What readers may make resident before it is let go of.
+constexpr std::uint64_t released_together_bytes = std::uint64_t{64} << 20;
+
 // Topics that are looked at in turn, beside those that a commit touched.
 constexpr int patrol_busy = 1;
 constexpr int patrol_idle = 64;
@@ -173,6 +176,13 @@ std::uint64_t database::impl::free_bytes() const {
     return free * env->page_bytes();
 }
 
+void database::impl::has_read(std::size_t bytes) const noexcept {
+    const std::uint64_t sum = unreleased_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+    if (sum < released_together_bytes) return;
+    unreleased_bytes.store(0, std::memory_order_relaxed);
+    env->release_pages();
+}
+
 database::impl::admission database::impl::admit(std::span<const command> commands) {
     admission let;
     if (disk_full && reserve.take()) counts.disk_full = disk_full = false;
@@ -285,6 +295,7 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
     if (now - readers_checked >= readers_check_interval || now < readers_checked) {
         readers_checked = now;
         env->clear_stale_readers();
+        env->release_pages();  // the writer's own walks down the trees
     }
     try {
         if (cut_short()) throw damaged{"a file that was cut short"};

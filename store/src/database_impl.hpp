@@ -25,6 +25,8 @@ struct database::impl {
     bool map_is_short() const;
     /// Bytes of free pages inside the file. Takes time in proportion to LMDB's list of them.
     std::uint64_t free_bytes() const;
+    /// Notes what a reader copied out of the map. Replay would make the whole database resident.
+    void has_read(std::size_t bytes) const noexcept;
 
     std::filesystem::path directory;
     options chosen;
@@ -35,6 +37,7 @@ struct database::impl {
     store_limits limits;
     store::ballast reserve;
     const std::uint64_t opened_after_forks = forks();
+    mutable std::atomic<std::uint64_t> unreleased_bytes{0};
     std::atomic<std::uint64_t> file_bytes{0};  // never less, as long as nobody else changes it
 
     // Of the writer.

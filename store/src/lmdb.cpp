@@ -3,10 +3,13 @@
 #include "sabotage.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <fstream>
+#include <sstream>
 
 namespace cairn::store::lmdb {
 
@@ -56,6 +59,32 @@ environment::environment(const std::filesystem::path& directory, const settings&
         code = open_with(env_, directory, chosen, map_bytes);
     }
     expect_success("mdb_env_open", code);
+    find_map();
+}
+
+// LMDB tells the address only of a map that was asked to be at one.
+void environment::find_map() {
+    mdb_filehandle_t fd = -1;
+    struct stat file {};
+    if (mdb_env_get_fd(env_, &fd) != 0 || ::fstat(fd, &file) != 0) return;
+    std::ifstream maps("/proc/self/maps");
+    for (std::string line; std::getline(maps, line);) {
+        std::istringstream fields(line);
+        std::string range, rights, offset, device;
+        std::uint64_t inode = 0;
+        fields >> range >> rights >> offset >> device >> inode;
+        if (inode != file.st_ino || !line.ends_with("/data.mdb")) continue;
+        map_ = reinterpret_cast<void*>(std::stoull(range, nullptr, 16));
+        return;
+    }
+}
+
+void environment::release_pages() const noexcept {
+    struct stat file {};
+    mdb_filehandle_t fd = -1;
+    if (map_ == nullptr || mdb_env_get_fd(env_, &fd) != 0 || ::fstat(fd, &file) != 0) return;
+    // A shared map of a file, so nothing is lost. Should it fail, memory stays where it was.
+    static_cast<void>(::madvise(map_, static_cast<std::size_t>(file.st_size), MADV_DONTNEED));
 }
 
 std::size_t environment::map_bytes() const {

@@ -58,9 +58,15 @@ public:
     std::uint64_t file_bytes() const;
     /// Clears reader slots of processes that died; how many.
     std::uint64_t clear_stale_readers();
+    /// Takes what was looked at out of this process's resident memory. It stays in the page cache,
+    /// and is mapped again when it is looked at again; transactions do not notice.
+    void release_pages() const noexcept;
 
 private:
+    void find_map();
+
     MDB_env* env_ = nullptr;
+    void* map_ = nullptr;  // where the kernel says; null: not found, and nothing is released
 };
 
 /// A transaction; aborted unless committed.

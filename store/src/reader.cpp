@@ -203,6 +203,7 @@ errc reader::read(topic_id topic, offset from, std::size_t bytes_max,
             if (!out.entries[i].body.empty())
                 out.entries[i].body = {buffer.data() + begins[i], out.entries[i].body.size()};
         out.next = expected_at;
+        impl_->db.has_read(used);
         return errc::ok;
     });
 }

@@ -46,7 +46,7 @@ std::optional<double> number(const std::string& json, const std::string& name) {
 }
 
 void expect_all_fields(const std::string& json) {
-    EXPECT_TRUE(std::regex_match(json, std::regex("\\{.*\\}\n"))) << json;
+    EXPECT_TRUE(std::regex_match(json, std::regex("(\\{.*\\}\n)+"))) << json;
     for (const char* name : {"scenario", "size", "transport", "messages_per_s", "mb_per_s",
                              "p50_us", "p99_us", "baseline_messages_per_s", "ratio", "met"})
         EXPECT_NE(json.find('"' + std::string(name) + "\": "), std::string::npos) << name << json;
@@ -77,6 +77,10 @@ TEST_P(Scenario, MeasuresWithTinyInput) {
     expect_positive(done.output, GetParam().figures);
 }
 
+std::string named_by_arguments(const testing::TestParamInfo<tiny_run>& named) {
+    return std::regex_replace(named.param.arguments, std::regex("[^a-z0-9]+"), "_");
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Each, Scenario,
     testing::Values(
@@ -96,11 +100,28 @@ INSTANTIATE_TEST_SUITE_P(
         tiny_run{"store-interleaved --messages 20000", rates},
         tiny_run{"store-read --size 100 --messages 20000", {"messages_per_s", "mb_per_s"}},
         tiny_run{"store-open --messages 20000", {"open_ms", "memory_mb"}},
-        tiny_run{"store-growth --messages 20000", {"p50_us", "baseline_p50_us", "ratio"}}),
-    [](const auto& named) {
-        auto name = std::regex_replace(named.param.arguments, std::regex("[^a-z0-9]+"), "_");
-        return name;
-    });
+        tiny_run{"store-growth --messages 20000", {"p50_us", "baseline_p50_us", "ratio"}},
+        tiny_run{"durable-publish --size 100", rates},
+        tiny_run{"durable-publish --size 1024", rates},
+        tiny_run{"durable-publish --size 65536", rates},
+        tiny_run{"durable-publish --size 100 --transport ipc", rates},
+        tiny_run{"durable-wait", latencies}, tiny_run{"durable-producers", rates},
+        tiny_run{"durable-replay --messages 20000", {"messages_per_s", "mb_per_s"}},
+        tiny_run{"isolation",
+                 {"p50_us", "baseline_p50_us", "ratio", "on_p50_us", "on_p99_us", "stopped_p50_us",
+                  "stopped_p99_us", "killed_p50_us", "killed_p99_us"}},
+        tiny_run{"durable-live", {"messages_per_s", "durable_messages_per_s"}},
+        tiny_run{"durable-catch-up --messages 20000 --rate 1000",
+                 {"messages_per_s", "seconds_until_live", "store_peak_mb", "store_anonymous_mb"}},
+        tiny_run{"durable-start --messages 20000", {"p50_us", "start_ms"}}),
+    named_by_arguments);
+
+#ifdef CAIRN_BENCH_PEERS
+INSTANTIATE_TEST_SUITE_P(Peers, Scenario,
+                         testing::Values(tiny_run{"durable-jetstream", rates},
+                                         tiny_run{"durable-redis", rates}),
+                         named_by_arguments);
+#endif
 
 TEST(Bench, MeasuresTheBaselineAlone) {
     const auto done = bench("push --size 100 --seconds 0.2 --rounds 1 --only-baseline --json");
@@ -119,12 +140,41 @@ TEST(Bench, PrintsATableUnlessJsonIsWanted) {
 TEST(Bench, NamesItsScenarios) {
     const auto done = bench("--list");
     EXPECT_EQ(done.exit_code, 0);
-    for (const char* name :
-         {"push ", "pubsub ", "rtt ", "fanout ", "fanout-single ", "publish-cost ",
-          "publish-threads ", "idle-topics ", "stopped-reader ", "stopped-puller ", "store-append ",
-          "store-commit ", "store-producers ", "store-queue ", "store-interleaved ", "store-read ",
-          "store-open ", "store-growth "})
+    for (const char* name : {"push ",
+                             "pubsub ",
+                             "rtt ",
+                             "fanout ",
+                             "fanout-single ",
+                             "publish-cost ",
+                             "publish-threads ",
+                             "idle-topics ",
+                             "stopped-reader ",
+                             "stopped-puller ",
+                             "store-append ",
+                             "store-commit ",
+                             "store-producers ",
+                             "store-queue ",
+                             "store-interleaved ",
+                             "store-read ",
+                             "store-open ",
+                             "store-growth ",
+                             "durable-publish ",
+                             "durable-wait ",
+                             "durable-producers ",
+                             "durable-replay ",
+                             "isolation ",
+                             "durable-live ",
+                             "durable-catch-up ",
+                             "durable-start "})
         EXPECT_NE(("\n" + done.output).find("\n" + std::string(name)), std::string::npos) << name;
+}
+
+TEST(Bench, SeesThatALateReaderGetsAllOnceAndInOrder) {
+    const auto done =
+        bench("durable-catch-up --messages 50000 --rate 20000 --seconds 0.2 --rounds 1 --json");
+    EXPECT_EQ(done.exit_code, 0) << done.output;
+    EXPECT_EQ(number(done.output, "gaps"), 0) << done.output;
+    EXPECT_EQ(number(done.output, "misplaced"), 0) << done.output;
 }
 
 TEST(Bench, ExplainsWhatItCannotMeasure) {

@@ -1,5 +1,7 @@
 #include "durable.hpp"
 
+#include <thread>
+
 // History and live as one stream.
 namespace cairn::test {
 namespace {
@@ -19,6 +21,27 @@ protected:
         return o;
     }
 };
+
+using StoredPublishers = durable;
+
+TEST_F(StoredPublishers, ComeAndGoOnManyThreadsOfOneNode) {
+    constexpr int threads = 8;
+    constexpr int each = 20;
+    const publisher first(home(), "weather", {.source = "first"});  // its link is up before all
+    {
+        std::vector<std::jthread> all;
+        for (int t = 0; t != threads; ++t)
+            all.emplace_back([&, t] {
+                for (int n = 0; n != each; ++n) {
+                    publisher one(home(), "weather",
+                                  {.source = std::to_string(t) + "." + std::to_string(n)});
+                    one.publish("here");
+                    EXPECT_EQ(one.flush(patience), 0U);
+                }
+            });
+    }
+    EXPECT_EQ(store_->stats().storage.stored_messages, std::uint64_t{threads * each});
+}
 
 TEST_F(StoredHistory, IsReadFromTheStoreWhenItsPublisherIsGone) {
     publish_and_leave(1, 100);

@@ -15,6 +15,13 @@ bool credit_sender::raise(grant to) noexcept {
     return before != grant{granted_, consumed_};
 }
 
+bool credit_sender::moved() noexcept {
+    const std::uint64_t step = std::clamp<std::uint64_t>(first_ / 8, 1, report_bytes / 2);
+    if (!may_send() && consumed_ - noted_ < step) return false;
+    noted_ = consumed_;
+    return true;
+}
+
 credit_reader::credit_reader(std::uint64_t window, std::uint64_t waiting) noexcept
     : window_(window),
       earlier_(waiting),

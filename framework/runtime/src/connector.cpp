@@ -56,9 +56,20 @@ void connector::open(time_point now) {
     }
 }
 
+// On the loop, where nobody is there to be told.
+void connector::open_again(time_point now) {
+    try {
+        open(now);
+    } catch (const error& e) {
+        hub_.log(log_level::error, "connect",
+                 "cannot connect to " + name_ + " for now: " + e.what() + "; trying on");
+        retry_later(now);
+    }
+}
+
 void connector::close() {
     if (!dealer_) return;
-    hub_.loop().unwatch(monitor_->fd(), event_reader_);
+    if (monitor_) hub_.loop().unwatch(monitor_->fd(), event_reader_);
     hub_.loop().unwatch(descriptor_, *this);
     monitor_.reset();
     link_.reset();
@@ -78,7 +89,7 @@ void connector::event_reader::run(time_point now) {
 
 void connector::run(time_point now) {
     if (!dealer_) {
-        if (now >= retry_at_) open(now);
+        if (now >= retry_at_) open_again(now);
         return;
     }
     receive_frames(now);

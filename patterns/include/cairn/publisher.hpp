@@ -107,7 +107,7 @@ public:
 
     /// Takes no more messages and waits until every attached subscriber's node has received what
     /// was published, or was told that it is gone, and until all of it is durable in the store (or,
-    /// with full_ring::spill, in the state directory). Returns how many messages are still on their
+    /// with full_ring::spill, in the state directory: half of the time is for that). Returns how many messages are still on their
     /// way to one of them; what was dropped for a reader that was left behind is in stats().drops,
     /// and not in here. Idempotent.
     std::uint64_t close(std::chrono::milliseconds deadline);

@@ -23,21 +23,27 @@ struct grant {
 /// Limits:  the last batch may overrun what was granted.
 class credit_sender {
 public:
-    explicit credit_sender(std::uint64_t granted = 0) : granted_(granted) {}
+    explicit credit_sender(std::uint64_t granted = 0) : granted_(granted), first_(granted) {}
 
     bool may_send() const noexcept { return spent_ < granted_; }
     /// Bytes that may still be sent.
     std::uint64_t left() const noexcept { return may_send() ? granted_ - spent_ : 0; }
     void spend(std::uint64_t bytes) noexcept;
-    /// CREDIT came. True when it said something new: the reader moves.
+    /// CREDIT came. True when it said something new.
     bool raise(grant to) noexcept;
+    /// What came since this was true last is more than a gesture: a batch may be sent, or as much
+    /// was taken as readers take before they say so. A reader that only claims to move does not
+    /// hold its publisher up for longer.
+    bool moved() noexcept;
     /// Sent, and not yet taken by the reader's application, as far as it said.
     std::uint64_t outstanding() const noexcept { return spent_ - consumed_; }
 
 private:
     std::uint64_t granted_;
+    std::uint64_t first_;  // what SUBSCRIBE granted: the reader's window
     std::uint64_t spent_ = 0;
     std::uint64_t consumed_ = 0;
+    std::uint64_t noted_ = 0;  // of consumed_, when it last moved
 };
 
 /// A reader with a large window reports sooner than after a quarter of it: the sender takes what is

@@ -53,6 +53,7 @@ private:
     };
 
     void open(time_point now);
+    void open_again(time_point now);
     void close();
     void retry_later(time_point now);
     void receive_frames(time_point now);
