@@ -5,7 +5,6 @@
 
 #include <cairn/error.hpp>
 
-#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>

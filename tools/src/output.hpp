@@ -2,7 +2,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <string_view>

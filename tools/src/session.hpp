@@ -7,8 +7,6 @@
 #include <cairn/node.hpp>
 
 #include <chrono>
-#include <functional>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
