@@ -18,6 +18,9 @@ if(TARGET cairnd)
   install(TARGETS cairnd RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} OPTIONAL)
   install(FILES daemon/cairnd.service DESTINATION lib/systemd/system)
 endif()
+if(TARGET cairn_command)
+  install(TARGETS cairn_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} OPTIONAL)
+endif()
 
 configure_package_config_file(cmake/cairnConfig.cmake.in cairnConfig.cmake
   INSTALL_DESTINATION ${package_dir} NO_SET_AND_CHECK_MACRO)

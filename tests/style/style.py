@@ -103,6 +103,8 @@ LAYERS = [
      [LAYERS_BELOW, PATTERN, ZMQ, MSGPACK, LMDB]),
     ("daemon/", "the daemon is sockets in front of the store: no patterns, no libraries below",
      [PATTERN, ZMQ, MSGPACK, LMDB]),
+    ("tools/", "tools use what users have",
+     [LAYERS_BELOW, ZMQ, MSGPACK, LMDB, r"<cairn/(store/|store_server|access)"]),
     ("examples/", "examples use what users have",
      [LAYERS_BELOW, ZMQ, LMDB]),
 ]

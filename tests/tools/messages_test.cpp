@@ -1,0 +1,189 @@
+#include "command.hpp"
+
+// cairn read, pub, sub.
+namespace {
+
+using namespace cairn::test;
+
+using strings = std::vector<std::string>;
+
+const std::string binary("\x00\xff\x1b[2J\n", 7);
+
+class ReadCommand : public command {
+protected:
+    void SetUp() override { start_store(); }
+    strings bodies(const strings& arguments) const { return all(objects(arguments), "body"); }
+};
+using PubCommand = ReadCommand;
+
+class SubCommand : public command {
+protected:
+    /// Where the other one listens, from its own words.
+    static std::string endpoint(child_process& of) {
+        EXPECT_TRUE(of.wait_for_output("\n", patience)) << of.output();
+        const std::string& text = of.output();
+        const std::size_t begin = text.find("tcp://");
+        return begin == std::string::npos ? text : text.substr(begin, text.find('\n') - begin);
+    }
+};
+
+TEST_F(ReadCommand, PrintsARange) {
+    publish("quakes", "one\ntwo\nthree\nfour\n");
+    EXPECT_EQ(bodies({"read", "quakes"}), strings({"one", "two", "three", "four"}));
+    EXPECT_EQ(bodies({"read", "quakes", "--from", "last:2"}), strings({"three", "four"}));
+    EXPECT_EQ(bodies({"read", "quakes", "--from", "offset:2", "--until", "offset:4"}),
+              strings({"two", "three"}));
+    EXPECT_EQ(bodies({"read", "quakes", "--count", "1"}), strings({"one"}));
+    EXPECT_EQ(bodies({"read", "quakes", "--from", "time:2020-02-29T23:59:59.5+01:00"}).size(), 4U);
+    EXPECT_TRUE(bodies({"read", "quakes", "--until", "time:2020-02-29"}).empty());
+    EXPECT_TRUE(bodies({"read", "quakes", "--from", "time:2200-01-01T00:00Z"}).empty());
+}
+
+TEST_F(ReadCommand, PrintsAllOfAMessage) {
+    object({"pub", "quakes", "{\"mag\": 5}", "--source", "usgs", "--key", "us7", "--content-type",
+            "application/json", "--header", "net=us", "--header", "place=Kéa=1"});
+    json read = object({"read", "quakes"});
+    EXPECT_GT(read.at("epoch"), 0);
+    EXPECT_EQ(read.at("time").get<std::string>().size(), 30U);
+    read.erase("epoch");
+    read.erase("time");
+    EXPECT_EQ(read, json({{"kind", "message"},
+                          {"topic", "quakes"},
+                          {"source", "usgs"},
+                          {"sequence", 1},
+                          {"key", "us7"},
+                          {"content_type", "application/json"},
+                          {"headers", json::array({{{"name", "net"}, {"value", "us"}},
+                                                   {{"name", "place"}, {"value", "Kéa=1"}}})},
+                          {"body", "{\"mag\": 5}"}}));
+}
+
+TEST_F(ReadCommand, GivesBytesThatAreNoTextInBase64) {
+    object({"pub", "quakes", "--whole"}, binary);
+    EXPECT_EQ(object({"read", "quakes"}).at("body_base64"), "AP8bWzJKCg==");
+    EXPECT_EQ(cairn({"read", "quakes", "--raw"}).out, binary + "\n");
+}
+
+TEST_F(ReadCommand, ShowsPeopleNoControlCharacters) {
+    object({"pub", "quakes", "--whole", "--key", "\x1b[1m"}, binary);
+    const std::string shown = cairn({"read", "quakes"}).out;
+    EXPECT_NE(shown.find("key=\\x1b[1m  \\x00\\xff\\x1b[2J\\x0a\n"), std::string::npos) << shown;
+}
+
+TEST_F(ReadCommand, SaysThatThereIsNoSuchTopic) {
+    const outcome none = cairn({"read", "quakes"});
+    EXPECT_EQ(none.code, 1);
+    EXPECT_TRUE(none.says("cairn topic ls")) << testing::PrintToString(none);
+    ASSERT_EQ(cairn({"topic", "create", "quakes"}).code, 0);
+    EXPECT_EQ(cairn({"read", "quakes"}).code, 0);
+}
+
+TEST_F(ReadCommand, LeavesInSilenceWhenNobodyReads) {
+    std::string lines;
+    for (int i = 0; i != 20'000; ++i) lines += "message " + std::to_string(i) + "\n";
+    publish("quakes", lines);
+    child_process pipe(
+        {"/bin/sh", "-c",
+         std::string(CAIRN_COMMAND) + " read quakes --raw --store " + store_ + " | head -n 1"});
+    EXPECT_EQ(pipe.wait(patience), 0);
+    EXPECT_EQ(pipe.output(), "message 0\n");
+}
+
+TEST_F(PubCommand, PublishesEachLine) {
+    const json done = object({"pub", "quakes", "--source", "usgs"}, "one\n\nthree");
+    EXPECT_EQ(done.at("source"), "usgs");
+    EXPECT_EQ(done.at("messages"), 3);
+    EXPECT_EQ(done.at("first"), 1);
+    EXPECT_EQ(done.at("last"), 3);
+    EXPECT_EQ(done.at("durable"), 3);
+    EXPECT_EQ(bodies({"read", "quakes"}), strings({"one", "", "three"}));
+}
+
+TEST_F(PubCommand, FailsWhenTheStoreDoesNotConfirm) {
+    running_->signal(SIGSTOP);
+    const outcome hung = cairn({"pub", "quakes", "one", "--durable", "--patience", "300ms"});
+    EXPECT_EQ(hung.code, 1);
+    EXPECT_TRUE(hung.says("--store")) << testing::PrintToString(hung);
+    running_->signal(SIGCONT);
+}
+
+TEST_F(PubCommand, FailsWhenNobodyListens) {
+    const outcome alone =
+        cairn({"pub", "quakes", "one", "--bind", "tcp://127.0.0.1:0", "--patience", "50ms"});
+    EXPECT_EQ(alone.code, 1);
+    EXPECT_TRUE(alone.says("0 of 1 subscribers")) << testing::PrintToString(alone);
+    EXPECT_TRUE(alone.says("--wait")) << testing::PrintToString(alone);
+    EXPECT_EQ(cairn({"pub", "quakes", "one", "--bind", "tcp://127.0.0.1:0", "--wait", "0"}).code,
+              0);
+}
+
+TEST_F(PubCommand, GivesPeersAndTheStoreTheSame) {
+    child_process peer = process({"sub", "quakes", "--bind", "tcp://127.0.0.1:0", "--count", "1"});
+    ASSERT_TRUE(peer.wait_for_output("\n", patience));
+    const std::string text = peer.output();
+    const std::size_t begin = text.find("tcp://");
+    ASSERT_NE(begin, std::string::npos) << text;
+    const json done = object({"pub", "quakes", "one", "--durable", "--connect",
+                              text.substr(begin, text.find('\n') - begin)});
+    EXPECT_EQ(done.at("durable"), 1);
+    EXPECT_EQ(peer.wait(patience), 0);
+    EXPECT_NE(peer.output().find("  one\n"), std::string::npos) << peer.output();
+    EXPECT_EQ(bodies({"read", "quakes"}), strings({"one"}));
+}
+
+TEST_F(SubCommand, NeedsNoStoreBetweenPeers) {
+    child_process peer = process({"sub", "quakes.*", "--bind", "tcp://127.0.0.1:0", "--raw"});
+    const std::string at = endpoint(peer);
+    EXPECT_EQ(cairn({"pub", "quakes.eu", "--connect", at}, "one\ntwo\n").code, 0);
+    EXPECT_EQ(cairn({"pub", "quakes.us", "three", "--connect", at}).code, 0);
+    ASSERT_TRUE(peer.wait_for_output("one\ntwo\nthree\n", patience)) << peer.output();
+    peer.signal(SIGTERM);
+    EXPECT_EQ(peer.wait(patience), 0);
+}
+
+TEST_F(SubCommand, LeavesWhenItIsInterrupted) {
+    for (const int number : {SIGINT, SIGTERM}) {
+        child_process one = process({"sub", "quakes", "--bind", "tcp://127.0.0.1:0"});
+        endpoint(one);
+        one.signal(number);
+        EXPECT_EQ(one.wait(patience), 0);
+    }
+}
+
+TEST_F(SubCommand, FollowsTheStore) {
+    start_store();
+    publish("quakes", "one\n");
+    child_process one =
+        process({"sub", "quakes", "--from", "first", "--raw", "--count", "2", "--json"});
+    ASSERT_TRUE(one.wait_for_output("\n", patience)) << one.output();
+    publish("quakes", "two\n");
+    EXPECT_EQ(one.wait(patience), 0);
+    EXPECT_NE(one.output().find("two"), std::string::npos) << one.output();
+}
+
+TEST_F(SubCommand, LeavesInSilenceWhenNobodyReadsAnyMore) {
+    start_store();
+    publish("quakes", "one\n");
+    child_process pipe({"/bin/sh", "-c",
+                        std::string("{ ") + CAIRN_COMMAND + " sub quakes --from first --raw " +
+                            "--store " + store_ + "; echo left with $? >&2; } | head -n 1"});
+    EXPECT_EQ(pipe.wait(patience), 0);
+    EXPECT_NE(pipe.output().find("one\n"), std::string::npos) << pipe.output();
+    EXPECT_NE(pipe.output().find("left with 0\n"), std::string::npos) << pipe.output();
+}
+
+TEST_F(SubCommand, AcksWhatItWroteBeforeItWasInterrupted) {
+    start_store();
+    publish("quakes", "one\ntwo\n");
+    const strings member{"sub", "quakes", "--group", "maps", "--from", "first", "--raw"};
+    child_process one = process(member);
+    ASSERT_TRUE(one.wait_for_output("one\ntwo\n", patience)) << one.output();
+    one.signal(SIGINT);
+    EXPECT_EQ(one.wait(patience), 0);
+    publish("quakes", "three\n");
+    strings next = member;
+    next.insert(next.end(), {"--count", "1"});
+    EXPECT_EQ(cairn(next).out, "three\n");
+}
+
+}  // namespace

@@ -1,0 +1,96 @@
+#include "command.hpp"
+
+#include <algorithm>
+
+// What all verbs have in common.
+namespace {
+
+using namespace cairn::test;
+
+using strings = std::vector<std::string>;
+
+class Command : public command {
+protected:
+    const std::vector<strings> verbs_{{"topic", "ls"},
+                                      {"topic", "info"},
+                                      {"topic", "create"},
+                                      {"topic", "alter"},
+                                      {"topic", "rm"},
+                                      {"topic", "trim"},
+                                      {"topic", "purge"},
+                                      {"group", "ls"},
+                                      {"group", "info"},
+                                      {"group", "create"},
+                                      {"group", "seek"},
+                                      {"group", "rm"},
+                                      {"read"},
+                                      {"pub"},
+                                      {"sub"},
+                                      {"stats"},
+                                      {"keygen"}};
+
+    static strings with(strings verb, const strings& more) {
+        verb.insert(verb.end(), more.begin(), more.end());
+        return verb;
+    }
+};
+
+TEST_F(Command, ExplainsEachVerb) {
+    for (const strings& verb : verbs_) {
+        const outcome help = cairn(with(verb, {"--help"}));
+        EXPECT_EQ(help.code, 0) << testing::PrintToString(help);
+        EXPECT_NE(help.out.find("--json"), std::string::npos) << help.out;
+    }
+    EXPECT_NE(cairn({"--help"}).out.find("keygen"), std::string::npos);
+    EXPECT_EQ(cairn({"--version"}).code, 0);
+}
+
+TEST_F(Command, LeavesWithTwoWhenItIsUsedWrongly) {
+    const auto said = [&](const strings& arguments) {
+        const outcome wrong = cairn(arguments);
+        EXPECT_EQ(wrong.code, 2) << testing::PrintToString(wrong);
+        EXPECT_EQ(std::count(wrong.errors.begin(), wrong.errors.end(), '\n'), 1) << wrong.errors;
+        return wrong.errors;
+    };
+    EXPECT_NE(said({}).find("see cairn --help"), std::string::npos);
+    EXPECT_NE(said({"topik"}).find("see cairn --help"), std::string::npos);
+    EXPECT_NE(said({"topic"}).find("see cairn topic --help"), std::string::npos);
+    EXPECT_NE(said({"topic", "info"}).find("see cairn topic info --help"), std::string::npos);
+    EXPECT_NE(said({"topic", "ls", "--jsn"}).find("--jsn"), std::string::npos);
+    EXPECT_NE(said({"read", "a", "--from", "yesterday"}).find("last:N"), std::string::npos);
+    EXPECT_NE(said({"read", "a", "--from", "live"}).find("cairn sub"), std::string::npos);
+    EXPECT_NE(said({"read", "a", "--from", "time:2023-02-29"}).find("is no time"),
+              std::string::npos);
+    EXPECT_NE(said({"pub", "a", "b", "--header", "c"}).find("NAME=VALUE"), std::string::npos);
+    EXPECT_NE(said({"topic", "create", "a", "--age-max", "7x"}).find("--age-max"),
+              std::string::npos);
+}
+
+TEST_F(Command, GivesUpAfterItsPatienceWithoutAStore) {
+    for (const strings& verb :
+         {strings{"topic", "ls"}, strings{"group", "ls", "a"}, strings{"stats"},
+          strings{"read", "a"}, strings{"pub", "a", "b"}, strings{"sub", "a"}}) {
+        const outcome alone = cairn(with(verb, {"--patience", "50ms"}));
+        EXPECT_EQ(alone.code, 1) << testing::PrintToString(alone);
+        EXPECT_TRUE(alone.says(store_)) << testing::PrintToString(alone);
+        EXPECT_TRUE(alone.says("start cairnd there")) << testing::PrintToString(alone);
+        EXPECT_EQ(std::count(alone.errors.begin(), alone.errors.end(), '\n'), 1) << alone.errors;
+        EXPECT_EQ(alone.out, "");
+    }
+}
+
+TEST_F(Command, FindsTheStoreOfItsUser) {
+    store_ = "ipc://" + path("cairnd.ipc");
+    start_store();
+    variables_ = {"XDG_RUNTIME_DIR=" + path("")};
+    publish("quakes", "one\n");
+    EXPECT_EQ(object({"topic", "info", "quakes"}).at("messages"), 1);
+}
+
+TEST_F(Command, PrefersTheStoreThatItIsTold) {
+    start_store();
+    variables_ = {"CAIRN_STORE=ipc://" + path("nobody.ipc")};
+    EXPECT_EQ(cairn({"stats", "--store", store_}).code, 0);
+}
+
+}  // namespace

@@ -1,0 +1,220 @@
+#include "values.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <limits>
+#include <optional>
+#include <utility>
+
+namespace cairn::tools {
+
+namespace {
+
+struct unit {
+    std::string_view name;
+    std::uint64_t factor;
+};
+
+constexpr std::array byte_units{
+    unit{"", 1},
+    unit{"B", 1},
+    unit{"KiB", std::uint64_t{1} << 10},
+    unit{"MiB", std::uint64_t{1} << 20},
+    unit{"GiB", std::uint64_t{1} << 30},
+    unit{"TiB", std::uint64_t{1} << 40},
+    unit{"kB", 1'000},
+    unit{"MB", 1'000'000},
+    unit{"GB", 1'000'000'000},
+    unit{"TB", 1'000'000'000'000},
+};
+constexpr std::array time_units{
+    unit{"ms", 1},        unit{"s", 1'000},      unit{"min", 60'000},
+    unit{"h", 3'600'000}, unit{"d", 86'400'000},
+};
+constexpr std::array plain{unit{"", 1}};
+
+constexpr auto largest = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+
+/// Takes digits from the front.
+std::optional<std::uint64_t> take_number(std::string_view& text) {
+    std::uint64_t value = 0;
+    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (fault != std::errc()) return std::nullopt;
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    return value;
+}
+
+template <typename Units>
+std::uint64_t number(const std::string& text, const Units& units, std::string_view example) {
+    std::string_view rest = text;
+    const auto value = take_number(rest);
+    if (value == 0 && rest.empty()) return 0;
+    while (rest.starts_with(' ')) rest.remove_prefix(1);
+    const auto found =
+        std::find_if(units.begin(), units.end(), [&](const unit& u) { return u.name == rest; });
+    if (!value || found == units.end() || *value > largest / found->factor)
+        throw usage_error("\"" + text + "\" is none; write for example " + std::string(example));
+    return *value * found->factor;
+}
+
+/// Reads an ISO 8601 time from its front.
+class time_reader {
+public:
+    explicit time_reader(std::string_view text) : rest_(text) {}
+
+    std::optional<wall_time> read() {
+        using namespace std::chrono;
+        const auto y = digits(4);
+        if (!y || !take('-')) return std::nullopt;
+        const auto m = digits(2);
+        if (!m || !take('-')) return std::nullopt;
+        const auto d = digits(2);
+        if (!d) return std::nullopt;
+        const year_month_day date{year(static_cast<int>(*y)), month(static_cast<unsigned>(*m)),
+                                  day(static_cast<unsigned>(*d))};
+        // Nanoseconds since 1970 end in 2262, and stored times begin in 1970.
+        if (!date.ok() || *y < 1970 || *y > 2261) return std::nullopt;
+        wall_time at = sys_days(date);
+        if (rest_.empty()) return at;
+        if (!take('T') && !take(' ')) return std::nullopt;
+        const auto clock = time_of_day();
+        const auto zone = clock ? offset() : std::nullopt;
+        if (!zone || !rest_.empty()) return std::nullopt;
+        return at + *clock - *zone;
+    }
+
+private:
+    bool take(char c) {
+        if (!rest_.starts_with(c)) return false;
+        rest_.remove_prefix(1);
+        return true;
+    }
+    std::optional<std::uint64_t> digits(std::size_t count) {
+        std::string_view first = rest_.substr(0, count);
+        const auto value = take_number(first);
+        if (rest_.size() < count || !value || !first.empty()) return std::nullopt;
+        rest_.remove_prefix(count);
+        return value;
+    }
+    std::optional<std::chrono::nanoseconds> time_of_day() {
+        const auto h = digits(2);
+        if (!h || *h > 23 || !take(':')) return std::nullopt;
+        const auto m = digits(2);
+        if (!m || *m > 59) return std::nullopt;
+        std::chrono::nanoseconds at = std::chrono::hours(*h) + std::chrono::minutes(*m);
+        if (!take(':')) return at;
+        const auto s = digits(2);
+        if (!s || *s > 59) return std::nullopt;
+        at += std::chrono::seconds(*s);
+        if (!take('.')) return at;
+        std::int64_t weight = 1'000'000'000;
+        for (auto next = digits(1); next; next = digits(1)) {
+            weight /= 10;
+            at += std::chrono::nanoseconds(static_cast<std::int64_t>(*next) * weight);
+        }
+        if (weight == 1'000'000'000) return std::nullopt;
+        return at;
+    }
+    std::optional<std::chrono::minutes> offset() {
+        if (rest_.empty() || take('Z')) return std::chrono::minutes(0);
+        const bool west = rest_.starts_with('-');
+        if (!west && !rest_.starts_with('+')) return std::nullopt;
+        rest_.remove_prefix(1);
+        const auto h = digits(2);
+        if (!h || *h > 23) return std::nullopt;
+        take(':');
+        const auto m = rest_.empty() ? std::optional<std::uint64_t>(0) : digits(2);
+        if (!m || *m > 59) return std::nullopt;
+        const std::chrono::minutes east = std::chrono::hours(*h) + std::chrono::minutes(*m);
+        return west ? -east : east;
+    }
+
+    std::string_view rest_;
+};
+
+/// What stands behind "name:"; nothing when it does not begin so.
+std::optional<std::string> behind(const std::string& text, std::string_view name) {
+    if (!text.starts_with(name) || text.size() == name.size() || text[name.size()] != ':')
+        return std::nullopt;
+    return text.substr(name.size() + 1);
+}
+
+}  // namespace
+
+std::uint64_t bytes_of(const std::string& text) {
+    return number(text, byte_units, "512MiB or 20GB");
+}
+
+std::chrono::milliseconds span_of(const std::string& text) {
+    return std::chrono::milliseconds(number(text, time_units, "30s, 12h or 7d"));
+}
+
+std::uint64_t count_of(const std::string& text) { return number(text, plain, "1000"); }
+
+bool truth_of(const std::string& text) {
+    if (text == "true") return true;
+    if (text == "false") return false;
+    throw usage_error("\"" + text + "\" is neither true nor false");
+}
+
+wall_time time_of(const std::string& text) {
+    const auto time = time_reader(text).read();
+    if (!time)
+        throw usage_error("\"" + text +
+                          "\" is no time; write for example 2026-03-01T12:00:00Z or 2026-03-01");
+    return *time;
+}
+
+from from_of(const std::string& text) {
+    if (text == "first") return from::earliest();
+    if (text == "live") return from::live();
+    if (const auto n = behind(text, "last")) return from::last(count_of(*n));
+    if (const auto n = behind(text, "offset")) return from::offset(count_of(*n));
+    if (const auto t = behind(text, "time")) return from::time(time_of(*t));
+    throw usage_error("\"" + text + "\" is no place; write " + std::string(places));
+}
+
+until until_of(const std::string& text) {
+    if (text == "now") return until::now();
+    if (const auto n = behind(text, "offset")) return until::offset(count_of(*n));
+    if (const auto t = behind(text, "time")) return until::time(time_of(*t));
+    throw usage_error("\"" + text + "\" is no end; write now, offset:N or time:2026-03-01T12:00Z");
+}
+
+std::string shown_bytes(std::uint64_t bytes) {
+    constexpr std::array names{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    if (bytes < 1'024) return std::to_string(bytes) + " B";
+    auto value = static_cast<double>(bytes);
+    std::size_t at = 0;
+    for (; value >= 1'023.95 && at + 1 < names.size(); ++at) value /= 1'024;
+    char text[32];
+    std::snprintf(text, sizeof text, "%.1f %s", value, names[at]);
+    return text;
+}
+
+std::string shown_span(std::chrono::milliseconds span) {
+    const auto ms = static_cast<std::uint64_t>(span.count());
+    const unit* best = time_units.data();
+    for (const unit& u : time_units)
+        if (ms != 0 && ms % u.factor == 0) best = &u;
+    return std::to_string(ms / best->factor) + std::string(best->name);
+}
+
+std::string shown_time(wall_time time) {
+    using namespace std::chrono;
+    const auto date = floor<days>(time);
+    const year_month_day day(date);
+    const hh_mm_ss clock(time - date);
+    char text[64];
+    std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d.%09lldZ",
+                  static_cast<int>(day.year()), static_cast<unsigned>(day.month()),
+                  static_cast<unsigned>(day.day()), static_cast<int>(clock.hours().count()),
+                  static_cast<int>(clock.minutes().count()),
+                  static_cast<int>(clock.seconds().count()),
+                  static_cast<long long>(clock.subseconds().count()));
+    return text;
+}
+
+}  // namespace cairn::tools
