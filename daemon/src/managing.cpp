@@ -336,7 +336,8 @@ errc managing::change(runtime::link& from, const wire::create_group& request) {
     const handle of = begin_topic(from, request.channel, request.topic, admin_right, problem);
     if (!of) return problem;
     look_up(of, request.from, request.value, [this, of, group = std::string(request.group)] {
-        submit(of, store::create_group{of->topic_id, group, std::string(grouping::settings_each), of->at});
+        submit(of, store::create_group{of->topic_id, group, std::string(grouping::settings_each),
+                                       of->at});
     });
     return errc::ok;
 }

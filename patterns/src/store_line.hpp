@@ -39,7 +39,8 @@ public:
     };
 
     /// `endpoint` as hub::connect_store() returned it; `options` with delivery set. Reads what a
-    /// spill holds, so it may take a while: on the user's thread, without the loop. start() follows.
+    /// spill holds, so it may take a while: on the user's thread, without the loop. start()
+    /// follows.
     store_line(runtime::hub& hub, owner of, std::string endpoint, std::string topic, epoch run,
                const publisher_options& options, protocol::ring<batch_handle>& ring);
     ~store_line();

@@ -13,8 +13,6 @@ namespace {
 
 // With the longest names still below control_bytes_max.
 constexpr std::size_t resume_points_a_frame = 100;
-// How often a subscriber that knows as many streams as it may looks for some to forget.
-constexpr std::chrono::seconds forget_pause{1};
 
 duration wait_for_history(const subscriber_options& options) {
     constexpr std::chrono::milliseconds usual{10'000};
@@ -248,7 +246,7 @@ subscription_reader::stream* subscription_reader::stream_of(std::string_view top
         hub_.refuse(*by.link, 0, errc::limit_exceeded, "more streams than topics_per_peer_max");
         return nullptr;
     }
-    if (streams_.size() >= most) forget_left_streams();
+    if (streams_.size() >= std::max(most, forget_at_)) forget_left_streams();
     ++by.introduced;
     return by.last = &add_stream(topic, source);
 }
@@ -256,17 +254,16 @@ subscription_reader::stream* subscription_reader::stream_of(std::string_view top
 // Publishers that come and go under names of their own must not fill the memory. Who comes back
 // after that is met like one that was never seen.
 void subscription_reader::forget_left_streams() {
-    const time_point now = hub_.loop().now();
-    if (in_group() || now < forget_again_at_) return;
-    forget_again_at_ = now + forget_pause;
     std::vector<const stream*> left;
     for (const auto& [key, s] : streams_)
-        if (!s.by && !s.watched && !s.wants_store && !s.live) left.push_back(&s);
+        if (!in_group() && !s.by && !s.watched && !s.wants_store && !s.live) left.push_back(&s);
     for (const auto& p : peers_) p->last = nullptr;
     for (const stream* s : left) {
         lag_ -= s->lag;
         streams_.erase(stream_key(s->topic, s->source));
     }
+    forget_at_ = 2 * streams_.size();  // a look costs as much as there are
+    if (left.empty()) return;
     hub_.log(log_level::info, "streams",
              "subscriber to " + pattern_ + " forgot " + std::to_string(left.size()) +
                  " sources that nobody publishes any more");

@@ -244,7 +244,7 @@ private:
     std::uint64_t lag_ = 0;
     std::uint64_t fallbacks_ = 0;
     std::uint32_t next_number_ = 0;
-    time_point forget_again_at_{};
+    std::size_t forget_at_ = 0;  // streams
     std::uint64_t early_messages_ = 0;
     ack_box acks_;
     std::vector<ack_box::done> taken_acks_;

@@ -220,8 +220,7 @@ void subscription_reader::forget_group() {
     stand_by();
     for (auto& [key, s] : streams_) {
         for (const auto& [run, acking] : std::exchange(s.acking, {})) batcher_.forget(acking);
-        for (const auto& [run, range] : std::exchange(s.early, {}))
-            early_messages_ -= range.size();
+        for (const auto& [run, range] : std::exchange(s.early, {})) early_messages_ -= range.size();
     }
 }
 

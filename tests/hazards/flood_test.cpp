@@ -198,6 +198,43 @@ TEST_F(Flood, OfHeadsEndsAtTheLimitOfStreams) {
     expect_honest_peers_unharmed();
 }
 
+TEST_F(Flood, OfTopicsThatNobodyAskedForIsRefused) {
+    subscriber victim(node_, "weather.*");
+    stranger peer(endpoint_);
+    ASSERT_TRUE(peer.greet());
+    wire::channel channel = 0;
+    while (channel == 0) {
+        const auto asked = peer.hear<wire::subscribe>(kind::subscribe);
+        ASSERT_TRUE(asked);
+        if (asked->pattern == "weather.*") channel = asked->channel;
+    }
+    const auto refused = [&](std::string_view topic) {
+        peer.say(wire::subscribed{channel, false, {{topic, "bank", {7}, {1}, {0}, {1}}}});
+        return peer.refusal(kind::error);
+    };
+    EXPECT_EQ(refused("bank.transfers"), errc::malformed);
+    EXPECT_EQ(refused("weather.\n\x1b[2J"), errc::malformed);
+    EXPECT_EQ(refused("weather.*"), errc::malformed);
+    EXPECT_EQ(victim.attached(), 0U);
+    expect_honest_peers_unharmed();
+}
+
+TEST_F(Flood, OfPublishersThatComeAndGoLeavesRoomForTheNext) {
+    // Three times as many as a subscriber keeps; each is told apart and none is left out.
+    subscriber reader(node_, "visits");
+    for (int n = 1; n <= 180; ++n) {
+        cairn::node visitor({.connect = {endpoint_}});
+        publisher said(visitor, "visits", {.source = "visitor " + std::to_string(n)});
+        ASSERT_TRUE(said.wait_for_subscribers(1, 10s)) << n;
+        said.publish(std::to_string(n));
+        const auto m = reader.receive_for(10s);
+        ASSERT_TRUE(m) << n;
+        EXPECT_EQ(m->text(), std::to_string(n));
+    }
+    EXPECT_EQ(reader.stats().gaps, 0U);
+    expect_honest_peers_unharmed();
+}
+
 TEST_F(Flood, OfSilentConnectionsHoldsNobodyUp) {
     std::vector<std::unique_ptr<stranger>> silent;
     for (int i = 0; i != 100; ++i) silent.push_back(std::make_unique<stranger>(endpoint_));

@@ -138,9 +138,9 @@ struct ack {
 };
 
 /// The same by position. Sequences of a lost range count as done, and so do those behind the end of
-/// a run that a newer one ended, in a range that begins before it. One command looks at no more than
-/// ack_batches_max batches and ack_range_max messages above the floor: acked::next says where to go
-/// on, in the ranges in ascending order.
+/// a run that a newer one ended, in a range that begins before it. One command looks at no more
+/// than ack_batches_max batches and ack_range_max messages above the floor: acked::next says where
+/// to go on, in the ranges in ascending order.
 /// Fails: group_unknown, source_unknown, not_stored (beyond the end, or an epoch that was never
 /// opened), invalid_argument (an empty range).
 struct ack_positions {
@@ -219,7 +219,7 @@ struct group_created {
 struct acked {
     std::uint64_t messages = 0;  ///< that were not acked before
     offset floor;                ///< all up to here are acked
-    sequence next{};             ///< of ack_positions: what lies from here on is not done; 0: all is
+    sequence next{};  ///< of ack_positions: what lies from here on is not done; 0: all is
     bool operator==(const acked&) const = default;
 };
 

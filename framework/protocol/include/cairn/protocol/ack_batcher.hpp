@@ -106,7 +106,7 @@ private:
     ack_options options_;
     std::deque<entry> streams_;
     std::vector<frame> flight_;
-    std::size_t turn_ = 0;  // the stream that the next flight begins with
+    std::size_t turn_ = 0;       // the stream that the next flight begins with
     std::size_t confirmed_ = 0;  // of flight_
     std::uint64_t frames_before_ = 0;
     std::uint64_t waiting_ = 0;
