@@ -46,6 +46,11 @@ counters_record read_counters(const lmdb::transaction& txn, const databases& dbs
 
 bool is_append(const command& c) { return std::holds_alternative<append>(c); }
 
+bool takes_room(const command& c) {
+    return is_append(c) || std::holds_alternative<declare_lost>(c) ||
+           std::holds_alternative<dead_letter>(c) || std::holds_alternative<redrive>(c);
+}
+
 // Appends that stand next to each other are applied topic by topic, which nobody can tell from the
 // order given. The pages of a topic lie side by side then, and what a trim frees is a run of pages
 // that later commits write at once, not every other page.
@@ -187,7 +192,7 @@ database::impl::admission database::impl::admit(std::span<const command> command
             let.beyond = errc::disk_full;
         }
     }
-    if (let.refuse == errc::ok && std::any_of(commands.begin(), commands.end(), is_append) &&
+    if (let.refuse == errc::ok && std::any_of(commands.begin(), commands.end(), takes_room) &&
         map_is_short())
         let.refuse = errc::store_full;
     return let;

@@ -151,7 +151,6 @@ errc reader::read(topic_id topic, offset from, std::size_t bytes_max,
         log_walk walk(impl_->txn, impl_->db.dbs, topic);
         walk.start(out.next);
         for (;; walk.next()) {
-            if (out.entries.size() >= entries_max || used >= bytes_max) break;
             if (walk.here() == log_walk::kind::end) {
                 damaged_to(r->next);
                 break;
@@ -159,6 +158,11 @@ errc reader::read(topic_id topic, offset from, std::size_t bytes_max,
             if (walk.here() == log_walk::kind::damaged)
                 continue;  // the next good one tells how far
             if (walk.at() > expected_at) damaged_to(std::min(walk.at(), r->next));
+            // Marks have no offset to read on from: the last of them is told with the first.
+            const bool amid_marks = !out.entries.empty() &&
+                                    out.entries.back().what == entry::kind::lost &&
+                                    out.entries.back().offsets.first == walk.at();
+            if (!amid_marks && (out.entries.size() >= entries_max || used >= bytes_max)) break;
             entry e;
             if (walk.here() == log_walk::kind::mark) {
                 const mark_record& mark = walk.mark();
@@ -176,7 +180,11 @@ errc reader::read(topic_id topic, offset from, std::size_t bytes_max,
             const found_batch& batch = walk.batch();
             if (batch.last() < expected_at) continue;
             const std::size_t size = batch.header.body_bytes;
-            if (used > 0 && used + size > bytes_max) break;
+            if (used > 0 && used + size > bytes_max) {
+                // Marks come with the batch that they stand in front of, once.
+                while (out.entries.back().what == entry::kind::lost) out.entries.pop_back();
+                break;
+            }
             if (buffer.size() < used + size) buffer.resize(std::max(used + size, bytes_max));
             if (!walk.copy_body(buffer.data() + used)) {
                 damaged_to(batch.last() + 1);
@@ -195,9 +203,6 @@ errc reader::read(topic_id topic, offset from, std::size_t bytes_max,
             used += size;
             expected_at = batch.last() + 1;
         }
-        // Marks come with the batch that they stand in front of, once.
-        if (walk.here() == log_walk::kind::batch && used > 0)
-            while (out.entries.back().what == entry::kind::lost) out.entries.pop_back();
         begins.resize(out.entries.size());
         for (std::size_t i = 0; i < begins.size(); ++i)
             if (!out.entries[i].body.empty())
@@ -337,6 +342,7 @@ result<position_of_source> reader::position_at(topic_id topic, source_id source,
                 if (at.value == 0 || at > known->epoch) break;
                 const run_info run = impl_->run_behind(topic, source, *known, at, begin, r->next);
                 if (run.first_held <= run.last) return position_of_source{at, run.first_held};
+                if (at == known->epoch) break;  // the next one may wrap to 0
             }
         }
         return position_of_source{known->epoch, known->last + 1};

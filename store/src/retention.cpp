@@ -29,18 +29,24 @@ oldest oldest_of(changes& c, topic_id t, const topic_record& r) {
     return {walk.here(), walk.at(), walk.batch()};
 }
 
+struct erased {
+    std::uint64_t entries = 0;
+    std::uint64_t marks = 0;  // among them
+};
+
 // Deletes log keys of the topic in [from, to): marks, and what is left of damaged batches.
-std::uint64_t erase_entries(changes& c, const key& from, const key& to, std::uint64_t limit) {
-    std::uint64_t erased = 0;
-    for (; erased < limit; ++erased) {
+erased erase_entries(changes& c, const key& from, const key& to, std::uint64_t limit) {
+    erased all;
+    for (; all.entries < limit; ++all.entries) {
         key next;
         {
             lmdb::cursor walk(c.txn(), c.dbs().log);
             const auto item = walk.seek(from);
-            if (!item || text_of(item->key) >= text_of(to)) return erased;
+            if (!item || text_of(item->key) >= text_of(to)) return all;
             const log_place place = parse_log_key(item->key);
             next = log_key(place.topic, place.first, place.kind, place.number);
             if (place.kind == part_kind::mark) {
+                ++all.marks;
                 if (const auto mark =
                         decode_mark_record(item->value, place.topic, place.first, place.number))
                     c.txn().erase(c.dbs().index,
@@ -49,7 +55,12 @@ std::uint64_t erase_entries(changes& c, const key& from, const key& to, std::uin
         }
         c.txn().erase(c.dbs().log, next);
     }
-    return erased;
+    return all;
+}
+
+void give_back(changes& c, topic_record& r, std::uint64_t cost) {
+    r.bytes -= std::min(r.bytes, cost);
+    c.counters().bytes -= std::min(c.counters().bytes, cost);
 }
 
 void forget_keys(changes& c, topic_id t, const found_batch& batch) {
@@ -135,10 +146,9 @@ bool drop_deleted(changes& c, topic_id t, work_budget& budget) {
         drop_oldest_batch(c, t, budget);
     }
     if (budget.spent()) return true;
-    const std::uint64_t erased =
-        erase_entries(c, log_key(t, {0}, part_kind::mark, 0),
-                      log_key({t.value + 1}, {0}, part_kind::mark, 0), budget.pieces);
-    budget.take(erased);
+    budget.take(erase_entries(c, log_key(t, {0}, part_kind::mark, 0),
+                              log_key({t.value + 1}, {0}, part_kind::mark, 0), budget.pieces)
+                    .entries);
     while (!budget.spent()) {
         key found;
         {
@@ -177,20 +187,20 @@ bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget) {
         for (std::uint32_t n = header.pieces(); n-- > 0;)
             c.txn().erase(c.dbs().log, log_key(t, found.at, part_kind::piece, n));
         c.txn().erase(c.dbs().index, index_key(t, header.source, header.epoch, header.first));
-        const std::uint64_t cost = cost_of(header.body_bytes);
-        r.bytes -= std::min(r.bytes, cost);
-        c.counters().bytes -= std::min(c.counters().bytes, cost);
+        give_back(c, r, cost_of(header.body_bytes));
         budget.take(header.pieces());
     }
     if (r.letters) erase_range(c, story_key(t, {0}), story_key(t, behind - 1));
     // Marks in front of it, and what a damaged batch left.
-    budget.take(1 + erase_entries(c, log_key(t, {0}, part_kind::mark, 0),
-                                  log_key(t, behind, part_kind::mark, 0), ~std::uint64_t{0}));
+    const erased gone = erase_entries(c, log_key(t, {0}, part_kind::mark, 0),
+                                      log_key(t, behind, part_kind::mark, 0), ~std::uint64_t{0});
+    give_back(c, r, gone.marks * mark_cost);
+    budget.take(1 + gone.entries);
     if (!r.deleted && behind > r.first) trim_to(c, t, std::min(behind, r.next) - 1);
     r.kept = std::min(std::max(r.kept, behind), r.next);
     if (r.kept == r.next) {  // what damaged batches took is not known before
-        c.counters().bytes -= std::min(c.counters().bytes, r.bytes);
-        r.bytes = 0;
+        const std::uint64_t left = marks_at(c.txn(), c.dbs(), t, r.next) * mark_cost;
+        give_back(c, r, r.bytes - std::min(r.bytes, left));
     }
     ++budget.trimmed_batches;
     return true;
@@ -203,6 +213,13 @@ std::uint64_t trim_to(changes& c, topic_id t, offset up_to) {
     r.first = up_to + 1;
     c.counters().messages -= std::min(c.counters().messages, messages);
     return messages;
+}
+
+void erase_last_marks(changes& c, topic_id t) {
+    const offset end = c.topic(t)->next;
+    const erased gone = erase_entries(c, log_key(t, end, part_kind::mark, 0),
+                                      log_key(t, end, part_kind::piece, 0), ~std::uint64_t{0});
+    if (gone.marks > 0) give_back(c, c.change(t), gone.marks * mark_cost);
 }
 
 errc make_room(changes& c, const store_limits& limits, topic_id t, std::uint64_t cost,

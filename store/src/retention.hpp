@@ -31,6 +31,9 @@ bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget);
 /// Returns how many messages. Requires: up_to below next.
 std::uint64_t trim_to(changes& c, topic_id t, offset up_to);
 
+/// Deletes the marks behind the topic's last message, at once.
+void erase_last_marks(changes& c, topic_id t);
+
 /// Room for a batch in its topic and in the store: ok, or store_full after the policies did what
 /// the budget allows.
 errc make_room(changes& c, const store_limits& limits, topic_id t, std::uint64_t cost,

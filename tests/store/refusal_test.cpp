@@ -55,6 +55,7 @@ TEST_F(Refusal, OfASource) {
     EXPECT_EQ(code_of(open("jobs", "@own", 1)), errc::invalid_argument);
     EXPECT_EQ(code_of(open("jobs", too_long(wire::source_bytes_max), 1)), errc::invalid_argument);
     EXPECT_EQ(code_of(open("jobs", "a", 0)), errc::invalid_argument);
+    EXPECT_EQ(code_of(open("jobs", "a", ~std::uint64_t{0})), errc::invalid_argument);
     EXPECT_EQ(code_of(open("jobs", "a", 1, true, too_long(owner_bytes_max))),
               errc::invalid_argument);
     ASSERT_TRUE(one(open("jobs", "owned", 1, true, "alice")).ok());

@@ -75,6 +75,8 @@ struct options {
 
 /// Bytes of bodies in one commit at most; what does not fit is refused with limit_exceeded.
 inline constexpr std::size_t commit_bytes_max = std::size_t{192} << 20;
+/// Marks of lost ranges in front of one message; store_full beyond it, until that message comes.
+inline constexpr std::uint32_t marks_max = 16'384;
 /// Size of a file up to which check::after_crash looks at it: about a second.
 inline constexpr std::uint64_t check_bytes_max = std::uint64_t{256} << 20;
 /// Messages that one range of an ack may span.
