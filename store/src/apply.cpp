@@ -115,6 +115,8 @@ reply applier::on(const open_source& w) {
     } else {
         if (c_.topic(t) == nullptr) return {errc::store_damaged, {}};
         s = {c_.number_at(source_name_key(t, w.source))};
+        if (s == source_id{} && c_.topic(t)->next_source > limits_.sources_per_topic_max)
+            return {errc::limit_exceeded, {}};
     }
     if (s == source_id{}) s = make_source(t, w.source, w.owner);
     const source_record* const r = c_.source(t, s);

@@ -31,7 +31,7 @@ std::uint64_t reserve_of(std::uint64_t map_bytes) {
 
 void check_options(const fs::path& directory, const options& chosen) {
     if (directory.empty() || chosen.map_bytes < 2 * reserve_bytes_min || chosen.readers_max < 1 ||
-        chosen.readers_max > 4'096)
+        chosen.readers_max > 4'096 || chosen.sources_per_topic_max < 1)
         throw error(errc::invalid_argument,
                     "open " + directory.string() + ": an option is outside its range");
 }
@@ -128,6 +128,7 @@ database::impl::impl(const fs::path& where, const options& wanted)
     limits.age_max = chosen.age_max;
     limits.when_full = chosen.when_full;
     limits.topics_max = chosen.topics_max;
+    limits.sources_per_topic_max = chosen.sources_per_topic_max;
     if (!reserve.take()) counts.disk_full = disk_full = true;
 }
 
@@ -236,7 +237,12 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     changes c(txn, dbs, read_counters(txn, dbs));
     if (c.counters().commit != last_commit) throw damaged{"a commit of somebody else"};
     c.counters().time = std::max(c.counters().time, now);
+    // What is dropped keeps pace with what comes: an entry of the log, and the pieces of its body.
     work_budget budget;
+    std::size_t bytes_offered = 0;
+    for (const command& one : commands) bytes_offered += body_bytes(one);
+    budget.pieces +=
+        2 * (commands.size() + std::min(bytes_offered, let.bytes_max) / piece_bytes_max);
     applier apply(c, limits, opening.generation, budget);
     apply.refuse_appends(let.refuse);
     std::size_t bytes_taken = 0;
@@ -250,8 +256,6 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
         bytes_taken += size;
         replies[i] = apply.apply(commands[i]);
     }
-    // Trimming keeps pace with what is appended.
-    budget.pieces = std::max<std::uint64_t>(budget.pieces, 2 * bytes_taken / piece_bytes_max);
     maintain(c, budget, commands.empty(), more);
     if (!c.any()) return ending::unchanged;
     c.counters().commit = txn.id();

@@ -14,20 +14,6 @@ namespace {
 constexpr std::size_t entries_max = 1'024;
 constexpr std::size_t rows_max = 1'024;
 
-topic_info info_of(topic_id t, const topic_record& r) {
-    topic_info i;
-    i.id = t;
-    i.name = r.name;
-    i.config = r.config;
-    i.first = r.first;
-    i.end = r.next;
-    i.bytes = r.bytes;
-    i.sources = r.next_source - 1;
-    i.groups = r.next_group - 1;
-    i.dead_letters = r.letters;
-    return i;
-}
-
 }  // namespace
 
 /// A read transaction that exists all the time and has a snapshot during a call only.
@@ -94,6 +80,7 @@ struct reader::impl {
             if (!f(item->key.subspan(prefix), unsealed(item->key, item->value))) return;
     }
 
+    topic_info info_of(topic_id t, const topic_record& r) const;
     group_info info_of(topic_id t, const topic_record& topic, group_id g,
                        const group_record& r) const;
     std::vector<offset_range> pending(topic_id t, const topic_record& topic, group_id g,
@@ -428,6 +415,24 @@ result<std::vector<std::pair<std::string, offset>>> reader::last_per_key(topic_i
     });
 }
 
+topic_info reader::impl::info_of(topic_id t, const topic_record& r) const {
+    topic_info i;
+    i.id = t;
+    i.name = r.name;
+    i.config = r.config;
+    i.first = r.first;
+    i.end = r.next;
+    i.bytes = r.bytes;
+    i.sources = r.next_source - 1;  // none of them ever goes
+    lmdb::cursor walk(txn, db.dbs.state);
+    const key first = group_key(t, {0});
+    for (auto item = walk.seek(first); item && same_prefix(item->key, first, state_prefix_bytes);
+         item = walk.next())
+        ++i.groups;
+    i.dead_letters = r.letters;
+    return i;
+}
+
 result<topic_id> reader::find_topic(std::string_view name) {
     return impl_->look([&]() -> result<topic_id> {
         if (name.size() > wire::topic_bytes_max) return errc::topic_unknown;
@@ -445,7 +450,7 @@ result<std::vector<topic_info>> reader::topics(std::string_view after) {
             unpacker in(value);
             const topic_id t{in.number<std::uint32_t>()};
             if (text_of(rest) <= after) return true;
-            if (const auto r = impl_->topic(t)) all.push_back(info_of(t, *r));
+            if (const auto r = impl_->topic(t)) all.push_back(impl_->info_of(t, *r));
             return all.size() < rows_max;
         });
         return all;
@@ -456,7 +461,7 @@ result<topic_info> reader::topic(topic_id id) {
     return impl_->look([&]() -> result<topic_info> {
         const auto r = impl_->topic(id);
         if (!r) return errc::topic_unknown;
-        return info_of(id, *r);
+        return impl_->info_of(id, *r);
     });
 }
 

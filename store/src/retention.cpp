@@ -97,12 +97,11 @@ void erase_range(changes& c, const key& first, const key& last) {
 }
 
 // The floor of the slowest group; nothing without groups.
-std::optional<offset> slowest_floor(changes& c, topic_id t, const topic_record& r) {
+std::optional<offset> slowest_floor(changes& c, topic_id t) {
     std::optional<offset> slowest;
-    for (std::uint32_t n = 1; n < r.next_group; ++n) {
-        const group_record* const g = c.group(t, {n});
-        if (g != nullptr && (!slowest || g->floor < *slowest)) slowest = g->floor;
-    }
+    c.for_groups(t, [&](const group_record& g) {
+        if (!slowest || g.floor < *slowest) slowest = g.floor;
+    });
     return slowest;
 }
 
@@ -172,12 +171,15 @@ bool drop_deleted(changes& c, topic_id t, work_budget& budget) {
 
 }  // namespace
 
-bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget) {
+bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget, last_batch last) {
     const topic_record* known = c.topic(t);
     if (known == nullptr) known = c.deleted_topic(t);
     if (known == nullptr) return false;
     const oldest found = oldest_of(c, t, *known);
     if (found.kind == log_walk::kind::end) return false;
+    if (last == last_batch::stays && found.kind == log_walk::kind::batch &&
+        found.batch.last() + 1 == known->next && known->first < known->next)
+        return false;
     topic_record& r = c.change(t);
     offset behind = found.at + 1;
     if (found.kind == log_walk::kind::batch) {
@@ -228,18 +230,29 @@ errc make_room(changes& c, const store_limits& limits, topic_id t, std::uint64_t
     const retention& keep = r.config.retention;
     if (over_own_limit(r, cost, messages)) {
         drop_trimmed(c, t, budget);
-        const bool drop = keep.when_full == full_policy::drop_oldest;
-        while (drop && over_own_limit(r, cost, messages) && !budget.spent() &&
-               drop_oldest_batch(c, t, budget)) {
-        }
-        // A batch larger than the limit itself is let in by drop_oldest: it is all there is then.
-        if (over_own_limit(r, cost, messages) && !(drop && r.first == r.next))
+        if (keep.when_full == full_policy::drop_oldest) {
+            const std::uint64_t wanted = r.next - r.first + messages;
+            if (keep.messages_max > 0 && wanted > keep.messages_max)
+                trim_to(c, t, std::min(r.first + (wanted - keep.messages_max), r.next) - 1);
+            const auto last = messages > 0 ? last_batch::goes : last_batch::stays;
+            const std::uint64_t before = r.bytes;
+            while (keep.bytes_max > 0 && r.bytes + cost > keep.bytes_max &&
+                   (!budget.spent() || before - r.bytes < cost) &&
+                   drop_oldest_batch(c, t, budget, last)) {
+            }
+        } else if (over_own_limit(r, cost, messages)) {
             return errc::store_full;
+        }
     }
     if (!over_store_limit(c, limits, cost, messages)) return errc::ok;
     drop_trimmed(c, t, budget);
+    const counters_record before = c.counters();
+    const auto made_its_room = [&] {
+        return before.bytes - c.counters().bytes >= cost &&
+               before.messages - c.counters().messages >= messages;
+    };
     while (limits.when_full == full_policy::drop_oldest &&
-           over_store_limit(c, limits, cost, messages) && !budget.spent()) {
+           over_store_limit(c, limits, cost, messages) && !(budget.spent() && made_its_room())) {
         topic_id victim{};
         wall_time since = wall_time::max();
         topic_id at = t;
@@ -260,7 +273,9 @@ errc make_room(changes& c, const store_limits& limits, topic_id t, std::uint64_t
         }
         if (victim == topic_id{} || !drop_oldest_batch(c, victim, budget)) break;
     }
-    return over_store_limit(c, limits, cost, messages) ? errc::store_full : errc::ok;
+    if (!over_store_limit(c, limits, cost, messages)) return errc::ok;
+    const bool drops = limits.when_full == full_policy::drop_oldest;
+    return drops && budget.spent() && made_its_room() ? errc::ok : errc::store_full;
 }
 
 bool store_has_room(changes& c, const store_limits& limits, std::uint64_t cost,
@@ -274,7 +289,7 @@ bool look_after(changes& c, const store_limits& limits, topic_id t, work_budget&
     if (r == nullptr) return false;
     const retention& keep = r->config.retention;
     if (keep.until_acked) {
-        const auto slowest = slowest_floor(c, t, *r);
+        const auto slowest = slowest_floor(c, t);
         if (slowest && *slowest >= r->first) trim_to(c, t, std::min(*slowest, r->next - 1));
     }
     if (keep.messages_max > 0 && r->next - r->first > keep.messages_max &&
@@ -284,7 +299,7 @@ bool look_after(changes& c, const store_limits& limits, topic_id t, work_budget&
     while (keep.bytes_max > 0 && r->bytes > keep.bytes_max &&
            keep.when_full == full_policy::drop_oldest) {
         if (budget.spent()) return true;
-        if (!drop_oldest_batch(c, t, budget)) break;
+        if (!drop_oldest_batch(c, t, budget, last_batch::stays)) break;
     }
     auto age = keep.age_max;
     if (limits.age_max.count() > 0 && (age.count() == 0 || limits.age_max < age))

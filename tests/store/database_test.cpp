@@ -287,6 +287,9 @@ TEST(Directory, IsRefusedWithoutParentOrSense) {
     options absurd = small_options();
     absurd.map_bytes = 1;
     EXPECT_THROW(database(directory / "db", absurd), error);
+    absurd = small_options();
+    absurd.sources_per_topic_max = 0;
+    EXPECT_THROW(database(directory / "db", absurd), error);
     std::ofstream(directory / "file") << "x";
     EXPECT_THROW(database(directory / "file", small_options()), error);
 }

@@ -150,6 +150,17 @@ TEST_F(Refusal, OfMoreTopicsThanAllowed) {
               errc::limit_exceeded);
 }
 
+TEST_F(Refusal, OfMoreSourcesOfATopicThanAllowed) {
+    chosen_.sources_per_topic_max = 2;
+    reopen();
+    opened("jobs", "b");
+    EXPECT_EQ(code_of(open_source{"jobs", "c", {1}, "", true}), errc::limit_exceeded);
+    EXPECT_TRUE(one(open_source{"jobs", "a", {2}, "", true}).ok()) << "it is there";
+    EXPECT_TRUE(one(open_source{"other", "c", {1}, "", true}).ok()) << "another topic";
+    const topic_id dead = letters();
+    EXPECT_TRUE(one(redrive{dead, {{1}, {1}}}).ok()) << "the store's own source";
+}
+
 TEST_F(Refusal, OfAGroup) {
     const auto create = [&](std::string group, std::string settings = "") {
         return create_group{topic_, std::move(group), std::move(settings), {1}};

@@ -29,7 +29,7 @@ struct shared_bytes {
 /// A run of a source begins, or goes on after a lost connection. Replies source_opened.
 /// Fails: fenced (a higher epoch was opened; the reply tells it), not_authorised (another owner
 /// opened the source first), topic_invalid, invalid_argument (a name's size, epoch 0 or 2^64 - 1),
-/// limit_exceeded (topics_max).
+/// limit_exceeded (topics_max, sources_per_topic_max).
 struct open_source {
     std::string topic;
     std::string source;
@@ -141,9 +141,9 @@ struct ack {
 };
 
 /// The same by position. Sequences of a lost range count as done, and so do those behind the end of
-/// a run that a newer one ended, in a range that begins before it. One command looks at no more than
-/// ack_batches_max batches and ack_range_max messages above the floor: acked::next says where to go
-/// on, in the ranges in ascending order.
+/// a run that a newer one ended, in a range that begins before it. One command looks at no more
+/// than ack_batches_max batches and ack_range_max messages above the floor: acked::next says where
+/// to go on, in the ranges in ascending order.
 /// Fails: group_unknown, source_unknown, not_stored (beyond the end, or an epoch that was never
 /// opened), invalid_argument (an empty range).
 struct ack_positions {
