@@ -63,6 +63,7 @@ reply applier::on(const trim& w) {
 reply applier::on(const purge& w) {
     const topic_record* const r = c_.topic(w.topic);
     if (r == nullptr) return {errc::topic_unknown, {}};
+    erase_last_marks(c_, w.topic);
     if (r->first == r->next) return {errc::ok, counted{0}};
     return {errc::ok, counted{trim_to(c_, w.topic, r->next - 1)}};
 }
@@ -102,7 +103,7 @@ source_id applier::make_source(topic_id t, std::string_view name, std::string_vi
 reply applier::on(const open_source& w) {
     // Names with @ in front are the store's own.
     if (w.source.empty() || w.source.size() > wire::source_bytes_max || w.source.front() == '@' ||
-        w.owner.size() > owner_bytes_max || w.epoch.value == 0)
+        w.owner.size() > owner_bytes_max || w.epoch.value == 0 || w.epoch.value + 1 == 0)
         return {errc::invalid_argument, {}};
     topic_id t{c_.number_at(topic_name_key(w.topic))};
     source_id s{};
@@ -114,6 +115,8 @@ reply applier::on(const open_source& w) {
     } else {
         if (c_.topic(t) == nullptr) return {errc::store_damaged, {}};
         s = {c_.number_at(source_name_key(t, w.source))};
+        if (s == source_id{} && c_.topic(t)->next_source > limits_.sources_per_topic_max)
+            return {errc::limit_exceeded, {}};
     }
     if (s == source_id{}) s = make_source(t, w.source, w.owner);
     const source_record* const r = c_.source(t, s);
@@ -296,7 +299,16 @@ reply applier::on(const declare_lost& w) {
     if (w.range.last > source->last) {
         const mark_record mark{w.cause,          w.source,     w.epoch,
                                source->last + 1, w.range.last, c_.counters().time};
-        write_mark(c_.txn(), c_.dbs(), w.topic, topic->next, mark);
+        if (!extend_mark(c_.txn(), c_.dbs(), w.topic, topic->next, mark)) {
+            if (marks_at(c_.txn(), c_.dbs(), w.topic, topic->next) >= marks_max)
+                return {errc::store_full, {}};
+            if (const errc problem = make_room(c_, limits_, w.topic, mark_cost, 0, budget_);
+                problem != errc::ok)
+                return {problem, {}};
+            write_mark(c_.txn(), c_.dbs(), w.topic, topic->next, mark);
+            c_.change(w.topic).bytes += mark_cost;
+            c_.counters().bytes += mark_cost;
+        }
         c_.change(w.topic, w.source).last = w.range.last;
     }
     return {errc::ok, appended{topic->next, topic->next - 1, source->last,

@@ -70,6 +70,9 @@ public:
     void for_chunks(topic_id t, group_id g, std::uint64_t from,
                     const std::function<bool(std::uint64_t, const ack_chunk&)>& f);
 
+    /// The groups of a topic as they will be after flush(), in no order.
+    void for_groups(topic_id t, const std::function<void(const group_record&)>& f);
+
     /// Writes the records that were changed, and the counters.
     void flush();
 

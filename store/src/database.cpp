@@ -34,7 +34,7 @@ std::uint64_t reserve_of(std::uint64_t map_bytes) {
 
 void check_options(const fs::path& directory, const options& chosen) {
     if (directory.empty() || chosen.map_bytes < 2 * reserve_bytes_min || chosen.readers_max < 1 ||
-        chosen.readers_max > 4'096)
+        chosen.readers_max > 4'096 || chosen.sources_per_topic_max < 1)
         throw error(errc::invalid_argument,
                     "open " + directory.string() + ": an option is outside its range");
 }
@@ -48,6 +48,11 @@ counters_record read_counters(const lmdb::transaction& txn, const databases& dbs
 }
 
 bool is_append(const command& c) { return std::holds_alternative<append>(c); }
+
+bool takes_room(const command& c) {
+    return is_append(c) || std::holds_alternative<declare_lost>(c) ||
+           std::holds_alternative<dead_letter>(c) || std::holds_alternative<redrive>(c);
+}
 
 // Appends that stand next to each other are applied topic by topic, which nobody can tell from the
 // order given. The pages of a topic lie side by side then, and what a trim frees is a run of pages
@@ -126,6 +131,7 @@ database::impl::impl(const fs::path& where, const options& wanted)
     limits.age_max = chosen.age_max;
     limits.when_full = chosen.when_full;
     limits.topics_max = chosen.topics_max;
+    limits.sources_per_topic_max = chosen.sources_per_topic_max;
     if (!reserve.take()) counts.disk_full = disk_full = true;
 }
 
@@ -197,7 +203,7 @@ database::impl::admission database::impl::admit(std::span<const command> command
             let.beyond = errc::disk_full;
         }
     }
-    if (let.refuse == errc::ok && std::any_of(commands.begin(), commands.end(), is_append) &&
+    if (let.refuse == errc::ok && std::any_of(commands.begin(), commands.end(), takes_room) &&
         map_is_short())
         let.refuse = errc::store_full;
     return let;
@@ -241,7 +247,12 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     changes c(txn, dbs, read_counters(txn, dbs));
     if (c.counters().commit != last_commit) throw damaged{"a commit of somebody else"};
     c.counters().time = std::max(c.counters().time, now);
+    // What is dropped keeps pace with what comes: an entry of the log, and the pieces of its body.
     work_budget budget;
+    std::size_t bytes_offered = 0;
+    for (const command& one : commands) bytes_offered += body_bytes(one);
+    budget.pieces +=
+        2 * (commands.size() + std::min(bytes_offered, let.bytes_max) / piece_bytes_max);
     applier apply(c, limits, opening.generation, budget);
     apply.refuse_appends(let.refuse);
     std::size_t bytes_taken = 0;
@@ -255,8 +266,6 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
         bytes_taken += size;
         replies[i] = apply.apply(commands[i]);
     }
-    // Trimming keeps pace with what is appended.
-    budget.pieces = std::max<std::uint64_t>(budget.pieces, 2 * bytes_taken / piece_bytes_max);
     maintain(c, budget, commands.empty(), more);
     if (!c.any()) return ending::unchanged;
     c.counters().commit = txn.id();

@@ -39,17 +39,33 @@ void write_batch(lmdb::transaction& txn, const databases& dbs, topic_id topic, o
                 part_kind::piece, 0);
 }
 
+std::uint32_t marks_at(const lmdb::transaction& txn, const databases& dbs, topic_id topic,
+                       offset at) {
+    // They are numbered without gaps: all of a place go at once.
+    lmdb::cursor walk(txn, dbs.log);
+    const auto last = walk.before(log_key(topic, at, part_kind::piece, 0));
+    const log_place place = last ? parse_log_key(last->key) : log_place{};
+    return place.valid && place.topic == topic && place.first == at ? place.number + 1 : 0;
+}
+
+bool extend_mark(lmdb::transaction& txn, const databases& dbs, topic_id topic, offset at,
+                 const mark_record& mark) {
+    const auto entry = index_before(txn, dbs, topic, mark.source, mark.epoch, mark.first);
+    if (!entry || entry->kind != part_kind::mark || entry->at != at) return false;
+    const key where = log_key(topic, at, part_kind::mark, entry->number);
+    const auto value = txn.get(dbs.log, where);
+    auto known = value ? decode_mark_record(*value, topic, at, entry->number) : std::nullopt;
+    if (!known) throw damaged{"a mark"};
+    if (known->cause != mark.cause || known->last + 1 != mark.first) return false;
+    known->last = mark.last;
+    known->stored = mark.stored;
+    encode(*known, topic, at, entry->number, txn.reserve(dbs.log, where, entry_header_bytes));
+    return true;
+}
+
 void write_mark(lmdb::transaction& txn, const databases& dbs, topic_id topic, offset at,
                 const mark_record& mark) {
-    // Several ranges may be lost in front of one message: behind the last of them.
-    std::uint32_t number = 0;
-    {
-        lmdb::cursor walk(txn, dbs.log);
-        const auto last = walk.before(log_key(topic, at, part_kind::piece, 0));
-        const log_place place = last ? parse_log_key(last->key) : log_place{};
-        if (place.valid && place.topic == topic && place.first == at) number = place.number + 1;
-    }
-    if (number > 0xffffff) throw damaged{"too many marks in one place"};
+    const std::uint32_t number = marks_at(txn, dbs, topic, at);
     std::byte* out =
         txn.reserve(dbs.log, log_key(topic, at, part_kind::mark, number), entry_header_bytes);
     encode(mark, topic, at, number, out);

@@ -20,7 +20,14 @@ struct databases {
 /// Writes the pieces of a batch and its index entry.
 void write_batch(lmdb::transaction& txn, const databases& dbs, topic_id topic, offset first,
                  const batch_record& header, bytes body);
-/// Writes a mark in front of `at`, and its index entry.
+/// How many marks stand in front of `at`.
+std::uint32_t marks_at(const lmdb::transaction& txn, const databases& dbs, topic_id topic,
+                       offset at);
+/// Makes the mark longer that `mark` goes on from, of its source, in front of `at` and for the same
+/// cause; false when there is none. Throws damaged.
+bool extend_mark(lmdb::transaction& txn, const databases& dbs, topic_id topic, offset at,
+                 const mark_record& mark);
+/// Writes a mark in front of `at`, behind those that stand there, and its index entry.
 void write_mark(lmdb::transaction& txn, const databases& dbs, topic_id topic, offset at,
                 const mark_record& mark);
 

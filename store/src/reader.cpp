@@ -14,20 +14,6 @@ namespace {
 constexpr std::size_t entries_max = 1'024;
 constexpr std::size_t rows_max = 1'024;
 
-topic_info info_of(topic_id t, const topic_record& r) {
-    topic_info i;
-    i.id = t;
-    i.name = r.name;
-    i.config = r.config;
-    i.first = r.first;
-    i.end = r.next;
-    i.bytes = r.bytes;
-    i.sources = r.next_source - 1;
-    i.groups = r.next_group - 1;
-    i.dead_letters = r.letters;
-    return i;
-}
-
 }  // namespace
 
 /// A read transaction that exists all the time and has a snapshot during a call only.
@@ -94,6 +80,7 @@ struct reader::impl {
             if (!f(item->key.subspan(prefix), unsealed(item->key, item->value))) return;
     }
 
+    topic_info info_of(topic_id t, const topic_record& r) const;
     group_info info_of(topic_id t, const topic_record& topic, group_id g,
                        const group_record& r) const;
     std::vector<offset_range> pending(topic_id t, const topic_record& topic, group_id g,
@@ -151,7 +138,6 @@ errc reader::read(topic_id topic, offset from, std::size_t bytes_max,
         log_walk walk(impl_->txn, impl_->db.dbs, topic);
         walk.start(out.next);
         for (;; walk.next()) {
-            if (out.entries.size() >= entries_max || used >= bytes_max) break;
             if (walk.here() == log_walk::kind::end) {
                 damaged_to(r->next);
                 break;
@@ -159,6 +145,11 @@ errc reader::read(topic_id topic, offset from, std::size_t bytes_max,
             if (walk.here() == log_walk::kind::damaged)
                 continue;  // the next good one tells how far
             if (walk.at() > expected_at) damaged_to(std::min(walk.at(), r->next));
+            // Marks have no offset to read on from: the last of them is told with the first.
+            const bool amid_marks = !out.entries.empty() &&
+                                    out.entries.back().what == entry::kind::lost &&
+                                    out.entries.back().offsets.first == walk.at();
+            if (!amid_marks && (out.entries.size() >= entries_max || used >= bytes_max)) break;
             entry e;
             if (walk.here() == log_walk::kind::mark) {
                 const mark_record& mark = walk.mark();
@@ -176,7 +167,11 @@ errc reader::read(topic_id topic, offset from, std::size_t bytes_max,
             const found_batch& batch = walk.batch();
             if (batch.last() < expected_at) continue;
             const std::size_t size = batch.header.body_bytes;
-            if (used > 0 && used + size > bytes_max) break;
+            if (used > 0 && used + size > bytes_max) {
+                // Marks come with the batch that they stand in front of, once.
+                while (out.entries.back().what == entry::kind::lost) out.entries.pop_back();
+                break;
+            }
             if (buffer.size() < used + size) buffer.resize(std::max(used + size, bytes_max));
             if (!walk.copy_body(buffer.data() + used)) {
                 damaged_to(batch.last() + 1);
@@ -195,9 +190,6 @@ errc reader::read(topic_id topic, offset from, std::size_t bytes_max,
             used += size;
             expected_at = batch.last() + 1;
         }
-        // Marks come with the batch that they stand in front of, once.
-        if (walk.here() == log_walk::kind::batch && used > 0)
-            while (out.entries.back().what == entry::kind::lost) out.entries.pop_back();
         begins.resize(out.entries.size());
         for (std::size_t i = 0; i < begins.size(); ++i)
             if (!out.entries[i].body.empty())
@@ -338,6 +330,7 @@ result<position_of_source> reader::position_at(topic_id topic, source_id source,
                 if (at.value == 0 || at > known->epoch) break;
                 const run_info run = impl_->run_behind(topic, source, *known, at, begin, r->next);
                 if (run.first_held <= run.last) return position_of_source{at, run.first_held};
+                if (at == known->epoch) break;  // the next one may wrap to 0
             }
         }
         return position_of_source{known->epoch, known->last + 1};
@@ -423,6 +416,24 @@ result<std::vector<std::pair<std::string, offset>>> reader::last_per_key(topic_i
     });
 }
 
+topic_info reader::impl::info_of(topic_id t, const topic_record& r) const {
+    topic_info i;
+    i.id = t;
+    i.name = r.name;
+    i.config = r.config;
+    i.first = r.first;
+    i.end = r.next;
+    i.bytes = r.bytes;
+    i.sources = r.next_source - 1;  // none of them ever goes
+    lmdb::cursor walk(txn, db.dbs.state);
+    const key first = group_key(t, {0});
+    for (auto item = walk.seek(first); item && same_prefix(item->key, first, state_prefix_bytes);
+         item = walk.next())
+        ++i.groups;
+    i.dead_letters = r.letters;
+    return i;
+}
+
 result<topic_id> reader::find_topic(std::string_view name) {
     return impl_->look([&]() -> result<topic_id> {
         if (name.size() > wire::topic_bytes_max) return errc::topic_unknown;
@@ -440,7 +451,7 @@ result<std::vector<topic_info>> reader::topics(std::string_view after) {
             unpacker in(value);
             const topic_id t{in.number<std::uint32_t>()};
             if (text_of(rest) <= after) return true;
-            if (const auto r = impl_->topic(t)) all.push_back(info_of(t, *r));
+            if (const auto r = impl_->topic(t)) all.push_back(impl_->info_of(t, *r));
             return all.size() < rows_max;
         });
         return all;
@@ -451,7 +462,7 @@ result<topic_info> reader::topic(topic_id id) {
     return impl_->look([&]() -> result<topic_info> {
         const auto r = impl_->topic(id);
         if (!r) return errc::topic_unknown;
-        return info_of(id, *r);
+        return impl_->info_of(id, *r);
     });
 }
 

@@ -322,6 +322,8 @@ std::optional<mark_record> decode_mark_record(bytes value, topic_id topic, offse
     return r;
 }
 
+static_assert(mark_cost == entry_header_bytes + leaf_entry_bytes + index_entry_bytes);
+
 std::uint64_t cost_of(std::size_t body_bytes) noexcept {
     const std::size_t total = entry_header_bytes + body_bytes;
     const std::size_t full = total / piece_bytes_max;

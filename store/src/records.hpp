@@ -163,5 +163,7 @@ std::optional<mark_record> decode_mark_record(bytes value, topic_id topic, offse
 
 /// What a batch takes of the quota: its pages, leaf entries and index entry.
 std::uint64_t cost_of(std::size_t body_bytes) noexcept;
+/// What a mark takes of it.
+inline constexpr std::uint64_t mark_cost = 184;
 
 }  // namespace cairn::store

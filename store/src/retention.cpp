@@ -29,18 +29,24 @@ oldest oldest_of(changes& c, topic_id t, const topic_record& r) {
     return {walk.here(), walk.at(), walk.batch()};
 }
 
+struct erased {
+    std::uint64_t entries = 0;
+    std::uint64_t marks = 0;  // among them
+};
+
 // Deletes log keys of the topic in [from, to): marks, and what is left of damaged batches.
-std::uint64_t erase_entries(changes& c, const key& from, const key& to, std::uint64_t limit) {
-    std::uint64_t erased = 0;
-    for (; erased < limit; ++erased) {
+erased erase_entries(changes& c, const key& from, const key& to, std::uint64_t limit) {
+    erased all;
+    for (; all.entries < limit; ++all.entries) {
         key next;
         {
             lmdb::cursor walk(c.txn(), c.dbs().log);
             const auto item = walk.seek(from);
-            if (!item || text_of(item->key) >= text_of(to)) return erased;
+            if (!item || text_of(item->key) >= text_of(to)) return all;
             const log_place place = parse_log_key(item->key);
             next = log_key(place.topic, place.first, place.kind, place.number);
             if (place.kind == part_kind::mark) {
+                ++all.marks;
                 if (const auto mark =
                         decode_mark_record(item->value, place.topic, place.first, place.number))
                     c.txn().erase(c.dbs().index,
@@ -49,7 +55,12 @@ std::uint64_t erase_entries(changes& c, const key& from, const key& to, std::uin
         }
         c.txn().erase(c.dbs().log, next);
     }
-    return erased;
+    return all;
+}
+
+void give_back(changes& c, topic_record& r, std::uint64_t cost) {
+    r.bytes -= std::min(r.bytes, cost);
+    c.counters().bytes -= std::min(c.counters().bytes, cost);
 }
 
 void forget_keys(changes& c, topic_id t, const found_batch& batch) {
@@ -86,12 +97,11 @@ void erase_range(changes& c, const key& first, const key& last) {
 }
 
 // The floor of the slowest group; nothing without groups.
-std::optional<offset> slowest_floor(changes& c, topic_id t, const topic_record& r) {
+std::optional<offset> slowest_floor(changes& c, topic_id t) {
     std::optional<offset> slowest;
-    for (std::uint32_t n = 1; n < r.next_group; ++n) {
-        const group_record* const g = c.group(t, {n});
-        if (g != nullptr && (!slowest || g->floor < *slowest)) slowest = g->floor;
-    }
+    c.for_groups(t, [&](const group_record& g) {
+        if (!slowest || g.floor < *slowest) slowest = g.floor;
+    });
     return slowest;
 }
 
@@ -135,10 +145,9 @@ bool drop_deleted(changes& c, topic_id t, work_budget& budget) {
         drop_oldest_batch(c, t, budget);
     }
     if (budget.spent()) return true;
-    const std::uint64_t erased =
-        erase_entries(c, log_key(t, {0}, part_kind::mark, 0),
-                      log_key({t.value + 1}, {0}, part_kind::mark, 0), budget.pieces);
-    budget.take(erased);
+    budget.take(erase_entries(c, log_key(t, {0}, part_kind::mark, 0),
+                              log_key({t.value + 1}, {0}, part_kind::mark, 0), budget.pieces)
+                    .entries);
     while (!budget.spent()) {
         key found;
         {
@@ -162,12 +171,15 @@ bool drop_deleted(changes& c, topic_id t, work_budget& budget) {
 
 }  // namespace
 
-bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget) {
+bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget, last_batch last) {
     const topic_record* known = c.topic(t);
     if (known == nullptr) known = c.deleted_topic(t);
     if (known == nullptr) return false;
     const oldest found = oldest_of(c, t, *known);
     if (found.kind == log_walk::kind::end) return false;
+    if (last == last_batch::stays && found.kind == log_walk::kind::batch &&
+        found.batch.last() + 1 == known->next && known->first < known->next)
+        return false;
     topic_record& r = c.change(t);
     offset behind = found.at + 1;
     if (found.kind == log_walk::kind::batch) {
@@ -177,20 +189,20 @@ bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget) {
         for (std::uint32_t n = header.pieces(); n-- > 0;)
             c.txn().erase(c.dbs().log, log_key(t, found.at, part_kind::piece, n));
         c.txn().erase(c.dbs().index, index_key(t, header.source, header.epoch, header.first));
-        const std::uint64_t cost = cost_of(header.body_bytes);
-        r.bytes -= std::min(r.bytes, cost);
-        c.counters().bytes -= std::min(c.counters().bytes, cost);
+        give_back(c, r, cost_of(header.body_bytes));
         budget.take(header.pieces());
     }
     if (r.letters) erase_range(c, story_key(t, {0}), story_key(t, behind - 1));
     // Marks in front of it, and what a damaged batch left.
-    budget.take(1 + erase_entries(c, log_key(t, {0}, part_kind::mark, 0),
-                                  log_key(t, behind, part_kind::mark, 0), ~std::uint64_t{0}));
+    const erased gone = erase_entries(c, log_key(t, {0}, part_kind::mark, 0),
+                                      log_key(t, behind, part_kind::mark, 0), ~std::uint64_t{0});
+    give_back(c, r, gone.marks * mark_cost);
+    budget.take(1 + gone.entries);
     if (!r.deleted && behind > r.first) trim_to(c, t, std::min(behind, r.next) - 1);
     r.kept = std::min(std::max(r.kept, behind), r.next);
     if (r.kept == r.next) {  // what damaged batches took is not known before
-        c.counters().bytes -= std::min(c.counters().bytes, r.bytes);
-        r.bytes = 0;
+        const std::uint64_t left = marks_at(c.txn(), c.dbs(), t, r.next) * mark_cost;
+        give_back(c, r, r.bytes - std::min(r.bytes, left));
     }
     ++budget.trimmed_batches;
     return true;
@@ -205,24 +217,42 @@ std::uint64_t trim_to(changes& c, topic_id t, offset up_to) {
     return messages;
 }
 
+void erase_last_marks(changes& c, topic_id t) {
+    const offset end = c.topic(t)->next;
+    const erased gone = erase_entries(c, log_key(t, end, part_kind::mark, 0),
+                                      log_key(t, end, part_kind::piece, 0), ~std::uint64_t{0});
+    if (gone.marks > 0) give_back(c, c.change(t), gone.marks * mark_cost);
+}
+
 errc make_room(changes& c, const store_limits& limits, topic_id t, std::uint64_t cost,
                std::uint64_t messages, work_budget& budget) {
     const topic_record& r = *c.topic(t);
     const retention& keep = r.config.retention;
     if (over_own_limit(r, cost, messages)) {
         drop_trimmed(c, t, budget);
-        const bool drop = keep.when_full == full_policy::drop_oldest;
-        while (drop && over_own_limit(r, cost, messages) && !budget.spent() &&
-               drop_oldest_batch(c, t, budget)) {
-        }
-        // A batch larger than the limit itself is let in by drop_oldest: it is all there is then.
-        if (over_own_limit(r, cost, messages) && !(drop && r.first == r.next))
+        if (keep.when_full == full_policy::drop_oldest) {
+            const std::uint64_t wanted = r.next - r.first + messages;
+            if (keep.messages_max > 0 && wanted > keep.messages_max)
+                trim_to(c, t, std::min(r.first + (wanted - keep.messages_max), r.next) - 1);
+            const auto last = messages > 0 ? last_batch::goes : last_batch::stays;
+            const std::uint64_t before = r.bytes;
+            while (keep.bytes_max > 0 && r.bytes + cost > keep.bytes_max &&
+                   (!budget.spent() || before - r.bytes < cost) &&
+                   drop_oldest_batch(c, t, budget, last)) {
+            }
+        } else if (over_own_limit(r, cost, messages)) {
             return errc::store_full;
+        }
     }
     if (!over_store_limit(c, limits, cost, messages)) return errc::ok;
     drop_trimmed(c, t, budget);
+    const counters_record before = c.counters();
+    const auto made_its_room = [&] {
+        return before.bytes - c.counters().bytes >= cost &&
+               before.messages - c.counters().messages >= messages;
+    };
     while (limits.when_full == full_policy::drop_oldest &&
-           over_store_limit(c, limits, cost, messages) && !budget.spent()) {
+           over_store_limit(c, limits, cost, messages) && !(budget.spent() && made_its_room())) {
         topic_id victim{};
         wall_time since = wall_time::max();
         topic_id at = t;
@@ -243,7 +273,9 @@ errc make_room(changes& c, const store_limits& limits, topic_id t, std::uint64_t
         }
         if (victim == topic_id{} || !drop_oldest_batch(c, victim, budget)) break;
     }
-    return over_store_limit(c, limits, cost, messages) ? errc::store_full : errc::ok;
+    if (!over_store_limit(c, limits, cost, messages)) return errc::ok;
+    const bool drops = limits.when_full == full_policy::drop_oldest;
+    return drops && budget.spent() && made_its_room() ? errc::ok : errc::store_full;
 }
 
 bool store_has_room(changes& c, const store_limits& limits, std::uint64_t cost,
@@ -257,7 +289,7 @@ bool look_after(changes& c, const store_limits& limits, topic_id t, work_budget&
     if (r == nullptr) return false;
     const retention& keep = r->config.retention;
     if (keep.until_acked) {
-        const auto slowest = slowest_floor(c, t, *r);
+        const auto slowest = slowest_floor(c, t);
         if (slowest && *slowest >= r->first) trim_to(c, t, std::min(*slowest, r->next - 1));
     }
     if (keep.messages_max > 0 && r->next - r->first > keep.messages_max &&
@@ -267,7 +299,7 @@ bool look_after(changes& c, const store_limits& limits, topic_id t, work_budget&
     while (keep.bytes_max > 0 && r->bytes > keep.bytes_max &&
            keep.when_full == full_policy::drop_oldest) {
         if (budget.spent()) return true;
-        if (!drop_oldest_batch(c, t, budget)) break;
+        if (!drop_oldest_batch(c, t, budget, last_batch::stays)) break;
     }
     auto age = keep.age_max;
     if (limits.age_max.count() > 0 && (age.count() == 0 || limits.age_max < age))

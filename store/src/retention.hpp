@@ -13,6 +13,7 @@ struct store_limits {
     std::chrono::milliseconds age_max{0};
     full_policy when_full = full_policy::refuse;
     std::uint32_t topics_max = 0;
+    std::uint32_t sources_per_topic_max = 0;
 };
 
 /// Pieces that may still be deleted in this transaction, so that none takes long.
@@ -23,16 +24,25 @@ struct work_budget {
     void take(std::uint64_t n) noexcept { pieces -= std::min(pieces, n); }
 };
 
+/// Whether the batch that holds a topic's last message may be dropped.
+enum class last_batch { goes, stays };
+
 /// Deletes the oldest batch that still takes space, whether or not it is trimmed; what was readable
-/// of it is gone then. Marks in front of it go too. False when nothing is there.
-bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget);
+/// of it is gone then. Marks in front of it go too. False when nothing is there, or only what
+/// `last` keeps.
+bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget,
+                       last_batch last = last_batch::goes);
 
 /// Makes `up_to` and all before it unreadable at once. The space comes back by and by.
 /// Returns how many messages. Requires: up_to below next.
 std::uint64_t trim_to(changes& c, topic_id t, offset up_to);
 
-/// Room for a batch in its topic and in the store: ok, or store_full after the policies did what
-/// the budget allows.
+/// Deletes the marks behind the topic's last message, at once.
+void erase_last_marks(changes& c, topic_id t);
+
+/// Room for a batch in its topic and in the store, or for a mark: that has no messages. ok, or
+/// store_full after the policies did what they may. One that drops takes as much as what comes even
+/// when the budget is spent, and lets it in then: what is over a limit does not grow.
 errc make_room(changes& c, const store_limits& limits, topic_id t, std::uint64_t cost,
                std::uint64_t messages, work_budget& budget);
 

@@ -122,7 +122,8 @@ void verifier::check_log(topic_id t, const topic_record& r) {
         if (walk.at() >= r.first) damaged_to(walk.at());
         if (walk.here() == log_walk::kind::mark) {
             const mark_record& m = walk.mark();
-            follows(m.source, m.epoch, m.first, m.last, walk.at());
+            bytes_of_topic += mark_cost;
+            if (walk.at() >= r.first) follows(m.source, m.epoch, m.first, m.last, walk.at());
             check_index_of(t, m.source, m.epoch, m.first, walk.at(), part_kind::mark,
                            walk.mark_number());
             continue;
@@ -142,8 +143,10 @@ void verifier::check_log(topic_id t, const topic_record& r) {
         if (batch.header.stored < stored)
             found("stored times go back", t, {batch.first, batch.first});
         stored = batch.header.stored;
-        follows(batch.header.source, batch.header.epoch, batch.header.first, batch.header.last(),
-                batch.first);
+        // A purge takes the marks behind the last batch away before what is in front of them.
+        if (batch.last() >= r.first)
+            follows(batch.header.source, batch.header.epoch, batch.header.first,
+                    batch.header.last(), batch.first);
         check_index_of(t, batch.header.source, batch.header.epoch, batch.header.first, batch.first,
                        part_kind::piece, 0);
     }

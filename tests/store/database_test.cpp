@@ -130,6 +130,35 @@ TEST_F(Database, FindsAPositionAndATimeByTheIndex) {
     EXPECT_EQ(from.offset_at(s.topic, at_ms(9'000)).value(), offset{4});
 }
 
+// No source can open it, but a file may hold it.
+TEST_F(Database, TellsThePositionBehindARunOfTheHighestEpoch) {
+    const auto s = opened("quakes", "a");
+    append_to(s, 1, {"one"});
+    append_to(opened("quakes", "b"), 1, {"two"});
+    db_.reset();
+    constexpr epoch highest{~std::uint64_t{0}};
+    inside([&](lmdb::transaction& txn, const databases& dbs) {
+        const body_bytes body = records({"one"});
+        batch_record header;
+        header.count = 1;
+        header.body_bytes = static_cast<std::uint32_t>(body.size());
+        header.source = s.source;
+        header.epoch = highest;
+        header.first = {1};
+        header.checksum = wire::checksum(body);
+        write_batch(txn, dbs, s.topic, {1}, header, body);
+        put(txn, dbs, source_key(s.topic, s.source), source_record{"a", "", highest, {1}});
+        auto counters = counters_in(txn, dbs);
+        counters.commit = txn.id();
+        put(txn, dbs, counters_key(), counters);
+    });
+    reopen();
+    const auto at = reader(*db_).position_at(s.topic, s.source, {2});
+    ASSERT_TRUE(at.has_value());
+    EXPECT_EQ(at->epoch, highest);
+    EXPECT_EQ(at->sequence, sequence{2});
+}
+
 TEST_F(Database, KeepsStoredTimesInOrderWhenTheClockGoesBack) {
     const auto s = opened("quakes", "a");
     now_ = at_ms(1'000'000);
@@ -257,6 +286,9 @@ TEST(Directory, IsRefusedWithoutParentOrSense) {
     EXPECT_THROW(database(directory / "no/parent", small_options()), error);
     options absurd = small_options();
     absurd.map_bytes = 1;
+    EXPECT_THROW(database(directory / "db", absurd), error);
+    absurd = small_options();
+    absurd.sources_per_topic_max = 0;
     EXPECT_THROW(database(directory / "db", absurd), error);
     std::ofstream(directory / "file") << "x";
     EXPECT_THROW(database(directory / "file", small_options()), error);

@@ -198,6 +198,72 @@ TEST_F(Retention, DropsWhatAllGroupsHaveAcked) {
     EXPECT_EQ(texts("jobs"), strings{"2"});
 }
 
+TEST_F(Retention, DropsAsMuchAsACommitOfSmallBatchesBrings) {
+    for (const retention& keep : {retention{.messages_max = 10}, retention{.bytes_max = 10'000}}) {
+        const std::string topic = keep.messages_max > 0 ? "few" : "small";
+        one(create_topic{topic, {.retention = keep}});
+        const auto s = opened(topic, "a");
+        for (std::uint64_t at = 1; at < 12'000;) {
+            std::vector<command> commands;
+            for (int i = 0; i < 4'000; ++i)
+                commands.emplace_back(batch(s, {1}, at++, 1, records({"x"})));
+            for (const reply& answer : all(commands)) ASSERT_EQ(answer.code, errc::ok);
+        }
+        const topic_info info = reader(*db_).topic(s.topic).value();
+        EXPECT_LE(info.end - info.first, 100U) << topic;
+        EXPECT_GE(info.end - info.first, 10U) << topic;
+    }
+}
+
+// Small batches stand where a large one needs room: more of them than one commit cleans up.
+TEST_F(Retention, DropsAsManySmallBatchesAsALargeOneNeeds) {
+    constexpr std::uint64_t bytes_max = 2'000'000;
+    chosen_.quota_bytes = 2 * bytes_max;
+    chosen_.when_full = full_policy::drop_oldest;
+    reopen();
+    one(create_topic{"own limit", {.retention = {.bytes_max = bytes_max}}});
+    for (const char* const topic : {"own limit", "limit of the store"}) {
+        const auto s = opened(topic, "a");
+        std::vector<command> commands;
+        for (std::uint64_t at = 1; at <= 20'000; ++at)
+            commands.emplace_back(batch(s, {1}, at, 1, records({"x"})));
+        for (const reply& answer : all(commands)) ASSERT_EQ(answer.code, errc::ok);
+        EXPECT_EQ(append_to(s, 20'001, {std::string(1'800'000, 'x')}).code, errc::ok) << topic;
+        EXPECT_LE(db_->stats().stored_bytes, chosen_.quota_bytes);
+    }
+    EXPECT_LE(reader(*db_).topic(reader(*db_).find_topic("own limit").value())->bytes, bytes_max);
+    db_.reset();
+    EXPECT_TRUE(verify(directory_ / "db").sound());
+}
+
+TEST_F(Retention, KeepsTheNewestBatchThoughItAloneIsAboveTheLimit) {
+    one(create_topic{"small", {.retention = {.bytes_max = 100'000}}});
+    const auto s = opened("small", "a");
+    for (std::uint64_t i = 1; i <= 10; ++i) append_to(s, i, {std::string(1'000, 'x')});
+    const std::string large(300'000, 'l');
+    EXPECT_TRUE(append_to(s, 11, {large}).ok());
+    all({});
+    EXPECT_EQ(texts("small"), strings{large});
+    EXPECT_TRUE(one(declare_lost{s.topic, s.source, {1}, {{12}, {12}}, errc::lost}).ok());
+    EXPECT_EQ(texts("small"), strings{large}) << "a mark takes no message's place";
+    EXPECT_TRUE(append_to(s, 13, {"next"}).ok());
+    EXPECT_EQ(texts("small"), strings{"next"});
+}
+
+TEST_F(Retention, WaitsForTheGroupsThatExist) {
+    one(create_topic{"jobs", {.retention = {.until_acked = true}}});
+    const auto s = opened("jobs", "a");
+    append_to(s, 1, many(3));
+    const auto g = group_of(s.topic, "g");
+    const auto h = group_of(s.topic, "h");
+    EXPECT_EQ(reader(*db_).topic(s.topic)->groups, 2U);
+    one(ack{s.topic, g, {{{1}, {2}}}});
+    reopen();
+    EXPECT_TRUE(one(delete_group{s.topic, h}).ok());
+    EXPECT_EQ(reader(*db_).topic(s.topic)->groups, 1U);
+    EXPECT_EQ(read("jobs").first, offset{3});
+}
+
 TEST_F(Retention, DeletesALargeTopicInSteps) {
     const auto s = opened("large", "a");
     for (std::uint64_t i = 1; i <= 30; ++i) append_to(s, i, {std::string(1'000'000, 'x')});

@@ -55,6 +55,7 @@ TEST_F(Refusal, OfASource) {
     EXPECT_EQ(code_of(open("jobs", "@own", 1)), errc::invalid_argument);
     EXPECT_EQ(code_of(open("jobs", too_long(wire::source_bytes_max), 1)), errc::invalid_argument);
     EXPECT_EQ(code_of(open("jobs", "a", 0)), errc::invalid_argument);
+    EXPECT_EQ(code_of(open("jobs", "a", ~std::uint64_t{0})), errc::invalid_argument);
     EXPECT_EQ(code_of(open("jobs", "a", 1, true, too_long(owner_bytes_max))),
               errc::invalid_argument);
     ASSERT_TRUE(one(open("jobs", "owned", 1, true, "alice")).ok());
@@ -147,6 +148,17 @@ TEST_F(Refusal, OfMoreTopicsThanAllowed) {
     EXPECT_EQ(code_of(open_source{"third", "a", {1}, "", true}), errc::limit_exceeded);
     EXPECT_EQ(code_of(dead_letter{topic_, group_, {1}, "third", 1, errc::rejected, ""}),
               errc::limit_exceeded);
+}
+
+TEST_F(Refusal, OfMoreSourcesOfATopicThanAllowed) {
+    chosen_.sources_per_topic_max = 2;
+    reopen();
+    opened("jobs", "b");
+    EXPECT_EQ(code_of(open_source{"jobs", "c", {1}, "", true}), errc::limit_exceeded);
+    EXPECT_TRUE(one(open_source{"jobs", "a", {2}, "", true}).ok()) << "it is there";
+    EXPECT_TRUE(one(open_source{"other", "c", {1}, "", true}).ok()) << "another topic";
+    const topic_id dead = letters();
+    EXPECT_TRUE(one(redrive{dead, {{1}, {1}}}).ok()) << "the store's own source";
 }
 
 TEST_F(Refusal, OfAGroup) {

@@ -65,7 +65,7 @@ private:
                 if (e.what == entry::kind::lost) {
                     // Those behind the last message come with each reading from there.
                     if (e.offsets.first != found.end || at == found.end)
-                        losses.push_back({e.source, e.epoch, e.sequences});
+                        losses.push_back({e.source, e.epoch, e.sequences, e.cause});
                     continue;
                 }
                 expect(e.what == entry::kind::batch, "damage from ", e.offsets.first.value);
@@ -108,13 +108,16 @@ private:
             if (info.last.value == 0) continue;
             const std::uint64_t where = known->second.where.at({info.epoch.value, info.last.value});
             const auto at = from_.offset_of(id, info.id, info.epoch, info.last);
-            if (where == 0)
-                expect(at.error() == errc::lost || (at.error() == errc::gone && t.first > 1),
+            if (where == 0) {
+                const std::uint64_t mark =
+                    known->second.lost_at.at({info.epoch.value, info.last.value});
+                expect(at.error() == errc::lost || (at.error() == errc::gone && mark < t.first),
                        "a lost position is not lost");
-            else if (where < t.first)
+            } else if (where < t.first) {
                 expect(at.error() == errc::gone, "a trimmed position is not gone");
-            else
+            } else {
                 expect(at && at->value == where, "a position is elsewhere");
+            }
         }
     }
 

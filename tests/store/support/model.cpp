@@ -73,12 +73,16 @@ reply model::on(const trim& w) {
 reply model::on(const purge& w) {
     topic* const t = find(w.topic);
     if (t == nullptr) return {errc::topic_unknown, {}};
+    std::erase_if(t->losses, [&](const auto& loss) { return loss.first == t->next; });
+    for (auto& [number, s] : t->sources)
+        for (auto& [position, at] : s.lost_at)
+            if (at == t->next) at = 0;
     return {errc::ok, counted{trim_to(*t, t->next - 1)}};
 }
 
 reply model::on(const open_source& w) {
     if (w.source.empty() || w.source.size() > 255 || w.source[0] == '@' || w.owner.size() > 64 ||
-        w.epoch.value == 0)
+        w.epoch.value == 0 || w.epoch.value + 1 == 0)
         return {errc::invalid_argument, {}};
     std::uint32_t number = 0;
     if (const auto known = names.find(w.topic); known != names.end()) {
@@ -171,7 +175,16 @@ reply model::on(const declare_lost& w) {
     if (w.range.first > s.last + 1) return {errc::hole, expected{s.last + 1}};
     const bool repeated = w.range.last < s.last;
     if (w.range.last > s.last) {
-        t->losses.emplace_back(t->next, lost{w.source, w.epoch, {s.last + 1, w.range.last}});
+        const lost fresh{w.source, w.epoch, {s.last + 1, w.range.last}, w.cause};
+        const auto before = std::find_if(t->losses.begin(), t->losses.end(), [&](const auto& one) {
+            const lost& l = one.second;
+            return one.first == t->next && l.source == fresh.source && l.epoch == fresh.epoch &&
+                   l.cause == fresh.cause && l.range.last == s.last;
+        });
+        if (before != t->losses.end())
+            before->second.range.last = fresh.range.last;
+        else
+            t->losses.emplace_back(t->next, fresh);
         while (s.last < w.range.last) {
             s.where[{w.epoch.value, (++s.last).value}] = 0;
             s.lost_at[{w.epoch.value, s.last.value}] = t->next;

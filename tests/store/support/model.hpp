@@ -28,6 +28,7 @@ public:
         store::source_id source;
         cairn::epoch epoch;
         sequence_range range;
+        errc cause;
         bool operator==(const lost&) const = default;
     };
     struct source {

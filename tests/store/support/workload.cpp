@@ -70,8 +70,11 @@ command workload::an_append(std::uint32_t t, const model::topic& topic) {
     if (random_.chance(15)) first = random_.between(1, last + 3);
     const source_opened where{{t}, {own ? topic.next_source : number}, {}, {}};
     if (random_.chance(6))
-        return declare_lost{
-            where.topic, where.source, e, {{first}, {first + random_.below(4)}}, errc::lost};
+        return declare_lost{where.topic,
+                            where.source,
+                            e,
+                            {{first}, {first + random_.below(4)}},
+                            random_.chance(70) ? errc::lost : errc::gone};
     const auto count = static_cast<std::uint32_t>(random_.between(1, 5));
     body_bytes body;
     for (std::uint32_t i = 0; i < count; ++i) {

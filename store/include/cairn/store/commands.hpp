@@ -28,12 +28,12 @@ struct shared_bytes {
 
 /// A run of a source begins, or goes on after a lost connection. Replies source_opened.
 /// Fails: fenced (a higher epoch was opened; the reply tells it), not_authorised (another owner
-/// opened the source first), topic_invalid, invalid_argument (a name's size, epoch 0),
-/// limit_exceeded (topics_max).
+/// opened the source first), topic_invalid, invalid_argument (a name's size, epoch 0 or 2^64 - 1),
+/// limit_exceeded (topics_max, sources_per_topic_max).
 struct open_source {
     std::string topic;
     std::string source;
-    cairn::epoch epoch;  ///< 1 or more; a higher one fences the runs before it
+    cairn::epoch epoch;  ///< 1 to 2^64 - 2; a higher one fences the runs before it
     std::string owner;   ///< who opens: up to 64 bytes; the first owns the source; "": not asked
     bool create_topic = true;
     topic_config config{};  ///< of a topic that is made
@@ -57,7 +57,9 @@ struct append {
 };
 
 /// The source no longer has these: readers will find a mark in their place. Replies appended, with
-/// the offset that the next message will have. Fails as append.
+/// the offset that the next message will have. A range that goes on where another of its source
+/// ended, in the same place and for the same cause, makes that mark longer; a mark of its own takes
+/// room as a message without a body does. Fails as append; store_full also beyond marks_max.
 struct declare_lost {
     topic_id topic;
     source_id source;
@@ -93,7 +95,8 @@ struct trim {
     offset last;
 };
 
-/// Everything stored goes; offsets and positions go on where they are. Replies counted.
+/// Everything stored goes, marks included; offsets and positions go on where they are. Replies
+/// counted: how many messages.
 struct purge {
     topic_id topic;
 };

@@ -13,7 +13,7 @@ namespace cairn::store {
 /// What happens to an append when a limit in bytes or messages is reached.
 enum class full_policy : std::uint8_t {
     refuse = 0,       ///< the append is refused with store_full
-    drop_oldest = 1,  ///< the oldest messages go
+    drop_oldest = 1,  ///< the oldest messages go; it is never refused for the limit of its topic
 };
 
 /// When an append is confirmed.
@@ -27,7 +27,9 @@ enum class durability : std::uint8_t {
 /// How long messages are kept. 0 means no limit.
 struct retention {
     std::chrono::milliseconds age_max{0};  ///< since they were stored
-    std::uint64_t bytes_max = 0;           ///< as database::stats counts them
+    /// As database::stats counts them. With drop_oldest the newest batch is kept whatever its size:
+    /// the limit may be exceeded by one batch and by the marks behind it.
+    std::uint64_t bytes_max = 0;
     std::uint64_t messages_max = 0;
     bool until_acked = false;  ///< goes when all groups have acked; kept while there is no group
     full_policy when_full = full_policy::drop_oldest;
@@ -69,12 +71,15 @@ struct options {
     /// Reader objects at once; 1 to 4,096. A higher one from before holds until lock.mdb is gone.
     std::size_t readers_max = 512;
     std::uint32_t topics_max = 100'000;
+    std::uint32_t sources_per_topic_max = 10'000;  ///< 1 or more; a source that was made stays
     bool allow_network_filesystem = false;
     check on_open = check::after_crash;
 };
 
 /// Bytes of bodies in one commit at most; what does not fit is refused with limit_exceeded.
 inline constexpr std::size_t commit_bytes_max = std::size_t{192} << 20;
+/// Marks of lost ranges in front of one message; store_full beyond it, until that message comes.
+inline constexpr std::uint32_t marks_max = 16'384;
 /// Size of a file up to which check::after_crash looks at it: about a second.
 inline constexpr std::uint64_t check_bytes_max = std::uint64_t{256} << 20;
 /// Messages that one range of an ack may span.

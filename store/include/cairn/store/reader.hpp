@@ -20,7 +20,8 @@ namespace cairn::store {
 struct entry {
     enum class kind : std::uint8_t {
         batch,    ///< messages
-        lost,     ///< its source declared a range lost, here: `cause` says why
+        lost,     ///< its source declared a range lost, here: `cause` says why; ranges that follow
+                  ///< each other in one place, for one cause, are one entry
         damaged,  ///< offsets whose bytes fail their checksum
     };
 
@@ -134,7 +135,9 @@ public:
 
     /// Entries from `from` on, oldest first: the batch that holds `from` comes whole. Stops
     /// when `buffer` has `bytes_max` bytes or more, or after 1,024 entries; one entry at least,
-    /// when there is one. Marks behind the last message come again with each read from there.
+    /// when there is one. The marks in front of a message come on one page, and with it when it is
+    /// the next: up to marks_max more. Those behind the last message come again, grown maybe, with
+    /// each read from there.
     /// `buffer` is overwritten; the entries' bodies are in it.
     errc read(topic_id topic, offset from, std::size_t bytes_max, std::vector<std::byte>& buffer,
               page& out);
