@@ -32,8 +32,10 @@ struct appending::source {
     std::uint64_t spent = 0;
     std::uint64_t returned = 0;
 
-    sequence up_to;
-    wire::durability level = wire::durability::flushed;
+    sequence up_to;  // flushed
+    // Of a topic that confirms before the sync.
+    sequence written;
+    sequence written_told;
     // After a refusal: what begins behind `expected` is dropped, and replies of rounds before are
     // its consequences.
     std::uint32_t round = 0;
@@ -42,6 +44,7 @@ struct appending::source {
 
     std::uint32_t under_way = 0;
     bool marked = false;
+    bool answered = false;  // something was flushed, refused or dropped since the last confirm
     bool fence_told = false;
     cairn::epoch newer;
 };
@@ -91,7 +94,8 @@ errc appending::open(runtime::link& from, const wire::open_source& request) {
 
 void appending::submit(source& to, store::command wanted, std::uint64_t charge, sequence first) {
     ++to.under_way;
-    parts_.commits.submit(std::move(wanted), *this, flights_.put({&to, charge, to.round, first}));
+    parts_.commits.submit(std::move(wanted), *this,
+                          flights_.put({&to, charge, to.round, first, {}}));
 }
 
 // Whether an APPEND or LOST is to be judged by the store. Its credit is taken in any case.
@@ -108,6 +112,7 @@ bool appending::admit(source& to, runtime::link& from, std::uint64_t charge, seq
     to.spent += charge;
     if (to.dropping && first > to.expected) {
         to.returned += charge;
+        to.answered = true;
         mark(to);
         return false;
     }
@@ -182,26 +187,55 @@ void appending::mark(source& of) {
 // --- What became of it ------------------------------------------------------------------------
 
 void appending::replied(std::uint32_t token, const store::reply& answer, bool flushed) {
+    if (!flushed) {
+        // Its credit and its place in the store's heads wait for the sync.
+        flight& early = flights_.at(token);
+        early.written = std::get<store::appended>(answer.value).up_to;
+        early.of->written = std::max(early.of->written, early.written);
+        return mark(*early.of);
+    }
+    const flight which = flights_.take(token);
+    if (which.charge == 0)
+        opened(*which.of, answer);
+    else if (answer.ok())
+        note_flushed(*which.of, std::get<store::appended>(answer.value).up_to);
+    else
+        refuse(*which.of, which, answer);
+    landed(which);
+}
+
+void appending::kept(std::uint32_t token) {
+    const flight which = flights_.take(token);
+    note_flushed(*which.of, which.written);
+    landed(which);
+}
+
+void appending::taken_back(std::uint32_t token, errc why) {
     const flight which = flights_.take(token);
     source& of = *which.of;
+    ++refused_;
+    of.written = of.written_told = of.up_to;
+    // Those behind it are its consequences.
+    if (which.round == of.round) go_back(of, why, std::max(which.first, of.up_to + 1));
+    landed(which);
+}
+
+void appending::landed(const flight& which) {
+    source& of = *which.of;
     --of.under_way;
-    if (which.charge == 0) {
-        opened(of, answer);
-    } else {
+    if (which.charge != 0) {
         of.returned += which.charge;
-        if (answer.ok()) {
-            const auto& stored = std::get<store::appended>(answer.value);
-            if (known_topic* topic = parts_.topics.find(of.topic_id))
-                parts_.topics.note(*topic, of.source_id, of.name, of.epoch, stored.up_to);
-            of.up_to = std::max(of.up_to, stored.up_to);
-            of.level = flushed ? wire::durability::flushed : wire::durability::written;
-        } else {
-            refuse(of, which, answer);
-        }
+        of.answered = true;
         mark(of);
     }
     if (!of.link && of.under_way == 0)
         std::erase_if(leaving_, [&](const auto& s) { return s.get() == &of; });
+}
+
+void appending::note_flushed(source& of, sequence up_to) {
+    if (known_topic* topic = parts_.topics.find(of.topic_id))
+        parts_.topics.note(*topic, of.source_id, of.name, of.epoch, up_to);
+    of.up_to = std::max(of.up_to, up_to);
 }
 
 void appending::opened(source& of, const store::reply& answer) {
@@ -209,7 +243,7 @@ void appending::opened(source& of, const store::reply& answer) {
         const auto& opened = std::get<store::source_opened>(answer.value);
         of.topic_id = opened.topic;
         of.source_id = opened.source;
-        of.up_to = opened.last;
+        of.up_to = of.written = of.written_told = opened.last;
         known_topic& topic = parts_.topics.find_or_add(opened.topic, of.topic);
         parts_.topics.note(topic, opened.source, of.name, of.epoch, opened.last);
     }
@@ -233,12 +267,17 @@ void appending::opened(source& of, const store::reply& answer) {
 void appending::refuse(source& of, const flight& which, const store::reply& answer) {
     ++refused_;
     if (const auto* by = std::get_if<store::fenced_by>(&answer.value)) return fence(of, by->newer);
-    if (which.round != of.round || !of.link) return;
+    if (which.round != of.round) return;
+    const auto* hole = std::get_if<store::expected>(&answer.value);
+    go_back(of, answer.code, hole ? hole->next : of.up_to + 1);
+}
+
+void appending::go_back(source& of, errc why, sequence to) {
+    if (!of.link || of.standing != source::state::open) return;
     ++of.round;
     of.dropping = true;
-    const auto* hole = std::get_if<store::expected>(&answer.value);
-    of.expected = hole ? hole->next : of.up_to + 1;
-    of.link->send(wire::append_refused{of.channel, answer.code, of.expected});
+    of.expected = to;
+    of.link->send(wire::append_refused{of.channel, why, to});
 }
 
 void appending::fence(source& of, cairn::epoch newer) {
@@ -254,10 +293,16 @@ void appending::settled() {
         if (s->standing != source::state::open) continue;
         // Totals never fall, though the window may.
         s->granted = std::max(s->granted, s->returned + window());
-        s->link->send(wire::confirm{s->channel, s->up_to, s->level, s->granted});
-        ++confirms_;
+        if (s->written > s->written_told) confirm(*s, s->written, wire::durability::written);
+        s->written_told = s->written;
+        if (std::exchange(s->answered, false)) confirm(*s, s->up_to, wire::durability::flushed);
     }
     marked_.clear();
+}
+
+void appending::confirm(source& to, sequence up_to, wire::durability level) {
+    to.link->send(wire::confirm{to.channel, up_to, level, to.granted});
+    ++confirms_;
 }
 
 void appending::add_stats(store_server_stats& to) const {

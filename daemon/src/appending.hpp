@@ -35,6 +35,8 @@ public:
     void link_down(const runtime::link& gone);
 
     void replied(std::uint32_t token, const store::reply& answer, bool flushed) override;
+    void kept(std::uint32_t token) override;
+    void taken_back(std::uint32_t token, errc why) override;
     void settled() override;
 
     void add_stats(store_server_stats& to) const;
@@ -47,16 +49,21 @@ private:
         std::uint64_t charge = 0;  // of its credit; 0: OPEN_SOURCE
         std::uint32_t round = 0;
         sequence first;
+        sequence written;  // what its early confirm said
     };
 
     source* find(const runtime::link& from, wire::channel channel);
     bool admit(source& to, runtime::link& from, std::uint64_t charge, sequence first);
     void submit(source& to, store::command wanted, std::uint64_t charge, sequence first);
     void opened(source& of, const store::reply& answer);
+    void landed(const flight& which);
+    void note_flushed(source& of, sequence up_to);
     void refuse(source& of, const flight& which, const store::reply& answer);
+    void go_back(source& of, errc why, sequence to);
     void fence(source& of, cairn::epoch newer);
     void end(std::map<channel_key, std::unique_ptr<source>>::iterator which);
     void mark(source& of);
+    void confirm(source& to, sequence up_to, wire::durability level);
     std::uint64_t window() const;
 
     service_parts& parts_;
