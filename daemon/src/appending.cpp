@@ -10,7 +10,14 @@ namespace cairn::daemon {
 
 namespace {
 
+// A part of append_bytes_max is left to windows up to window_min, so that a few sources that were
+// granted much and append nothing do not hold up all others.
 constexpr std::uint64_t window_min = std::uint64_t{64} << 10;
+constexpr std::uint64_t small_windows_part = 4;
+
+std::uint64_t left_of(std::uint64_t all, std::uint64_t taken) {
+    return all > taken ? all - taken : 0;
+}
 
 }  // namespace
 
@@ -31,6 +38,7 @@ struct appending::source {
     std::uint64_t granted = 0;
     std::uint64_t spent = 0;
     std::uint64_t returned = 0;
+    std::uint64_t reserved = 0;  // of append_bytes_max
 
     sequence up_to;  // flushed
     // Of a topic that confirms before the sync.
@@ -47,16 +55,38 @@ struct appending::source {
     bool answered = false;  // something was flushed, refused or dropped since the last confirm
     bool fence_told = false;
     cairn::epoch newer;
+
+    /// What is under way, and what may still come.
+    std::uint64_t holds() const {
+        const bool goes_on = link && standing == state::open;
+        return (goes_on ? std::max(granted, spent) : spent) - returned;
+    }
 };
 
 appending::appending(service_parts& parts) : parts_(parts) { parts_.commits.add(*this); }
 
 appending::~appending() = default;
 
-std::uint64_t appending::window() const {
-    const std::uint64_t share =
-        parts_.options.append_bytes_max / std::max<std::size_t>(1, sources_.size());
-    return std::max(window_min, std::min<std::uint64_t>(parts_.options.append_window_bytes, share));
+void appending::reserve(source& of) {
+    reserved_ -= of.reserved;
+    of.reserved = of.holds();
+    reserved_ += of.reserved;
+}
+
+// Totals never fall, so what is granted too much today is missing until it was appended.
+void appending::grant(source& to) {
+    const std::uint64_t all = parts_.options.append_bytes_max;
+    const std::uint64_t large = all - all / small_windows_part;
+    const std::uint64_t share = large / std::max<std::size_t>(1, sources_.size());
+    const std::uint64_t window = std::min<std::uint64_t>(parts_.options.append_window_bytes, share);
+    const std::uint64_t holds = to.holds();
+    const std::uint64_t more =
+        std::max(std::min(left_of(window, holds), left_of(large, reserved_)),
+                 std::min(left_of(window_min, holds), left_of(all, reserved_)));
+    // One byte is one batch, so that each source goes on.
+    to.granted =
+        std::max(to.granted, to.spent) + (holds == 0 ? std::max<std::uint64_t>(more, 1) : more);
+    reserve(to);
 }
 
 appending::source* appending::find(const runtime::link& from, wire::channel channel) {
@@ -110,8 +140,10 @@ bool appending::admit(source& to, runtime::link& from, std::uint64_t charge, seq
         return false;
     }
     to.spent += charge;
+    reserve(to);
     if (to.dropping && first > to.expected) {
         to.returned += charge;
+        reserve(to);
         to.answered = true;
         mark(to);
         return false;
@@ -174,6 +206,7 @@ void appending::link_down(const runtime::link& gone) {
 void appending::end(std::map<channel_key, std::unique_ptr<source>>::iterator which) {
     source& s = *which->second;
     s.link = nullptr;
+    reserve(s);
     if (s.marked) std::erase(marked_, &s);
     s.marked = false;
     if (s.under_way != 0) leaving_.push_back(std::move(which->second));
@@ -225,6 +258,7 @@ void appending::landed(const flight& which) {
     --of.under_way;
     if (which.charge != 0) {
         of.returned += which.charge;
+        reserve(of);
         of.answered = true;
         mark(of);
     }
@@ -250,7 +284,7 @@ void appending::opened(source& of, const store::reply& answer) {
     if (!of.link) return;
     if (answer.ok()) {
         of.standing = source::state::open;
-        of.granted = window();
+        grant(of);
         of.link->send(wire::source_opened{of.channel, parts_.generation, of.up_to, of.granted});
         return;
     }
@@ -282,6 +316,7 @@ void appending::go_back(source& of, errc why, sequence to) {
 
 void appending::fence(source& of, cairn::epoch newer) {
     of.standing = source::state::fenced;
+    reserve(of);
     of.newer = newer;
     if (of.link && !std::exchange(of.fence_told, true))
         of.link->send(wire::fenced{of.topic, of.name, newer});
@@ -291,11 +326,11 @@ void appending::settled() {
     for (source* s : marked_) {
         s->marked = false;
         if (s->standing != source::state::open) continue;
-        // Totals never fall, though the window may.
-        s->granted = std::max(s->granted, s->returned + window());
         if (s->written > s->written_told) confirm(*s, s->written, wire::durability::written);
         s->written_told = s->written;
-        if (std::exchange(s->answered, false)) confirm(*s, s->up_to, wire::durability::flushed);
+        if (!std::exchange(s->answered, false)) continue;
+        grant(*s);
+        confirm(*s, s->up_to, wire::durability::flushed);
     }
     marked_.clear();
 }

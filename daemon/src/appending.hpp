@@ -22,7 +22,7 @@ namespace cairn::daemon {
 /// Owns:    the sources that are open on links.
 /// Threads: loop.
 /// Limits:  topics_per_peer_max sources a link. Batches under way: what was granted, which is
-///          append_bytes_max in all, or 64 KiB a source where that is more, and one batch a source.
+///          append_bytes_max in all, and one batch a source.
 class appending final : public commit_client {
 public:
     explicit appending(service_parts& parts);
@@ -64,13 +64,15 @@ private:
     void end(std::map<channel_key, std::unique_ptr<source>>::iterator which);
     void mark(source& of);
     void confirm(source& to, sequence up_to, wire::durability level);
-    std::uint64_t window() const;
+    void grant(source& to);
+    void reserve(source& of);
 
     service_parts& parts_;
     std::map<channel_key, std::unique_ptr<source>> sources_;
     std::vector<std::unique_ptr<source>> leaving_;  // closed, with commands under way
     slots<flight> flights_;
     std::vector<source*> marked_;  // to be told a confirm
+    std::uint64_t reserved_ = 0;   // of append_bytes_max
     std::uint64_t appends_ = 0;
     std::uint64_t bytes_ = 0;
     std::uint64_t refused_ = 0;

@@ -2,6 +2,7 @@
 #include "support/child_process.hpp"
 
 #include <cairn/store/reader.hpp>
+#include <cairn/wire/limits.hpp>
 
 #include <csignal>
 
@@ -239,6 +240,35 @@ TEST_F(Appends, ThatWereConfirmedSurviveTheDeathOfTheProcess) {
     const auto all = reader->read(confirmed);
     ASSERT_EQ(all.size(), 1U);
     EXPECT_EQ(all.front().substr(0, 9), "usgs 7:1-");
+}
+
+TEST_F(Appends, OfAllSourcesAreGrantedTheirBoundAndOneBatchEach) {
+    constexpr std::uint64_t window = 64 << 10;
+    constexpr wire::channel sources = 100;
+    options_.append_window_bytes = window;
+    options_.append_bytes_max = 16 * window;
+    restart();
+    publisher_ = peer();
+    std::uint64_t granted = 0;
+    for (wire::channel channel = 1; channel <= sources; ++channel) {
+        const auto opened = publisher_->open(channel, "quakes", "s" + std::to_string(channel), 7);
+        ASSERT_TRUE(opened);
+        EXPECT_GE(opened->granted, 1U);
+        granted += opened->granted;
+    }
+    EXPECT_LE(granted, options_.append_bytes_max + sources);
+    const auto last_grant = [&](std::uint64_t up_to) {
+        publisher_->append(sources, up_to, 1);
+        const auto told = publisher_->raw().hear<wire::confirm>(kind::confirm);
+        EXPECT_TRUE(told && told->up_to == sequence{up_to});
+        return told ? told->granted : 0;
+    };
+    const std::uint64_t charge = records_from(1, 1).size() + wire::batch_charge_bytes;
+    EXPECT_EQ(last_grant(1), charge + 1);
+    EXPECT_EQ(last_grant(2), 2 * charge + 1);
+    // What a source that is closed had is there for the others.
+    publisher_->raw().say(wire::close_source{1});
+    EXPECT_GT(last_grant(3), 3 * charge + window / 2);
 }
 
 TEST_F(Appends, OfATopicThatConfirmsBeforeTheSyncAreConfirmedAgainAfterIt) {
