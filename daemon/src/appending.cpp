@@ -10,7 +10,14 @@ namespace cairn::daemon {
 
 namespace {
 
+// A part of append_bytes_max is left to windows up to window_min, so that a few sources that were
+// granted much and append nothing do not hold up all others.
 constexpr std::uint64_t window_min = std::uint64_t{64} << 10;
+constexpr std::uint64_t small_windows_part = 4;
+
+std::uint64_t left_of(std::uint64_t all, std::uint64_t taken) {
+    return all > taken ? all - taken : 0;
+}
 
 }  // namespace
 
@@ -31,9 +38,12 @@ struct appending::source {
     std::uint64_t granted = 0;
     std::uint64_t spent = 0;
     std::uint64_t returned = 0;
+    std::uint64_t reserved = 0;  // of append_bytes_max
 
-    sequence up_to;
-    wire::durability level = wire::durability::flushed;
+    sequence up_to;  // flushed
+    // Of a topic that confirms before the sync.
+    sequence written;
+    sequence written_told;
     // After a refusal: what begins behind `expected` is dropped, and replies of rounds before are
     // its consequences.
     std::uint32_t round = 0;
@@ -42,18 +52,41 @@ struct appending::source {
 
     std::uint32_t under_way = 0;
     bool marked = false;
+    bool answered = false;  // something was flushed, refused or dropped since the last confirm
     bool fence_told = false;
     cairn::epoch newer;
+
+    /// What is under way, and what may still come.
+    std::uint64_t holds() const {
+        const bool goes_on = link && standing == state::open;
+        return (goes_on ? std::max(granted, spent) : spent) - returned;
+    }
 };
 
 appending::appending(service_parts& parts) : parts_(parts) { parts_.commits.add(*this); }
 
 appending::~appending() = default;
 
-std::uint64_t appending::window() const {
-    const std::uint64_t share =
-        parts_.options.append_bytes_max / std::max<std::size_t>(1, sources_.size());
-    return std::max(window_min, std::min<std::uint64_t>(parts_.options.append_window_bytes, share));
+void appending::reserve(source& of) {
+    reserved_ -= of.reserved;
+    of.reserved = of.holds();
+    reserved_ += of.reserved;
+}
+
+// Totals never fall, so what is granted too much today is missing until it was appended.
+void appending::grant(source& to) {
+    const std::uint64_t all = parts_.options.append_bytes_max;
+    const std::uint64_t large = all - all / small_windows_part;
+    const std::uint64_t share = large / std::max<std::size_t>(1, sources_.size());
+    const std::uint64_t window = std::min<std::uint64_t>(parts_.options.append_window_bytes, share);
+    const std::uint64_t holds = to.holds();
+    const std::uint64_t more =
+        std::max(std::min(left_of(window, holds), left_of(large, reserved_)),
+                 std::min(left_of(window_min, holds), left_of(all, reserved_)));
+    // One byte is one batch, so that each source goes on.
+    to.granted =
+        std::max(to.granted, to.spent) + (holds == 0 ? std::max<std::uint64_t>(more, 1) : more);
+    reserve(to);
 }
 
 appending::source* appending::find(const runtime::link& from, wire::channel channel) {
@@ -91,7 +124,8 @@ errc appending::open(runtime::link& from, const wire::open_source& request) {
 
 void appending::submit(source& to, store::command wanted, std::uint64_t charge, sequence first) {
     ++to.under_way;
-    parts_.commits.submit(std::move(wanted), *this, flights_.put({&to, charge, to.round, first}));
+    parts_.commits.submit(std::move(wanted), *this,
+                          flights_.put({&to, charge, to.round, first, {}}));
 }
 
 // Whether an APPEND or LOST is to be judged by the store. Its credit is taken in any case.
@@ -106,8 +140,11 @@ bool appending::admit(source& to, runtime::link& from, std::uint64_t charge, seq
         return false;
     }
     to.spent += charge;
+    reserve(to);
     if (to.dropping && first > to.expected) {
         to.returned += charge;
+        reserve(to);
+        to.answered = true;
         mark(to);
         return false;
     }
@@ -169,6 +206,7 @@ void appending::link_down(const runtime::link& gone) {
 void appending::end(std::map<channel_key, std::unique_ptr<source>>::iterator which) {
     source& s = *which->second;
     s.link = nullptr;
+    reserve(s);
     if (s.marked) std::erase(marked_, &s);
     s.marked = false;
     if (s.under_way != 0) leaving_.push_back(std::move(which->second));
@@ -182,26 +220,56 @@ void appending::mark(source& of) {
 // --- What became of it ------------------------------------------------------------------------
 
 void appending::replied(std::uint32_t token, const store::reply& answer, bool flushed) {
+    if (!flushed) {
+        // Its credit and its place in the store's heads wait for the sync.
+        flight& early = flights_.at(token);
+        early.written = std::get<store::appended>(answer.value).up_to;
+        early.of->written = std::max(early.of->written, early.written);
+        return mark(*early.of);
+    }
+    const flight which = flights_.take(token);
+    if (which.charge == 0)
+        opened(*which.of, answer);
+    else if (answer.ok())
+        note_flushed(*which.of, std::get<store::appended>(answer.value).up_to);
+    else
+        refuse(*which.of, which, answer);
+    landed(which);
+}
+
+void appending::kept(std::uint32_t token) {
+    const flight which = flights_.take(token);
+    note_flushed(*which.of, which.written);
+    landed(which);
+}
+
+void appending::taken_back(std::uint32_t token, errc why) {
     const flight which = flights_.take(token);
     source& of = *which.of;
+    ++refused_;
+    of.written = of.written_told = of.up_to;
+    // Those behind it are its consequences.
+    if (which.round == of.round) go_back(of, why, std::max(which.first, of.up_to + 1));
+    landed(which);
+}
+
+void appending::landed(const flight& which) {
+    source& of = *which.of;
     --of.under_way;
-    if (which.charge == 0) {
-        opened(of, answer);
-    } else {
+    if (which.charge != 0) {
         of.returned += which.charge;
-        if (answer.ok()) {
-            const auto& stored = std::get<store::appended>(answer.value);
-            if (known_topic* topic = parts_.topics.find(of.topic_id))
-                parts_.topics.note(*topic, of.source_id, of.name, of.epoch, stored.up_to);
-            of.up_to = std::max(of.up_to, stored.up_to);
-            of.level = flushed ? wire::durability::flushed : wire::durability::written;
-        } else {
-            refuse(of, which, answer);
-        }
+        reserve(of);
+        of.answered = true;
         mark(of);
     }
     if (!of.link && of.under_way == 0)
         std::erase_if(leaving_, [&](const auto& s) { return s.get() == &of; });
+}
+
+void appending::note_flushed(source& of, sequence up_to) {
+    if (known_topic* topic = parts_.topics.find(of.topic_id))
+        parts_.topics.note(*topic, of.source_id, of.name, of.epoch, up_to);
+    of.up_to = std::max(of.up_to, up_to);
 }
 
 void appending::opened(source& of, const store::reply& answer) {
@@ -209,14 +277,14 @@ void appending::opened(source& of, const store::reply& answer) {
         const auto& opened = std::get<store::source_opened>(answer.value);
         of.topic_id = opened.topic;
         of.source_id = opened.source;
-        of.up_to = opened.last;
+        of.up_to = of.written = of.written_told = opened.last;
         known_topic& topic = parts_.topics.find_or_add(opened.topic, of.topic);
         parts_.topics.note(topic, opened.source, of.name, of.epoch, opened.last);
     }
     if (!of.link) return;
     if (answer.ok()) {
         of.standing = source::state::open;
-        of.granted = window();
+        grant(of);
         of.link->send(wire::source_opened{of.channel, parts_.generation, of.up_to, of.granted});
         return;
     }
@@ -233,16 +301,22 @@ void appending::opened(source& of, const store::reply& answer) {
 void appending::refuse(source& of, const flight& which, const store::reply& answer) {
     ++refused_;
     if (const auto* by = std::get_if<store::fenced_by>(&answer.value)) return fence(of, by->newer);
-    if (which.round != of.round || !of.link) return;
+    if (which.round != of.round) return;
+    const auto* hole = std::get_if<store::expected>(&answer.value);
+    go_back(of, answer.code, hole ? hole->next : of.up_to + 1);
+}
+
+void appending::go_back(source& of, errc why, sequence to) {
+    if (!of.link || of.standing != source::state::open) return;
     ++of.round;
     of.dropping = true;
-    const auto* hole = std::get_if<store::expected>(&answer.value);
-    of.expected = hole ? hole->next : of.up_to + 1;
-    of.link->send(wire::append_refused{of.channel, answer.code, of.expected});
+    of.expected = to;
+    of.link->send(wire::append_refused{of.channel, why, to});
 }
 
 void appending::fence(source& of, cairn::epoch newer) {
     of.standing = source::state::fenced;
+    reserve(of);
     of.newer = newer;
     if (of.link && !std::exchange(of.fence_told, true))
         of.link->send(wire::fenced{of.topic, of.name, newer});
@@ -252,12 +326,18 @@ void appending::settled() {
     for (source* s : marked_) {
         s->marked = false;
         if (s->standing != source::state::open) continue;
-        // Totals never fall, though the window may.
-        s->granted = std::max(s->granted, s->returned + window());
-        s->link->send(wire::confirm{s->channel, s->up_to, s->level, s->granted});
-        ++confirms_;
+        if (s->written > s->written_told) confirm(*s, s->written, wire::durability::written);
+        s->written_told = s->written;
+        if (!std::exchange(s->answered, false)) continue;
+        grant(*s);
+        confirm(*s, s->up_to, wire::durability::flushed);
     }
     marked_.clear();
+}
+
+void appending::confirm(source& to, sequence up_to, wire::durability level) {
+    to.link->send(wire::confirm{to.channel, up_to, level, to.granted});
+    ++confirms_;
 }
 
 void appending::add_stats(store_server_stats& to) const {

@@ -22,7 +22,7 @@ namespace cairn::daemon {
 /// Owns:    the sources that are open on links.
 /// Threads: loop.
 /// Limits:  topics_per_peer_max sources a link. Batches under way: what was granted, which is
-///          append_bytes_max in all, or 64 KiB a source where that is more, and one batch a source.
+///          append_bytes_max in all, and one batch a source.
 class appending final : public commit_client {
 public:
     explicit appending(service_parts& parts);
@@ -35,6 +35,8 @@ public:
     void link_down(const runtime::link& gone);
 
     void replied(std::uint32_t token, const store::reply& answer, bool flushed) override;
+    void kept(std::uint32_t token) override;
+    void taken_back(std::uint32_t token, errc why) override;
     void settled() override;
 
     void add_stats(store_server_stats& to) const;
@@ -47,23 +49,30 @@ private:
         std::uint64_t charge = 0;  // of its credit; 0: OPEN_SOURCE
         std::uint32_t round = 0;
         sequence first;
+        sequence written;  // what its early confirm said
     };
 
     source* find(const runtime::link& from, wire::channel channel);
     bool admit(source& to, runtime::link& from, std::uint64_t charge, sequence first);
     void submit(source& to, store::command wanted, std::uint64_t charge, sequence first);
     void opened(source& of, const store::reply& answer);
+    void landed(const flight& which);
+    void note_flushed(source& of, sequence up_to);
     void refuse(source& of, const flight& which, const store::reply& answer);
+    void go_back(source& of, errc why, sequence to);
     void fence(source& of, cairn::epoch newer);
     void end(std::map<channel_key, std::unique_ptr<source>>::iterator which);
     void mark(source& of);
-    std::uint64_t window() const;
+    void confirm(source& to, sequence up_to, wire::durability level);
+    void grant(source& to);
+    void reserve(source& of);
 
     service_parts& parts_;
     std::map<channel_key, std::unique_ptr<source>> sources_;
     std::vector<std::unique_ptr<source>> leaving_;  // closed, with commands under way
     slots<flight> flights_;
     std::vector<source*> marked_;  // to be told a confirm
+    std::uint64_t reserved_ = 0;   // of append_bytes_max
     std::uint64_t appends_ = 0;
     std::uint64_t bytes_ = 0;
     std::uint64_t refused_ = 0;

@@ -23,13 +23,21 @@ bool commit_queue::try_submit(store::command& wanted, std::uint32_t slot) {
     return true;
 }
 
+void commit_queue::push(std::uint64_t token, outcome::kind what, const store::reply& answer) {
+    const std::lock_guard hold(mutex_);
+    outcomes_.push_back({static_cast<std::uint32_t>(token), what, answer});
+}
+
 void commit_queue::replied(std::uint64_t token, const store::reply& answer, bool flushed) {
-    {
-        const std::lock_guard hold(mutex_);
-        outcomes_.push_back({static_cast<std::uint32_t>(token), flushed, answer});
-    }
+    push(token, flushed ? outcome::kind::flushed : outcome::kind::written, answer);
     // Confirmed before the sync: does not wait for it.
     if (!flushed) committed();
+}
+
+void commit_queue::kept(std::uint64_t token) { push(token, outcome::kind::kept, {}); }
+
+void commit_queue::taken_back(std::uint64_t token, errc why) {
+    push(token, outcome::kind::taken_back, {why, {}});
 }
 
 void commit_queue::committed() {
@@ -37,15 +45,27 @@ void commit_queue::committed() {
     loop_.wake();
 }
 
+void commit_queue::tell(const outcome& o) {
+    // What was written only is told of once more.
+    const bool over = o.what != outcome::kind::written;
+    const ticket t = over ? tickets_.take(o.slot) : tickets_.at(o.slot);
+    switch (o.what) {
+        case outcome::kind::flushed:
+        case outcome::kind::written:
+            return t.from->replied(t.token, o.answer, over);
+        case outcome::kind::kept:
+            return t.from->kept(t.token);
+        case outcome::kind::taken_back:
+            return t.from->taken_back(t.token, o.answer.code);
+    }
+}
+
 void commit_queue::run(time_point /*now*/) {
     {
         const std::lock_guard hold(mutex_);
         taken_.swap(outcomes_);
     }
-    for (const outcome& o : taken_) {
-        const ticket t = tickets_.take(o.slot);
-        t.from->replied(t.token, o.answer, o.flushed);
-    }
+    for (const outcome& o : taken_) tell(o);
     taken_.clear();
     while (!waiting_.empty() && try_submit(waiting_.front().wanted, waiting_.front().slot))
         waiting_.pop_front();

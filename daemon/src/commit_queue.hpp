@@ -17,6 +17,12 @@ class commit_client {
 public:
     /// In the order of the store. `flushed`: as in store::completion.
     virtual void replied(std::uint32_t token, const store::reply& answer, bool flushed) = 0;
+    /// As in store::completion. Appends alone are confirmed before their sync.
+    virtual void kept(std::uint32_t token) { (void)token; }
+    virtual void taken_back(std::uint32_t token, errc why) {
+        (void)token;
+        (void)why;
+    }
     /// All replies that had come were told.
     virtual void settled() = 0;
 
@@ -29,7 +35,7 @@ protected:
 ///
 /// Owns:    commands that the committer has no room for. Loop and committer must outlive it, and
 ///          the committer must be closed before.
-/// Threads: loop, but replied() and committed(), which are the committer's.
+/// Threads: loop, but what overrides store::completion, which is the committer's.
 /// Limits:  none of its own: appends are bounded by the credit that was granted, other requests by
 ///          the limits of their services.
 class commit_queue final : public store::completion, public runtime::task {
@@ -43,6 +49,8 @@ public:
 
     void run(time_point now) override;
     void replied(std::uint64_t token, const store::reply& answer, bool flushed) override;
+    void kept(std::uint64_t token) override;
+    void taken_back(std::uint64_t token, errc why) override;
     void committed() override;
 
 private:
@@ -51,15 +59,19 @@ private:
         std::uint32_t token = 0;
     };
     struct outcome {
+        enum class kind : std::uint8_t { flushed, written, kept, taken_back };
+
         std::uint32_t slot = 0;
-        bool flushed = true;
-        store::reply answer;
+        outcome::kind what = kind::flushed;
+        store::reply answer;  // taken_back: its code
     };
     struct waiting {
         store::command wanted;
         std::uint32_t slot = 0;
     };
 
+    void push(std::uint64_t token, outcome::kind what, const store::reply& answer);
+    void tell(const outcome& o);
     /// False: there is no room now.
     bool try_submit(store::command& wanted, std::uint32_t slot);
 

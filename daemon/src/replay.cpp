@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <span>
+#include <tuple>
 #include <utility>
 
 namespace cairn::daemon {
@@ -90,7 +91,9 @@ void page_maker::head(std::uint32_t at) {
                           .next = next});
 }
 
+// An empty range is nothing: what its reader has already may be what is missing.
 void page_maker::gone(std::uint32_t at, sequence_range range, errc cause) {
+    if (range.empty()) return;
     replay_stream& s = cursor_.streams[at];
     out_.steps.push_back({.what = replay_step::kind::gone,
                           .stream = at,
@@ -255,8 +258,26 @@ errc page_maker::enter_next_runs() {
 
 }  // namespace
 
+replay_points::replay_points(std::vector<replay_point> of) : points_(std::move(of)) {
+    std::stable_sort(points_.begin(), points_.end(),
+                     [](const replay_point& a, const replay_point& b) {
+                         return std::tie(a.topic, a.source) < std::tie(b.topic, b.source);
+                     });
+}
+
+const replay_point* replay_points::find(std::string_view topic, std::string_view source) const {
+    const std::pair wanted(topic, source);
+    const auto of = [](const replay_point& p) {
+        return std::pair<std::string_view, std::string_view>(p.topic, p.source);
+    };
+    const auto found =
+        std::lower_bound(points_.begin(), points_.end(), wanted,
+                         [&](const replay_point& p, const auto& key) { return of(p) < key; });
+    return found != points_.end() && of(*found) == wanted ? &*found : nullptr;
+}
+
 result<replay_cursor> open_replay(store::reader& reader, const store::topic_info& topic,
-                                  const std::vector<replay_point>& points, replay_start start,
+                                  const replay_points& points, replay_start start,
                                   replay_page& begin) {
     replay_cursor cursor;
     cursor.topic = topic.id;
@@ -266,10 +287,8 @@ result<replay_cursor> open_replay(store::reader& reader, const store::topic_info
     if (!sources) return sources.error();
     page_maker make(reader, cursor, 0, begin);
     for (const store::source_info& source : *sources) {
-        const auto point = std::find_if(points.begin(), points.end(), [&](const replay_point& p) {
-            return p.topic == topic.name && p.source == source.name;
-        });
-        const bool resumes = point != points.end();
+        const replay_point* const point = points.find(topic.name, source.name);
+        const bool resumes = point != nullptr;
         replay_stream s{source.id, source.name, source.epoch, {},
                         {1},       {},          source.epoch, source.last};
         store::offset at = topic.end;

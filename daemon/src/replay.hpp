@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -79,6 +80,18 @@ struct replay_point {
     sequence next;
 };
 
+/// Many of them, to be found by name. Of two of one source the first counts.
+class replay_points {
+public:
+    explicit replay_points(std::vector<replay_point> of);
+
+    /// nullptr: there is none.
+    const replay_point* find(std::string_view topic, std::string_view source) const;
+
+private:
+    std::vector<replay_point> points_;  // sorted by topic and source
+};
+
 /// Where a reader that names no position of a source begins.
 enum class replay_start : std::uint8_t {
     live,      ///< behind what is stored
@@ -89,7 +102,7 @@ enum class replay_start : std::uint8_t {
 /// A cursor of a topic; `points` may be those of other topics too. `begin` gets the head of each
 /// source, and what is missing where it begins. Fails: topic_unknown, store_damaged, store_failed.
 result<replay_cursor> open_replay(store::reader& reader, const store::topic_info& topic,
-                                  const std::vector<replay_point>& points, replay_start start,
+                                  const replay_points& points, replay_start start,
                                   replay_page& begin);
 
 /// What comes next: about `bytes_max` of it; 0: only what can be said without reading. `sources`:

@@ -12,8 +12,6 @@ namespace {
 
 // Heads in one frame: with the longest names still below control_bytes_max.
 constexpr std::size_t heads_a_frame = 100;
-// Resume points that one subscription may bring along in all its frames.
-constexpr std::size_t resume_points_max = 65'536;
 
 }  // namespace
 
@@ -50,13 +48,14 @@ errc replaying::subscribe(runtime::link& from, const wire::subscribe& request) {
     if (!subscriptions_.contains(at) &&
         static_cast<std::size_t>(of_link) >= limits.subscriptions_per_peer_max)
         return errc::limit_exceeded;
-    // Of all requests of that peer that are not complete: half a request is memory too.
-    std::size_t points = request.resume.size();
-    std::size_t requests = 1;
-    for (auto it = partial_.lower_bound({from.number(), 0});
-         it != partial_.end() && it->first.first == from.number(); ++it, ++requests)
-        points += it->second->points.size();
-    if (points > resume_points_max || requests > limits.subscriptions_per_peer_max + 1) {
+    // The newest request of a channel replaces the one that waits.
+    if (const store_subscription* const s = find(from, request.channel);
+        s && waiting_.contains(s->serial))
+        subscriptions_.erase(at);
+    const auto incomplete = std::distance(partial_.lower_bound({from.number(), 0}),
+                                          partial_.lower_bound({from.number() + 1, 0}));
+    if (points_of(from.number()) + request.resume.size() > resume_points_max ||
+        static_cast<std::size_t>(incomplete) > limits.subscriptions_per_peer_max) {
         partial_.erase(at);
         return errc::limit_exceeded;
     }
@@ -69,9 +68,12 @@ errc replaying::subscribe(runtime::link& from, const wire::subscribe& request) {
     partial_.erase(at);
     // A reader that lost its bearings subscribes again under its channel.
     subscriptions_.erase(at);
-    subscriptions_.emplace(at, std::make_unique<store_subscription>(
-                                   *this, from, next_serial_++, request, parts_.hub.loop().now()));
-    open(at, std::move(complete->points));
+    auto made = std::make_unique<store_subscription>(*this, from, next_serial_++, request,
+                                                     parts_.hub.loop().now());
+    made->points = std::move(complete->points);
+    waiting_.emplace(made->serial, made.get());
+    subscriptions_.emplace(at, std::move(made));
+    open_some();
     return errc::ok;
 }
 
@@ -136,13 +138,41 @@ std::size_t replaying::streams_of(std::uint64_t link) const {
 
 // --- Beginning --------------------------------------------------------------------------------
 
-void replaying::open(channel_key at, std::vector<replay_point> points) {
-    const store_subscription& to = *subscriptions_.at(at);
+// Half a request is memory too.
+std::size_t replaying::points_of(std::uint64_t link) const {
+    std::size_t points = 0;
+    for (auto it = partial_.lower_bound({link, 0}); it != partial_.end() && it->first.first == link;
+         ++it)
+        points += it->second->points.size();
+    for (auto it = subscriptions_.lower_bound({link, 0});
+         it != subscriptions_.end() && it->first.first == link; ++it)
+        points += it->second->points.size();
+    return points;
+}
+
+// What waits here ends with its link and its channel; what a reader thread has does not.
+void replaying::open_some() {
+    for (auto it = waiting_.begin();
+         it != waiting_.end() && under_way_.size() < parts_.options.replay_threads;) {
+        store_subscription& next = *it->second;
+        if (under_way_.contains({next.link.number(), next.channel})) {
+            ++it;
+            continue;
+        }
+        it = waiting_.erase(it);
+        open(next);
+    }
+}
+
+void replaying::open(store_subscription& to) {
+    const channel_key at{to.link.number(), to.channel};
+    under_way_.insert(at);
     const auto found = std::make_shared<opening>();
     const replay_start start =
         to.from == wire::start::live ? replay_start::live : replay_start::earliest;
     auto work = [found, start, pattern = to.pattern,
-                 points = std::move(points)](store::reader& reader) {
+                 given = std::exchange(to.points, {})](store::reader& reader) mutable {
+        const replay_points points(std::move(given));
         const auto take = [&](const store::topic_info& topic) {
             opening::topic t;
             auto cursor = open_replay(reader, topic, points, start, t.begin);
@@ -187,8 +217,10 @@ void replaying::open(channel_key at, std::vector<replay_point> points) {
         }
     };
     parts_.readers.submit(std::move(work), [this, at, found, serial = to.serial] {
+        under_way_.erase(at);
         const auto s = subscriptions_.find(at);
         if (s != subscriptions_.end() && s->second->serial == serial) opened(*s->second, *found);
+        open_some();
         parts_.topics.tell();
     });
 }
@@ -409,9 +441,11 @@ void replaying::begin_again(const std::shared_ptr<topic_replay>& of) {
     const auto page = std::make_shared<replay_page>();
     const auto cursor = std::make_shared<result<replay_cursor>>(errc::topic_unknown);
     parts_.readers.submit(
-        [of, page, cursor, points = std::move(points)](store::reader& reader) {
+        [of, page, cursor, points = std::move(points)](store::reader& reader) mutable {
             const auto topic = reader.topic(of->cursor.topic);
-            if (topic) *cursor = open_replay(reader, *topic, points, replay_start::whole, *page);
+            if (topic)
+                *cursor = open_replay(reader, *topic, replay_points(std::move(points)),
+                                      replay_start::whole, *page);
         },
         [this, of, page, cursor] {
             began_again(of, *cursor, *page);
@@ -542,6 +576,7 @@ store_subscription::store_subscription(replaying& from_store, runtime::link& to,
       heads(now) {}
 
 store_subscription::~store_subscription() {
+    owner.waits_no_more(*this);
     for (auto& [id, of] : topics) {
         of->to = nullptr;
         owner.forget(*this, id);

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -19,6 +20,10 @@ namespace cairn::daemon {
 
 class replaying;
 class store_subscription;
+
+/// Resume points that one peer may bring along in all its SUBSCRIBE that are not complete, or wait
+/// to be opened.
+inline constexpr std::size_t resume_points_max = 65'536;
 
 /// How one subscription reads one topic.
 ///
@@ -76,6 +81,7 @@ public:
     protocol::credit_sender credit;
     protocol::head_schedule heads;
     bool opening = true;
+    std::vector<replay_point> points;  // while it waits to be opened
     bool blocked = false;
     std::map<std::uint32_t, std::shared_ptr<topic_replay>> topics;  // by number
 
@@ -93,7 +99,8 @@ public:
 ///
 /// Owns:    subscriptions.
 /// Threads: loop.
-/// Limits:  subscriptions_per_peer_max and topics_per_peer_max of the node; a page of
+/// Limits:  subscriptions_per_peer_max and topics_per_peer_max of the node; resume_points_max;
+///          replay_threads subscriptions are opened at once, and one a channel; a page of
 ///          replay_page_bytes, or one batch that is larger, for each topic that is read.
 class replaying final : public topic_watcher {
 public:
@@ -116,6 +123,7 @@ public:
     runtime::hub& hub() noexcept { return parts_.hub; }
     /// The subscription ends.
     void forget(store_subscription& which, std::uint32_t topic);
+    void waits_no_more(const store_subscription& which) { waiting_.erase(which.serial); }
     /// What the subscription can be told of this stream now.
     wire::head head_of(const topic_replay& in, const topic_replay::stream& of);
 
@@ -125,7 +133,9 @@ private:
 
     store_subscription* find(const runtime::link& from, wire::channel channel);
     std::size_t streams_of(std::uint64_t link) const;
-    void open(channel_key at, std::vector<replay_point> points);
+    std::size_t points_of(std::uint64_t link) const;
+    void open_some();
+    void open(store_subscription& to);
     void opened(store_subscription& to, opening& found);
     void tell_subscribed(store_subscription& to);
     void attach(store_subscription& to, const std::shared_ptr<topic_replay>& made,
@@ -145,6 +155,8 @@ private:
     void note(const topic_replay& of);
 
     service_parts& parts_;
+    std::map<std::uint64_t, store_subscription*> waiting_;  // to be opened, by serial
+    std::set<channel_key> under_way_;                       // of which a reader thread opens one
     std::map<channel_key, std::unique_ptr<store_subscription>> subscriptions_;
     std::map<channel_key, std::unique_ptr<partial>> partial_;
     std::unordered_map<std::uint32_t, std::vector<store_subscription*>> readers_;  // by topic

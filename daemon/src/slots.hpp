@@ -23,7 +23,9 @@ public:
         values_[at] = std::move(value);
         return at;
     }
-    /// Requires: put() returned it, and it was not taken since.
+    /// Requires: put() returned it, and it was not taken since. Valid until the next put().
+    Value& at(std::uint32_t at) { return values_[at]; }
+    /// Requires: as at().
     Value take(std::uint32_t at) {
         free_.push_back(at);
         return std::move(values_[at]);

@@ -277,9 +277,13 @@ errc store_line::frame(runtime::link& from, const wire::control_frame& frame) {
         if (told->channel != channel_ || answered_) return errc::ok;
         opened(*told, now);
     } else if (const auto* done = std::get_if<wire::confirm>(&frame)) {
-        if (done->channel != channel_ || !active().confirmed(done->up_to, done->granted, now))
-            return errc::ok;
-        note_durable();
+        if (done->channel != channel_) return errc::ok;
+        if (done->level == wire::durability::written) {
+            if (!active().written(done->granted)) return errc::ok;
+        } else {
+            if (!active().confirmed(done->up_to, done->granted, now)) return errc::ok;
+            note_durable();
+        }
     } else if (const auto* no = std::get_if<wire::append_refused>(&frame)) {
         if (no->channel == channel_) refused(no->code, no->next, now);
     } else if (const auto* wrong = std::get_if<wire::error_reply>(&frame)) {

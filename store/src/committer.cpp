@@ -152,7 +152,9 @@ void committer::impl::commit() {
         const origin& from = taken_origins[next + i];
         if (!from.confirmed)
             from.to->replied(from.token, replies[i], true);
-        else if (!replies[i].ok())
+        else if (replies[i].ok())
+            from.to->kept(from.token);
+        else
             from.to->taken_back(from.token, replies[i].code);
         taken[next + i] = command{};  // gives its bytes back
         if (i + 1 == part.size() || taken_origins[next + i + 1].to != from.to) from.to->committed();

@@ -2,8 +2,11 @@
 #include "support/child_process.hpp"
 
 #include <cairn/store/reader.hpp>
+#include <cairn/wire/limits.hpp>
 
 #include <csignal>
+
+#include <sys/resource.h>
 
 namespace {
 
@@ -237,6 +240,95 @@ TEST_F(Appends, ThatWereConfirmedSurviveTheDeathOfTheProcess) {
     const auto all = reader->read(confirmed);
     ASSERT_EQ(all.size(), 1U);
     EXPECT_EQ(all.front().substr(0, 9), "usgs 7:1-");
+}
+
+TEST_F(Appends, OfAllSourcesAreGrantedTheirBoundAndOneBatchEach) {
+    constexpr std::uint64_t window = 64 << 10;
+    constexpr wire::channel sources = 100;
+    options_.append_window_bytes = window;
+    options_.append_bytes_max = 16 * window;
+    restart();
+    publisher_ = peer();
+    std::uint64_t granted = 0;
+    for (wire::channel channel = 1; channel <= sources; ++channel) {
+        const auto opened = publisher_->open(channel, "quakes", "s" + std::to_string(channel), 7);
+        ASSERT_TRUE(opened);
+        EXPECT_GE(opened->granted, 1U);
+        granted += opened->granted;
+    }
+    EXPECT_LE(granted, options_.append_bytes_max + sources);
+    const auto last_grant = [&](std::uint64_t up_to) {
+        publisher_->append(sources, up_to, 1);
+        const auto told = publisher_->raw().hear<wire::confirm>(kind::confirm);
+        EXPECT_TRUE(told && told->up_to == sequence{up_to});
+        return told ? told->granted : 0;
+    };
+    const std::uint64_t charge = records_from(1, 1).size() + wire::batch_charge_bytes;
+    EXPECT_EQ(last_grant(1), charge + 1);
+    EXPECT_EQ(last_grant(2), 2 * charge + 1);
+    // What a source that is closed had is there for the others.
+    publisher_->raw().say(wire::close_source{1});
+    EXPECT_GT(last_grant(3), 3 * charge + window / 2);
+}
+
+TEST_F(Appends, OfATopicThatConfirmsBeforeTheSyncAreConfirmedAgainAfterIt) {
+    options_.topic_defaults.confirm = store::durability::written;
+    restart();
+    publisher_ = peer();
+    ASSERT_TRUE(publisher_->open(1, "quakes", "usgs", 7));
+    publisher_->append(1, 1, 5);
+    const auto early = publisher_->raw().hear<wire::confirm>(kind::confirm);
+    ASSERT_TRUE(early);
+    EXPECT_EQ(early->level, wire::durability::written);
+    EXPECT_EQ(early->up_to, sequence{5});
+    const auto late = publisher_->raw().hear<wire::confirm>(kind::confirm);
+    ASSERT_TRUE(late);
+    EXPECT_EQ(late->level, wire::durability::flushed);
+    EXPECT_EQ(late->up_to, sequence{5});
+    EXPECT_EQ(messages(), 5U);
+}
+
+/// While it lives, this process can write to no file.
+class no_writes {
+public:
+    no_writes() : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+        getrlimit(RLIMIT_FSIZE, &before_);
+        rlimit none = before_;
+        none.rlim_cur = 0;
+        setrlimit(RLIMIT_FSIZE, &none);
+    }
+    ~no_writes() {
+        setrlimit(RLIMIT_FSIZE, &before_);
+        std::signal(SIGXFSZ, handler_);
+    }
+    no_writes(const no_writes&) = delete;
+    no_writes& operator=(const no_writes&) = delete;
+
+private:
+    void (*handler_)(int);
+    rlimit before_{};
+};
+
+TEST_F(Appends, WhoseSyncFailsAfterTheirConfirmAreTakenBack) {
+    options_.topic_defaults.confirm = store::durability::written;
+    restart();
+    publisher_ = peer();
+    ASSERT_TRUE(publisher_->open(1, "quakes", "usgs", 7));
+    publisher_->append(1, 1, 5);
+    ASSERT_TRUE(publisher_->raw().hear(kind::confirm));
+    ASSERT_TRUE(publisher_->raw().hear(kind::confirm));
+    {
+        const no_writes disk;
+        publisher_->append(1, 6, 5);
+        const auto told = refused(*publisher_);
+        EXPECT_EQ(told.code, errc::store_failed);
+        EXPECT_EQ(told.next, sequence{6});
+    }
+    const auto still = publisher_->raw().hear<wire::confirm>(kind::confirm);
+    ASSERT_TRUE(still);
+    EXPECT_EQ(still->level, wire::durability::flushed);
+    EXPECT_EQ(still->up_to, sequence{5});
+    EXPECT_EQ(messages(), 5U);
 }
 
 TEST_F(Appends, OfALinkThatIsLostAreKept) {

@@ -219,4 +219,46 @@ TEST_F(Replay, OfAMessageAboveWhatTheReaderTakesNamesIt) {
     EXPECT_EQ(small.hear_batch(kind::batch)->first, sequence{3});
 }
 
+TEST_F(Replay, BehindAMessageAboveWhatTheReaderTakesNamesNothing) {
+    stranger small(endpoint_);
+    small.say(wire::hello{1, 1, stranger::made_up_node(), "small", 100});
+    ASSERT_TRUE(small.hear(kind::hello));
+    const std::string large(200, 'x');
+    std::string record(4 + large.size(), '\0');
+    wire::store_record_word(reinterpret_cast<std::byte*>(record.data()), 200);
+    std::copy(large.begin(), large.end(), record.begin() + 4);
+    ASSERT_TRUE(publisher_->open(1, "quakes", "usgs", 7));
+    publisher_->append(1, 1, 4, record + records_from(2, 3));
+    ASSERT_TRUE(publisher_->confirmed(4));
+    small.say(
+        wire::subscribe{1, "quakes", wire::start::earliest, plenty, false, {at("usgs", 7, 3)}});
+    ASSERT_TRUE(small.hear_either(kind::batch, kind::gone));
+    const auto came = small.last_batch();
+    ASSERT_TRUE(came) << "a range of nothing";
+    EXPECT_EQ(came->last(), sequence{4});
+}
+
+TEST_F(Replay, OfAChannelThatAsksAgainAndAgainAnswersTheLastRequest) {
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 5));
+    ASSERT_TRUE(publisher_->store("other", "emsc", 7, 1, 5));
+    for (int i = 0; i != 500; ++i) reader_->subscribe("other", 0, {at("usgs", 7, 3)});
+    reader_->subscribe("quakes", plenty, {at("usgs", 7, 4), at("usgs", 7, 5), at("a", 1, 1)});
+    EXPECT_EQ(reader_->next_head("usgs"), "7:1-5>4");
+    EXPECT_EQ(reader_->read(2), strings{"usgs 7:1-5"}) << "whole batches come";
+    EXPECT_EQ(store_->stats().subscriptions, 1U);
+}
+
+TEST_F(Replay, TakesNoMoreResumePointsOfAPeerThanItsLimit) {
+    const std::vector<wire::resume_point> points(1'000, at("usgs", 7, 1));
+    // Requests that are never completed, on several channels.
+    for (wire::channel channel = 1; channel <= 66; ++channel)
+        reader_->raw().say(
+            wire::subscribe{channel, "quakes", wire::start::earliest, plenty, true, points});
+    EXPECT_EQ(reader_->raw().refusal(kind::error), errc::limit_exceeded);
+    // Giving one up makes room.
+    reader_->raw().say(wire::unsubscribe{1});
+    reader_->raw().say(wire::subscribe{66, "quakes", wire::start::earliest, plenty, false, points});
+    EXPECT_TRUE(reader_->raw().hear(kind::subscribed));
+}
+
 }  // namespace

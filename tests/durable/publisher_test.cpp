@@ -86,6 +86,40 @@ TEST_F(DurablePublisher, IsDurableUpToWhatTheStoreConfirmedAndNoFurther) {
     EXPECT_EQ(told, 1U);
 }
 
+TEST_F(DurablePublisher, IsNotDurableByAConfirmThatComesBeforeTheSync) {
+    publisher sender(node_, "weather");
+    const auto asked = store_->open();
+    ASSERT_TRUE(asked);
+    sender.publish("1");
+    ASSERT_TRUE(store_->hear_append());
+
+    store_->say(wire::confirm{asked->channel, sequence{1}, wire::durability::written, 1 << 20});
+
+    EXPECT_EQ(sender.flush(silence), 1U);
+    EXPECT_EQ(sender.durable(), sequence{0});
+
+    store_->say(wire::confirm{asked->channel, sequence{1}, wire::durability::flushed, 1 << 20});
+
+    EXPECT_EQ(sender.flush(patience), 0U);
+    EXPECT_EQ(sender.durable(), sequence{1});
+}
+
+TEST_F(DurablePublisher, SendsAgainWhatWasWrittenAndTakenBack) {
+    publisher sender(node_, "weather");
+    const auto asked = store_->open();
+    ASSERT_TRUE(asked);
+    sender.publish("1");
+    ASSERT_TRUE(store_->hear_append());
+    store_->say(wire::confirm{asked->channel, sequence{1}, wire::durability::written, 1 << 20});
+
+    store_->say(wire::append_refused{asked->channel, errc::disk_full, sequence{1}});
+
+    const auto again = store_->hear_append();
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->header.first, sequence{1});
+    EXPECT_EQ(sender.durable(), sequence{0});
+}
+
 TEST_F(DurablePublisher, SendsAfterAReconnectWhatTheStoreDoesNotHave) {
     publisher sender(node_, "weather");
     ASSERT_TRUE(store_->open());

@@ -139,7 +139,13 @@ TEST_F(Database, IsRefusedOnANetworkFileSystemUnlessForced) {
 class early_inbox final : public completion {
 public:
     void replied(std::uint64_t token, const reply& answer, bool flushed) override {
-        if (answer.ok()) (flushed ? flushed_ : early_).push_back(token);
+        if (!answer.ok()) return;
+        (flushed ? flushed_ : early_).push_back(token);
+        if (!flushed) disk::confirm(token);
+    }
+    void kept(std::uint64_t token) override {
+        kept_.push_back(token);
+        disk::confirm(token);
     }
     void taken_back(std::uint64_t token, errc why) override {
         taken_.push_back(token);
@@ -148,6 +154,7 @@ public:
     // Of the committer's thread: to be read when it is closed.
     std::vector<std::uint64_t> early_;
     std::vector<std::uint64_t> flushed_;
+    std::vector<std::uint64_t> kept_;
     std::vector<std::uint64_t> taken_;
     std::vector<errc> why_;
 };
@@ -180,6 +187,7 @@ TEST_F(Written, IsTakenBackWhenItsSyncFails) {
     EXPECT_EQ(inbox_.taken_, inbox_.early_);
     for (const errc why : inbox_.why_) EXPECT_EQ(why, errc::store_failed);
     EXPECT_TRUE(inbox_.flushed_.empty());
+    EXPECT_TRUE(inbox_.kept_.empty());
 }
 
 TEST_F(Written, IsTakenBackWhenTheDiskIsFull) {
@@ -194,7 +202,25 @@ TEST_F(Written, IsNotTakenBackWhenAllGoesWell) {
     commit_with(disk::fault::none);
     EXPECT_EQ(inbox_.early_, (std::vector<std::uint64_t>{1, 2, 3}));
     EXPECT_EQ(inbox_.flushed_, std::vector<std::uint64_t>{4});
+    EXPECT_EQ(inbox_.kept_, inbox_.early_);
     EXPECT_TRUE(inbox_.taken_.empty());
+}
+
+TEST_F(Written, IsConfirmedBeforeItsSyncAndKeptAfterIt) {
+    one(create_topic{"ticks", {.retention = {}, .confirm = durability::written}});
+    const auto early = opened("ticks", "a");
+    disk::start_recording(directory_ / "db" / "data.mdb");
+    {
+        committer group(*db_);
+        submit(group, 7, batch(early, {1}, 1, 1, tick(1)));
+    }
+    std::string order;
+    for (const disk::event& e : disk::stop_recording()) {
+        if (e.what == disk::event::kind::confirm) order += 'c';
+        // The meta page that makes the transaction count.
+        if (e.what == disk::event::kind::write && e.synced) order += 's';
+    }
+    EXPECT_EQ(order, "csc");
 }
 
 }  // namespace

@@ -24,8 +24,9 @@ struct topic_settings {
     bool until_acked = false;
     /// At a limit in bytes or messages appends are refused; otherwise the oldest messages go.
     bool refuse_when_full = false;
-    /// Appends are confirmed before the sync that follows at once: what was confirmed may be lost
-    /// when the store or its host dies in between.
+    /// Appends are confirmed once more, as written, before the sync that follows at once: for
+    /// publishers that speak the wire themselves and can lose what is confirmed so when the store
+    /// or its host dies in between. publisher::durable() waits for the sync.
     bool confirm_written = false;
     /// An index of the last message of each key. Cannot be altered.
     bool last_per_key = false;

@@ -87,8 +87,9 @@ public:
     send_result try_publish(std::span<const std::byte> body, const attributes& attributes);
     send_result try_publish(std::string_view body, const attributes& attributes);
 
-    /// All up to here is durable in the store, or was told to it as lost. Never goes back; 0
-    /// without a store.
+    /// All up to here is durable in the store, or was told to it as lost: the sync that holds it
+    /// returned, also in a topic whose confirms come before (topic_settings::confirm_written).
+    /// Never goes back; 0 without a store.
     sequence durable() const noexcept;
     /// Waits until all that was published before the call is durable. Returns how many messages of
     /// that are not; 0 at once without a store. Returns early when no store will ever take them:

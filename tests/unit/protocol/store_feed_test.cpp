@@ -178,6 +178,22 @@ TEST_F(StoreFeed, SendsNoMoreThanWasGranted) {
     send(kind::batch);
 }
 
+TEST_F(StoreFeed, OwesWhatIsWrittenUntilItIsFlushed) {
+    with(full_ring::block);
+    for (int i = 0; i < 2; ++i) ASSERT_EQ(publish(), room::yes);
+    feed_->opened(one, seq(0), 1, now_);
+    send(kind::batch);
+    EXPECT_TRUE(feed_->written(139));
+    EXPECT_EQ(feed_->durable(), seq(0));
+    EXPECT_EQ(feed_->debt(now_).messages, 2U);
+    EXPECT_EQ(send(kind::batch), range(2, 2)) << "its credit counts";
+    EXPECT_FALSE(feed_->written(139));
+    feed_->refused(errc::store_failed, seq(1), now_);
+    now_ = feed_->paused_until();
+    feed_->confirmed(seq(0), plenty, now_);
+    EXPECT_EQ(send(kind::batch), range(1, 1)) << "what is taken back is sent again";
+}
+
 TEST_F(StoreFeed, BlocksOrRefusesWhenTheRingIsFullOfWhatTheStoreLacks) {
     for (const auto& [policy, expected] :
          {std::pair{full_ring::block, room::wait}, std::pair{full_ring::refuse, room::full}}) {

@@ -13,13 +13,16 @@ namespace cairn::store {
 /// Gets replies. Called on the committer's thread: must be quick, and must not throw.
 class completion {
 public:
-    /// `flushed` is false for what durability::written confirms before its sync; no second call
-    /// follows then, unless it is taken back.
+    /// `flushed` is false for what durability::written confirms before its sync: kept() or
+    /// taken_back() follows then, for each.
     virtual void replied(std::uint64_t token, const reply& answer, bool flushed) = 0;
     /// The replies of one transaction are complete, or those of a part of it: who has to wake
     /// somebody does it here, once.
     virtual void committed() {}
 
+    /// The sync returned that holds what was confirmed without it under this token. Does nothing
+    /// unless overridden.
+    virtual void kept(std::uint64_t token) { (void)token; }
     /// The commit failed that held what was confirmed without its sync under this token. It is not
     /// stored; with store_failed nobody knows. Does nothing unless overridden.
     virtual void taken_back(std::uint64_t token, errc why) {

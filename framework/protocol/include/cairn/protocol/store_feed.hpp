@@ -41,7 +41,8 @@ struct store_debt {
 /// generation, is sent again what is still here.
 ///
 /// Drive it so: admit() before each push() to the ring, pushed() after; on a new link OPEN_SOURCE,
-/// then opened(); then, while it shows something, next(), send, sent(). CONFIRM: confirmed().
+/// then opened(); then, while it shows something, next(), send, sent(). CONFIRM: confirmed(),
+/// or written() when the sync has yet to follow.
 /// APPEND_REFUSED: refused().
 ///
 /// Owns:    two readers of the ring, which outlives it, and nothing else but constants.
@@ -213,7 +214,7 @@ public:
         if (end == ring_.last() || ring_.first_held() <= next_) ring_.rewind(send_, next_, now);
     }
 
-    /// CONFIRM. False when it said nothing new, or what cannot be.
+    /// CONFIRM of what is flushed. False when it said nothing new, or what cannot be.
     bool confirmed(sequence up_to, std::uint64_t granted, time_point now) {
         if (state_ != state::open || up_to > sent_) return false;
         const bool more = credit_.raise({granted, 0});
@@ -221,6 +222,11 @@ public:
         note_durable(up_to);
         keep_through(kept(), now);
         return true;
+    }
+
+    /// CONFIRM before the sync: its credit alone counts. False when that is nothing new.
+    bool written(std::uint64_t granted) noexcept {
+        return state_ == state::open && credit_.raise({granted, 0});
     }
 
     /// APPEND_REFUSED: goes back to `expected`, at once or after a pause, or stops.
