@@ -92,7 +92,9 @@ TEST_F(BadInput, ThatIsNoFrameIsAnsweredMalformed) {
 TEST_F(BadInput, ForAStoreIsAnsweredNotSupportedByANodeWithoutOne) {
     for (const wire::control_frame& request :
          {wire::control_frame(wire::open_source{1, "t", "s", epoch{1}}),
-          wire::control_frame(wire::close_source{1})}) {
+          wire::control_frame(wire::close_source{1}),
+          wire::control_frame(wire::list_topics{2, "*"}),
+          wire::control_frame(wire::delete_topic{{3, "t"}})}) {
         std::vector<std::byte> bytes;
         wire::encode(request, bytes);
         const std::string frame(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -102,7 +104,7 @@ TEST_F(BadInput, ForAStoreIsAnsweredNotSupportedByANodeWithoutOne) {
 }
 
 TEST_F(BadInput, OfAnUnknownKindIsAnsweredUnknownKind) {
-    for (const char number : {'\x00', '\x07', '\x1d', '\x3e', '\x7f'})
+    for (const char number : {'\x00', '\x07', '\x1d', '\x4e', '\x7f'})
         EXPECT_EQ(answer_to({"\x91"s + number}), errc::unknown_kind) << int{number};
 }
 

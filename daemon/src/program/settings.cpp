@@ -350,6 +350,12 @@ const std::vector<setting>& all_settings() {
 }
 , CAIRN_SHOW { return shown(std::uint64_t{from.store.storage.topics_max}); }
 }
+, {"store.sources_per_topic_max", "COUNT", "sources of one topic", false, false,
+   CAIRN_READ{to.store.storage.sources_per_topic_max = static_cast<std::uint32_t>(
+                  std::min<std::uint64_t>(count(v), std::numeric_limits<std::uint32_t>::max()));
+}
+, CAIRN_SHOW { return shown(std::uint64_t{from.store.storage.sources_per_topic_max}); }
+}
 , {"topics.age_max", "TIME", "of a new topic: older messages go; 0: none", false, false,
    CAIRN_READ{to.store.topic_defaults.retention.age_max = span(v);
 }
