@@ -31,6 +31,8 @@ public:
     errc enter_next_runs();
     /// Head, and what is missing before it.
     void begin(std::uint32_t at);
+    /// Something was looked up after the page was read.
+    bool learnt() const noexcept { return learnt_; }
 
 private:
     errc find(store::source_id id, std::uint32_t& at);
@@ -47,6 +49,7 @@ private:
     std::uint64_t body_bytes_max_;
     replay_page& out_;
     std::size_t used_ = 0;  // of out_.block
+    bool learnt_ = false;
 };
 
 errc page_maker::look_at_sources() {
@@ -72,6 +75,7 @@ errc page_maker::look_at_sources() {
 errc page_maker::find(store::source_id id, std::uint32_t& at) {
     auto place = cursor_.places.find(id.value);
     if (place == cursor_.places.end()) {
+        learnt_ = true;
         if (const errc failed = look_at_sources(); failed != errc::ok) return failed;
         place = cursor_.places.find(id.value);
         if (place == cursor_.places.end()) return errc::store_damaged;
@@ -111,6 +115,7 @@ errc page_maker::enter(std::uint32_t at, cairn::epoch e) {
     if (s.next <= s.last) gone(at, {s.next, s.last}, hole_cause());
     s.first_held = s.last + 1;
     head(at);
+    learnt_ = true;
     const auto run = reader_.run_from(cursor_.topic, s.id, e);
     if (!run) return run.error();
     s.epoch = run->epoch;
@@ -221,6 +226,7 @@ errc page_maker::read(std::size_t bytes_max) {
     if (const errc failed = reader_.read(cursor_.topic, cursor_.next, bytes_max, buffer, page);
         failed != errc::ok)
         return failed;
+    if (cursor_.next < page.first) cursor_.trimmed = true;
     std::size_t bytes = 0;
     for (const store::entry& e : page.entries) bytes += e.body.size();
     if (bytes != 0) out_.block = runtime::block_ref::make(bytes);
@@ -344,9 +350,11 @@ errc read_replay(store::reader& reader, replay_cursor& cursor, std::size_t bytes
         if (const errc failed = make.look_at_sources(); failed != errc::ok) return failed;
     if (bytes_max != 0) {
         if (const errc failed = make.read(bytes_max); failed != errc::ok) return failed;
-        // The sources have to be looked at before the last page is read.
-        if (cursor.damage && !look) out.end = false;
-        if (out.end && look) {
+        const bool owes = cursor.damage || cursor.trimmed;
+        // The sources have to be looked at before the last page is read: what is learnt of one while
+        // it is taken apart may be newer than the page, and is not missing.
+        if (owes && (!look || make.learnt())) out.end = false;
+        if (out.end && owes) {
             make.owe_nothing();
             cursor.damage = cursor.trimmed = false;
         }

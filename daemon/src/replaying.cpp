@@ -51,7 +51,7 @@ errc replaying::subscribe(runtime::link& from, const wire::subscribe& request) {
     // The newest request of a channel replaces the one that waits.
     if (const store_subscription* const s = find(from, request.channel);
         s && waiting_.contains(s->serial))
-        subscriptions_.erase(at);
+        supersede(at);
     const auto incomplete = std::distance(partial_.lower_bound({from.number(), 0}),
                                           partial_.lower_bound({from.number() + 1, 0}));
     if (points_of(from.number()) + request.resume.size() > resume_points_max ||
@@ -67,7 +67,7 @@ errc replaying::subscribe(runtime::link& from, const wire::subscribe& request) {
     const std::unique_ptr<partial> complete = std::move(parts);
     partial_.erase(at);
     // A reader that lost its bearings subscribes again under its channel.
-    subscriptions_.erase(at);
+    supersede(at);
     auto made = std::make_unique<store_subscription>(*this, from, next_serial_++, request,
                                                      parts_.hub.loop().now());
     made->points = std::move(complete->points);
@@ -137,6 +137,15 @@ std::size_t replaying::streams_of(std::uint64_t link) const {
 }
 
 // --- Beginning --------------------------------------------------------------------------------
+
+// Each SUBSCRIBE is answered, or its reader would wait for that for ever.
+void replaying::supersede(channel_key at) {
+    const auto found = subscriptions_.find(at);
+    if (found == subscriptions_.end()) return;
+    store_subscription& s = *found->second;
+    if (s.opening) s.link.send(wire::subscribed{s.channel, false, {}});
+    subscriptions_.erase(found);
+}
 
 // Half a request is memory too.
 std::size_t replaying::points_of(std::uint64_t link) const {

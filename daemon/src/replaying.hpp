@@ -137,6 +137,7 @@ private:
     void open_some();
     void open(store_subscription& to);
     void opened(store_subscription& to, opening& found);
+    void supersede(channel_key at);
     void tell_subscribed(store_subscription& to);
     void attach(store_subscription& to, const std::shared_ptr<topic_replay>& made,
                 known_topic& topic);
