@@ -351,8 +351,8 @@ errc read_replay(store::reader& reader, replay_cursor& cursor, std::size_t bytes
     if (bytes_max != 0) {
         if (const errc failed = make.read(bytes_max); failed != errc::ok) return failed;
         const bool owes = cursor.damage || cursor.trimmed;
-        // The sources have to be looked at before the last page is read: what is learnt of one while
-        // it is taken apart may be newer than the page, and is not missing.
+        // The sources have to be looked at before the last page is read: what is learnt of one
+        // while it is taken apart may be newer than the page, and is not missing.
         if (owes && (!look || make.learnt())) out.end = false;
         if (out.end && owes) {
             make.owe_nothing();
