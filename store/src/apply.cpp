@@ -201,7 +201,11 @@ appended applier::store(topic_id t, source_id s, batch_record header, bytes body
     header.body_bytes = static_cast<std::uint32_t>(body.size());
     header.stored = c_.counters().time;
     const offset first = topic.next;
-    write_batch(c_.txn(), c_.dbs(), t, first, header, body);
+    const bool goes_on = topic.last_source == s && topic.last_epoch == header.epoch &&
+                         header.first == source.last + 1;
+    write_batch(c_.txn(), c_.dbs(), t, first, header, body, goes_on);
+    topic.last_source = s;
+    topic.last_epoch = header.epoch;
     topic.next = topic.next + header.count;
     source.last = header.last();
     const std::uint64_t cost = cost_of(body.size());
@@ -246,11 +250,11 @@ reply applier::repeated(const append& w, sequence last_stored) {
         }
         if (!found.batch) {
             // Trimmed: what was confirmed once is confirmed again. Later ones may still be there.
-            const auto next = index_from(c_.txn(), c_.dbs(), w.topic, w.source, e, at);
-            if (!next || next->first > last_stored) break;
+            const auto next = held_from(c_.txn(), c_.dbs(), w.topic, w.source, e, at);
+            if (!next || next->position > last_stored) break;
             rest = rest.subspan(
-                wire::prefix_bytes(rest, static_cast<std::uint32_t>(next->first - at)));
-            at = next->first;
+                wire::prefix_bytes(rest, static_cast<std::uint32_t>(next->position - at)));
+            at = next->position;
             some_gone = true;
             continue;
         }
@@ -310,6 +314,7 @@ reply applier::on(const declare_lost& w) {
             c_.counters().bytes += mark_cost;
         }
         c_.change(w.topic, w.source).last = w.range.last;
+        if (topic->last_source == w.source) c_.change(w.topic).last_source = {};
     }
     return {errc::ok, appended{topic->next, topic->next - 1, source->last,
                                w.range.last < source->last, durability::flushed}};

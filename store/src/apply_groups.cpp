@@ -1,5 +1,6 @@
 #include "apply.hpp"
 #include "groups.hpp"
+#include "untold.hpp"
 
 #include <cairn/wire/limits.hpp>
 
@@ -97,16 +98,7 @@ reply applier::on(const ack_positions& w) {
         return {problem, {}};
     const source_record* const source = c_.source(w.topic, w.source);
     if (source == nullptr) return {errc::source_unknown, {}};
-    std::optional<sequence> last;
-    if (w.epoch == source->epoch) {
-        last = source->last;
-    } else if (w.epoch < source->epoch) {
-        last = sequence{0};  // nothing was stored of it
-        if (const auto ended = c_.get(ended_run_key(w.topic, w.source, w.epoch))) {
-            unpacker in(*ended);
-            last = sequence{in.number<std::uint64_t>()};
-        }
-    }
+    const auto last = last_of_run(c_, w.topic, w.source, w.epoch);
     // What lies behind the end of an ended run will never be stored.
     const bool ended = w.epoch < source->epoch;
     std::vector<sequence_range> ranges = w.ranges;
@@ -118,6 +110,7 @@ reply applier::on(const ack_positions& w) {
     std::sort(ranges.begin(), ranges.end(),
               [](const auto& a, const auto& b) { return a.first < b.first; });
     follow_trims(c_, w.topic, w.group);
+    settle_untold(c_, w.topic, w.group, w.source, w.epoch, ranges);
     std::vector<offset_range> all;
     ack_budget left;
     sequence next;
@@ -137,7 +130,7 @@ sequence applier::offsets_of(const ack_positions& w, sequence_range range, ack_b
     // Offsets rise with the sequences of a run: what lies below the floor is skipped by halving.
     const auto behind_floor = [&](sequence s) {
         const auto entry = index_before(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, s);
-        return entry && entry->at > floor;
+        return entry && entry->at_of(s) > floor;
     };
     sequence low = range.first;
     if (!behind_floor(low) && low < range.last) {
@@ -146,9 +139,7 @@ sequence applier::offsets_of(const ack_positions& w, sequence_range range, ack_b
             const sequence middle = low + (high - low) / 2;
             (behind_floor(middle) ? high : low) = middle;
         }
-        // The floor may lie inside the batch that was found.
-        const auto entry = index_before(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, low);
-        if (entry) low = std::max(range.first, entry->first);
+        low = high;
     }
     const std::size_t begun = out.size();
     for (sequence at = low; at <= range.last;) {
@@ -172,9 +163,9 @@ sequence applier::offsets_of(const ack_positions& w, sequence_range range, ack_b
             at = to + 1;
         } else {
             // Trimmed: go on where this run's stored part begins.
-            const auto next = index_from(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, at);
+            const auto next = held_from(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, at);
             if (!next) break;
-            at = next->first;
+            at = next->position;
         }
     }
     return {};

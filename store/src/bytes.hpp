@@ -2,6 +2,7 @@
 
 #include <cairn/ids.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -63,7 +64,9 @@ public:
         return raw(bytes_of(value));
     }
     packer& raw(bytes data) {
-        out_.insert(out_.end(), data.begin(), data.end());
+        const std::size_t end = out_.size();
+        out_.resize(end + data.size());
+        std::copy(data.begin(), data.end(), out_.begin() + static_cast<std::ptrdiff_t>(end));
         return *this;
     }
 

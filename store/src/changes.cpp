@@ -171,20 +171,21 @@ void changes::for_chunks(topic_id t, group_id g, std::uint64_t from,
     }
 }
 
-void changes::for_groups(topic_id t, const std::function<void(const group_record&)>& f) {
+void changes::for_groups(topic_id t, const std::function<void(group_id, const group_record&)>& f) {
     for (auto known = groups_.lower_bound({t, 0, 0});
          known != groups_.end() && known->first.topic == t; ++known)
-        if (known->second.record) f(*known->second.record);
+        if (known->second.record) f({known->first.number}, *known->second.record);
     lmdb::cursor stored(txn_, dbs_.state);
     const key first = group_key(t, {0});
     for (auto item = stored.seek(first); item && same_prefix(item->key, first, state_prefix_bytes);
          item = stored.next()) {
         const bytes rest = item->key.subspan(state_prefix_bytes);
         if (rest.size() != sizeof(std::uint32_t)) throw damaged{"a group's record"};
-        if (groups_.contains({t, load_be<std::uint32_t>(rest.data()), 0})) continue;
+        const group_id id{load_be<std::uint32_t>(rest.data())};
+        if (groups_.contains({t, id.value, 0})) continue;
         const auto group = decode_group(unsealed(item->key, item->value));
         if (!group) throw damaged{"a group's record"};
-        f(*group);
+        f(id, *group);
     }
 }
 

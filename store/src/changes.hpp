@@ -71,7 +71,7 @@ public:
                     const std::function<bool(std::uint64_t, const ack_chunk&)>& f);
 
     /// The groups of a topic as they will be after flush(), in no order.
-    void for_groups(topic_id t, const std::function<void(const group_record&)>& f);
+    void for_groups(topic_id t, const std::function<void(group_id, const group_record&)>& f);
 
     /// Writes the records that were changed, and the counters.
     void flush();

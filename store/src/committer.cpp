@@ -53,6 +53,7 @@ struct committer::impl {
     std::vector<command> commands;
     std::vector<origin> origins;
     std::size_t waiting = 0;  // charge of what is queued or being committed
+    std::uint64_t waiting_commands = 0;
     bool sleeping = false;
     std::size_t blocked = 0;
     bool closing = false;
@@ -85,6 +86,7 @@ errc committer::impl::submit(command& wanted, completion& to, std::uint64_t toke
     }
     if (closing) return errc::closed;
     waiting += charge;
+    ++waiting_commands;
     commands.push_back(std::move(wanted));
     origins.push_back({&to, token, false});
     if (sleeping) {
@@ -163,6 +165,7 @@ void committer::impl::commit() {
     {
         const std::lock_guard hold(mutex);
         waiting -= bytes + part.size() * command_charge_bytes;
+        waiting_commands -= part.size();
         ++counts.transactions;
         counts.commands += part.size();
         counts.commit_time += std::chrono::duration_cast<std::chrono::nanoseconds>(time);
@@ -203,6 +206,7 @@ void committer::close() {
 committer_stats committer::stats() const {
     const std::lock_guard hold(impl_->mutex);
     committer_stats s = impl_->counts;
+    s.waiting_commands = impl_->waiting_commands;
     s.waiting_bytes = impl_->waiting;
     return s;
 }

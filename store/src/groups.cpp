@@ -1,10 +1,15 @@
 #include "groups.hpp"
 
+#include "untold.hpp"
+
 #include <algorithm>
 
 namespace cairn::store {
 
 namespace {
+
+// What is trimmed and not yet dropped is seldom more than a batch.
+constexpr std::uint64_t trims_looked_at_max = 4'096;
 
 offset first_of_chunk(std::uint64_t chunk) { return {chunk * chunk_offsets}; }
 
@@ -93,8 +98,13 @@ std::uint64_t ack_range(changes& c, topic_id t, group_id g, offset first, offset
 }
 
 void follow_trims(changes& c, topic_id t, group_id g) {
-    const offset gone = c.topic(t)->first - 1;
-    if (c.group(t, g)->floor < gone) raise_floor(c, t, g, gone);
+    const topic_record& topic = *c.topic(t);
+    const group_record& r = *c.group(t, g);
+    const offset gone = topic.first - 1;
+    if (r.floor >= gone) return;
+    const offset behind =
+        note_untold(c, t, {&g, 1}, std::max(r.floor + 1, topic.kept), gone, trims_looked_at_max);
+    if (r.floor + 1 < behind) raise_floor(c, t, g, behind - 1);
 }
 
 bool is_acked(changes& c, topic_id t, group_id g, offset o) {
@@ -114,6 +124,7 @@ void forget_acks(changes& c, topic_id t, group_id g) {
     });
     for (const std::uint64_t n : all) c.remove_chunk(t, g, n);
     c.change(t, g).acked = 0;
+    forget_untold(c, t, g);
 }
 
 void erase_group(changes& c, topic_id t, group_id g) {

@@ -79,6 +79,10 @@ inline key index_key(topic_id topic, source_id source, epoch e, sequence first) 
     return k;
 }
 
+inline epoch epoch_of_index(bytes k) noexcept {
+    return {load_be<std::uint64_t>(k.data() + sizeof(topic_id::value) + sizeof(source_id::value))};
+}
+
 // --- Database "state": everything small; what belongs to a topic lies together -----------------
 
 inline constexpr topic_id no_topic{0};  // keys of the whole store
@@ -112,6 +116,9 @@ inline key chunk_key(topic_id t, group_id g, std::uint64_t chunk) noexcept {
 }
 inline key attempt_key(topic_id t, group_id g, offset message) noexcept {
     return state_key(t, 'A').number(g.value).number(message.value);
+}
+inline key untold_key(topic_id t, group_id g, source_id s) noexcept {
+    return state_key(t, 'U').number(g.value).number(s.value);
 }
 inline key story_key(topic_id t, offset letter) noexcept {
     return state_key(t, 'D').number(letter.value);

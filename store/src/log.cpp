@@ -21,7 +21,7 @@ void write_index(lmdb::transaction& txn, const databases& dbs, const key& k, off
 }  // namespace
 
 void write_batch(lmdb::transaction& txn, const databases& dbs, topic_id topic, offset first,
-                 const batch_record& header, bytes body) {
+                 const batch_record& header, bytes body, bool goes_on) {
     std::size_t room = piece_bytes_max - entry_header_bytes;
     const std::size_t head = std::min(room, body.size());
     std::byte* out =
@@ -35,6 +35,7 @@ void write_batch(lmdb::transaction& txn, const databases& dbs, topic_id topic, o
         std::memcpy(out, body.data(), size);
         body = body.subspan(size);
     }
+    if (goes_on) return;
     write_index(txn, dbs, index_key(topic, header.source, header.epoch, header.first), first,
                 part_kind::piece, 0);
 }
@@ -149,12 +150,16 @@ void log_walk::next() {
 
 std::optional<found_batch> find_offset(const lmdb::transaction& txn, const databases& dbs,
                                        topic_id topic, offset o) {
-    log_walk walk(txn, dbs, topic);
-    for (walk.start(o); walk.here() != log_walk::kind::end && walk.at() <= o; walk.next()) {
-        if (walk.here() == log_walk::kind::damaged) throw damaged{"a batch"};
-        if (walk.here() == log_walk::kind::batch && walk.batch().last() >= o) return walk.batch();
-    }
-    return std::nullopt;
+    lmdb::cursor walk(txn, dbs.log);
+    const auto last = walk.before(log_key(topic, o + 1, part_kind::mark, 0));
+    const log_place place = last ? parse_log_key(last->key) : log_place{};
+    if (!place.valid || place.topic != topic || place.kind != part_kind::piece) return {};
+    const auto head = txn.get(dbs.log, log_key(topic, place.first, part_kind::piece, 0));
+    const auto header = head ? decode_batch_record(*head, topic, place.first) : std::nullopt;
+    if (!header) throw damaged{"a batch"};
+    const found_batch batch{place.first, *header};
+    if (batch.last() < o) return {};
+    return batch;
 }
 
 std::vector<std::byte> body_of(const lmdb::transaction& txn, const databases& dbs, topic_id topic,
@@ -199,24 +204,79 @@ std::optional<index_entry> index_from(const lmdb::transaction& txn, const databa
     return decode_index(item->key, item->value);
 }
 
+namespace {
+
+// Whether a batch has the position of a run at that offset.
+bool holds(const found_batch& batch, source_id source, epoch e, sequence s, offset o) {
+    const batch_record& header = batch.header;
+    return header.source == source && header.epoch == e && header.first <= s &&
+           s <= header.last() && batch.offset_of(s) == o;
+}
+
+}  // namespace
+
 found_position find_position(const lmdb::transaction& txn, const databases& dbs, topic_id topic,
                              source_id source, epoch e, sequence s) {
     const auto entry = index_before(txn, dbs, topic, source, e, s);
     if (!entry) return {};
-    const auto value = txn.get(dbs.log, log_key(topic, entry->at, entry->kind, entry->number));
-    if (!value) throw damaged{"an index entry without its batch"};
     if (entry->kind == part_kind::mark) {
+        const auto value = txn.get(dbs.log, log_key(topic, entry->at, entry->kind, entry->number));
+        if (!value) throw damaged{"an index entry without its mark"};
         const auto mark = decode_mark_record(*value, topic, entry->at, entry->number);
         if (!mark || mark->source != source || mark->epoch != e || mark->first != entry->first)
             throw damaged{"a mark"};
         if (mark->last < s) return {};
         return {.batch = std::nullopt, .mark = mark, .mark_at = entry->at};
     }
-    const auto header = decode_batch_record(*value, topic, entry->at);
-    if (!header || header->source != source || header->epoch != e || header->first != entry->first)
-        throw damaged{"a batch"};
-    if (header->last() < s) return {};
-    return {.batch = found_batch{entry->at, *header}, .mark = std::nullopt, .mark_at = {}};
+    const offset o = entry->at_of(s);
+    const auto batch = find_offset(txn, dbs, topic, o);
+    if (!batch || !holds(*batch, source, e, s, o)) return {};
+    return {.batch = batch, .mark = std::nullopt, .mark_at = {}};
+}
+
+std::optional<held_position> held_from(const lmdb::transaction& txn, const databases& dbs,
+                                       topic_id topic, source_id source, epoch e, sequence s) {
+    auto entry = index_before(txn, dbs, topic, source, e, s);
+    try {
+        const found_position found = find_position(txn, dbs, topic, source, e, s);
+        if (found.batch || found.mark) return held_position{s, entry->at_of(s)};
+    } catch (const damaged&) {
+        return held_position{s, entry->at_of(s)};  // who reads there is told
+    }
+    // A stretch may have lost its begin, which retention drops.
+    if (!entry || entry->kind == part_kind::mark) entry = index_from(txn, dbs, topic, source, e, s);
+    for (; entry; entry = index_from(txn, dbs, topic, source, e, std::max(s, entry->first + 1))) {
+        const sequence begin = std::max(s, entry->first);
+        if (entry->kind == part_kind::mark) return held_position{begin, entry->at};
+        log_walk walk(txn, dbs, topic);
+        walk.start(entry->at_of(begin));
+        while (walk.here() == log_walk::kind::mark || walk.here() == log_walk::kind::damaged)
+            walk.next();
+        if (walk.here() != log_walk::kind::batch) continue;
+        const offset at = std::max(walk.at(), entry->at_of(begin));
+        const sequence position = entry->first + (at - entry->at);
+        if (holds(walk.batch(), source, e, position, at)) return held_position{position, at};
+    }
+    return {};
+}
+
+void end_stretch(lmdb::transaction& txn, const databases& dbs, topic_id topic,
+                 const found_batch& dropped) {
+    const batch_record& header = dropped.header;
+    const auto entry = index_before(txn, dbs, topic, header.source, header.epoch, header.first);
+    if (!entry || entry->at_of(header.first) != dropped.first) return;  // of another one
+    const offset behind = dropped.last() + 1;
+    log_walk walk(txn, dbs, topic);
+    walk.start(behind);
+    while (walk.here() == log_walk::kind::mark && walk.at() == behind) walk.next();
+    const sequence next = header.last() + 1;
+    if (walk.here() == log_walk::kind::damaged) return;  // it may go on behind that
+    if (walk.here() == log_walk::kind::batch &&
+        holds(walk.batch(), header.source, header.epoch, next, behind)) {
+        const auto own = index_before(txn, dbs, topic, header.source, header.epoch, next);
+        if (own && own->first == entry->first) return;
+    }
+    txn.erase(dbs.index, index_key(topic, header.source, header.epoch, entry->first));
 }
 
 }  // namespace cairn::store

@@ -17,9 +17,9 @@ struct databases {
     MDB_dbi state = 0;
 };
 
-/// Writes the pieces of a batch and its index entry.
+/// Writes the pieces of a batch, and its index entry unless it goes on from the batch in front.
 void write_batch(lmdb::transaction& txn, const databases& dbs, topic_id topic, offset first,
-                 const batch_record& header, bytes body);
+                 const batch_record& header, bytes body, bool goes_on);
 /// How many marks stand in front of `at`.
 std::uint32_t marks_at(const lmdb::transaction& txn, const databases& dbs, topic_id topic,
                        offset at);
@@ -88,19 +88,24 @@ private:
     bytes piece_;  // of the batch that is here
 };
 
-/// The batch that holds an offset; nothing when none does. Throws damaged.
+/// The batch that holds an offset; nothing when none does. Throws damaged when that cannot be told.
 std::optional<found_batch> find_offset(const lmdb::transaction& txn, const databases& dbs,
                                        topic_id topic, offset o);
 /// The body of a found batch. Throws damaged.
 std::vector<std::byte> body_of(const lmdb::transaction& txn, const databases& dbs, topic_id topic,
                                const found_batch& batch);
 
-/// An entry of the index.
+/// An entry of the index: a mark, or where a stretch begins: messages of one run that have
+/// consecutive positions and offsets, in any number of batches. The entry of a stretch stays while
+/// any of it is in the log; where it ends only the log tells.
 struct index_entry {
     sequence first;
     offset at;
     part_kind kind = part_kind::piece;
     std::uint32_t number = 0;
+
+    /// Where a position lies if the entry covers it. Requires: first <= s.
+    offset at_of(sequence s) const { return kind == part_kind::mark ? at : at + (s - first); }
 };
 
 /// Value of the index for one key; throws damaged.
@@ -117,5 +122,20 @@ std::optional<index_entry> index_from(const lmdb::transaction& txn, const databa
 /// What is stored of a position; nothing in it when nothing is. Throws damaged.
 found_position find_position(const lmdb::transaction& txn, const databases& dbs, topic_id topic,
                              source_id source, epoch e, sequence s);
+
+struct held_position {
+    sequence position;
+    offset at;  ///< of the message, or that the mark stands in front of
+};
+
+/// The first position of a run at or behind `s` that is in the log, as a message or in a mark.
+/// Throws damaged.
+std::optional<held_position> held_from(const lmdb::transaction& txn, const databases& dbs,
+                                       topic_id topic, source_id source, epoch e, sequence s);
+
+/// Takes the entry of a dropped batch's stretch away, unless the stretch goes on behind it. Throws
+/// damaged.
+void end_stretch(lmdb::transaction& txn, const databases& dbs, topic_id topic,
+                 const found_batch& dropped);
 
 }  // namespace cairn::store

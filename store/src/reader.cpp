@@ -94,6 +94,13 @@ struct reader::impl {
                         offset end) const;
     /// The first epoch from `e` on of which the index knows something; 0: none.
     epoch epoch_from(topic_id t, source_id s, epoch e) const;
+    /// The first run of which something lies at `from` or behind it, or the present one.
+    result<run_info> run_at(topic_id t, source_id s, offset from, offset end) const;
+    /// In front of the losses that end right in front of `at`, whatever runs they are of.
+    position_of_source before_losses(topic_id t, source_id s, position_of_source at) const;
+    /// What can be read of a source's messages up to a group's floor, from a run on.
+    std::vector<range_of_run> acked_from(topic_id t, const topic_record& topic, source_id s,
+                                         epoch from, offset floor) const;
 
     const database::impl& db;
     lmdb::transaction txn;
@@ -217,7 +224,7 @@ result<offset> reader::offset_of(topic_id topic, source_id source, epoch e, sequ
             return at;
         }
         // Of a former run we know what is stored, not what there was.
-        const auto later = index_from(impl_->txn, impl_->db.dbs, topic, source, e, s);
+        const auto later = held_from(impl_->txn, impl_->db.dbs, topic, source, e, s);
         const auto earlier = index_before(impl_->txn, impl_->db.dbs, topic, source, e, s);
         return e < known->epoch && earlier && !later ? errc::not_stored : errc::gone;
     });
@@ -231,7 +238,7 @@ sequence reader::impl::last_of(topic_id t, source_id s, const source_record& r, 
     return {in.number<std::uint64_t>()};
 }
 
-// Offsets rise with the sequences of a run: the first entry that ends at `from` or behind it.
+// Offsets rise with the sequences of a run.
 run_info reader::impl::run_behind(topic_id t, source_id s, const source_record& r, epoch e,
                                   offset from, offset end) const {
     run_info run{e, {}, last_of(t, s, r, e), end, e < r.epoch};
@@ -240,39 +247,22 @@ run_info reader::impl::run_behind(topic_id t, source_id s, const source_record& 
     if (!begin) return run;
     const auto before = [&](sequence at) {
         const auto entry = index_before(txn, db.dbs, t, s, e, at);
-        return !entry || entry->at < from;
+        return !entry || entry->at_of(at) < from;
     };
     sequence low = begin->first;
     if (before(low)) {
-        if (before(run.last)) {
-            low = run.last;
-        } else {
-            sequence high = run.last;
-            while (low + 1 < high) {
-                const sequence middle = low + (high - low) / 2;
-                (before(middle) ? low : high) = middle;
-            }
-            low = high;
+        sequence high = run.last;
+        if (before(high)) return run;
+        while (low + 1 < high) {
+            const sequence middle = low + (high - low) / 2;
+            (before(middle) ? low : high) = middle;
         }
-        // The batch in front of it may reach beyond `from`.
-        const auto entry = index_before(txn, db.dbs, t, s, e, low);
-        const bool whole = entry && entry->at >= from;
-        const sequence in_front = whole ? entry->first - 1 : run.last;
-        if (in_front.value != 0) {
-            const found_position found = find_position(txn, db.dbs, t, s, e, in_front);
-            if (found.batch && found.batch->last() >= from) {
-                run.first_held = found.batch->sequence_of(std::max(from, found.batch->first));
-                run.at = found.batch->offset_of(run.first_held);
-                return run;
-            }
-        }
-        if (!whole) return run;
-        run.first_held = entry->first;
-        run.at = entry->at;
-        return run;
+        low = high;
     }
-    run.first_held = begin->first;
-    run.at = begin->at;
+    const auto held = held_from(txn, db.dbs, t, s, e, low);
+    if (!held) return run;
+    run.first_held = held->position;
+    run.at = held->at;
     return run;
 }
 
@@ -281,7 +271,53 @@ epoch reader::impl::epoch_from(topic_id t, source_id s, epoch e) const {
     const key wanted = index_key(t, s, e, {0});
     const auto item = walk.seek(wanted);
     if (!item || !same_prefix(item->key, wanted, sizeof t.value + sizeof s.value)) return {};
-    return {load_be<std::uint64_t>(item->key.data() + sizeof t.value + sizeof s.value)};
+    return epoch_of_index(item->key);
+}
+
+result<run_info> reader::impl::run_at(topic_id t, source_id s, offset from, offset end) const {
+    const auto known = record(source_key(t, s), decode_source);
+    if (!known) return errc::source_unknown;
+    if (from < end) {
+        for (epoch at{0}; at <= known->epoch; at = {at.value + 1}) {
+            at = epoch_from(t, s, at);
+            if (at.value == 0 || at > known->epoch) break;
+            const run_info run = run_behind(t, s, *known, at, from, end);
+            if (run.first_held <= run.last) return run;
+            if (at == known->epoch) break;  // the next one may wrap to 0
+        }
+    }
+    return run_info{known->epoch, known->last + 1, known->last, end, false};
+}
+
+position_of_source reader::impl::before_losses(topic_id t, source_id s,
+                                               position_of_source at) const {
+    lmdb::cursor walk(txn, db.dbs.index);
+    const key wanted = index_key(t, s, at.epoch, at.sequence);
+    for (auto item = walk.before(wanted);
+         item && same_prefix(item->key, wanted, sizeof t.value + sizeof s.value);
+         item = walk.previous()) {
+        const index_entry entry = decode_index(item->key, item->value);
+        if (entry.kind != part_kind::mark) break;
+        at = {epoch_of_index(item->key), entry.first};
+    }
+    return at;
+}
+
+std::vector<range_of_run> reader::impl::acked_from(topic_id t, const topic_record& topic,
+                                                   source_id s, epoch from, offset floor) const {
+    std::vector<range_of_run> all;
+    const auto known = record(source_key(t, s), decode_source);
+    if (!known) return all;
+    for (epoch e = epoch_from(t, s, from); e.value != 0 && e <= known->epoch;
+         e = epoch_from(t, s, {e.value + 1})) {
+        const sequence first = run_behind(t, s, *known, e, topic.first, topic.next).first_held;
+        const run_info open = run_behind(t, s, *known, e, floor + 1, topic.next);
+        const position_of_source behind = before_losses(t, s, {e, open.first_held});
+        if (behind.epoch == e && first < behind.sequence)
+            all.push_back({e, {first, behind.sequence - 1}});
+        if (open.first_held <= open.last || e == known->epoch) break;
+    }
+    return all;
 }
 
 result<run_info> reader::run_from(topic_id topic, source_id source, epoch e) {
@@ -321,19 +357,9 @@ result<position_of_source> reader::position_at(topic_id topic, source_id source,
     return impl_->look([&]() -> result<position_of_source> {
         const auto r = impl_->topic(topic);
         if (!r) return errc::topic_unknown;
-        const auto known = impl_->record(source_key(topic, source), decode_source);
-        if (!known) return errc::source_unknown;
-        const offset begin = std::max(from, r->first);
-        if (begin < r->next) {
-            for (epoch at{0}; at <= known->epoch; at = {at.value + 1}) {
-                at = impl_->epoch_from(topic, source, at);
-                if (at.value == 0 || at > known->epoch) break;
-                const run_info run = impl_->run_behind(topic, source, *known, at, begin, r->next);
-                if (run.first_held <= run.last) return position_of_source{at, run.first_held};
-                if (at == known->epoch) break;  // the next one may wrap to 0
-            }
-        }
-        return position_of_source{known->epoch, known->last + 1};
+        const auto run = impl_->run_at(topic, source, std::max(from, r->first), r->next);
+        if (!run) return run.error();
+        return position_of_source{run->epoch, run->first_held};
     });
 }
 
@@ -542,6 +568,30 @@ result<group_info> reader::group(topic_id topic, group_id group) {
     });
 }
 
+result<position_of_group> reader::position_of(topic_id topic, group_id group, source_id source) {
+    return impl_->look([&]() -> result<position_of_group> {
+        const auto t = impl_->topic(topic);
+        if (!t) return errc::topic_unknown;
+        const auto r = impl_->record(group_key(topic, group), decode_group);
+        if (!r) return errc::group_unknown;
+        if (const auto untold = impl_->record(untold_key(topic, group, source), decode_untold))
+            return position_of_group{{untold->epoch, untold->first},
+                                     impl_->acked_from(topic, *t, source, untold->epoch, r->floor)};
+        for (offset from = r->floor + 1;;) {
+            const auto run = impl_->run_at(topic, source, from, t->next);
+            if (!run) return run.error();
+            // What is trimmed and still there counts, for nobody noted it; what is acked does not.
+            if (run->at < t->first) {
+                const auto open = impl_->pending(topic, *t, group, *r, run->at, 1);
+                from = open.empty() ? t->first : std::min(open.front().first, t->first);
+                if (from > run->at) continue;
+            }
+            return position_of_group{
+                impl_->before_losses(topic, source, {run->epoch, run->first_held}), {}};
+        }
+    });
+}
+
 result<group_id> reader::find_group(topic_id topic, std::string_view name) {
     return impl_->look([&]() -> result<group_id> {
         if (!impl_->topic(topic)) return errc::topic_unknown;
@@ -556,7 +606,7 @@ std::vector<offset_range> reader::impl::pending(topic_id t, const topic_record& 
                                                 const group_record& r, offset from,
                                                 std::size_t ranges_max) const {
     std::vector<offset_range> all;
-    offset at = std::max({from, r.floor + 1, topic.first});
+    offset at = std::max(from, r.floor + 1);
     // Open until something acked is met.
     const auto open_to = [&](offset behind) {
         const offset last = std::min(behind, topic.next);
@@ -595,7 +645,7 @@ result<std::vector<offset_range>> reader::pending(topic_id topic, group_id group
         if (!t) return errc::topic_unknown;
         const auto r = impl_->record(group_key(topic, group), decode_group);
         if (!r) return errc::group_unknown;
-        return impl_->pending(topic, *t, group, *r, from, ranges_max);
+        return impl_->pending(topic, *t, group, *r, std::max(from, t->first), ranges_max);
     });
 }
 

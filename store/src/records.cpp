@@ -142,7 +142,9 @@ void encode(const topic_record& r, std::vector<std::byte>& out) {
         .number(r.kept.value)
         .number(r.bytes)
         .number(r.next_source)
-        .number(r.next_group);
+        .number(r.next_group)
+        .number(r.last_source.value)
+        .number(r.last_epoch.value);
 }
 
 std::optional<topic_record> decode_topic(bytes value) {
@@ -158,6 +160,9 @@ std::optional<topic_record> decode_topic(bytes value) {
     r.bytes = in.number<std::uint64_t>();
     r.next_source = in.number<std::uint32_t>();
     r.next_group = in.number<std::uint32_t>();
+    if (in.rest().empty()) return decoded(in, std::move(r));  // of format 1
+    r.last_source = {in.number<std::uint32_t>()};
+    r.last_epoch = {in.number<std::uint64_t>()};
     return decoded(in, std::move(r));
 }
 
@@ -205,6 +210,18 @@ std::optional<attempt_record> decode_attempt(bytes value) {
     r.attempts = in.number<std::uint32_t>();
     r.not_before = in.time();
     r.reason = in.text();
+    return decoded(in, std::move(r));
+}
+
+void encode(const untold_record& r, std::vector<std::byte>& out) {
+    packer(out).number(r.epoch.value).number(r.first.value);
+}
+
+std::optional<untold_record> decode_untold(bytes value) {
+    unpacker in(value);
+    untold_record r;
+    r.epoch.value = in.number<std::uint64_t>();
+    r.first.value = in.number<std::uint64_t>();
     return decoded(in, std::move(r));
 }
 

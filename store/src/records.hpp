@@ -17,7 +17,7 @@
 /// value that was flipped, or belongs elsewhere, is noticed.
 namespace cairn::store {
 
-inline constexpr std::uint32_t format_version = 1;
+inline constexpr std::uint32_t format_version = 2;
 inline constexpr std::size_t seal_bytes = 8;
 
 /// What needs to be read fails its seal or does not decode. Thrown inside the store only.
@@ -59,6 +59,9 @@ struct topic_record {
     std::uint64_t bytes = 0;
     std::uint32_t next_source = 1;
     std::uint32_t next_group = 1;
+    /// Whose batch is the last one: what goes on from it needs no entry of the index. 0: nobody's.
+    source_id last_source;
+    cairn::epoch last_epoch;
 };
 
 struct source_record {
@@ -82,6 +85,12 @@ struct attempt_record {
     std::string reason;
 };
 
+/// The first position of a source that left the log before a group was done with it or told of it.
+struct untold_record {
+    cairn::epoch epoch;
+    cairn::sequence first;
+};
+
 struct story_record {
     std::string topic;
     std::string group;
@@ -102,6 +111,7 @@ void encode(const topic_record& r, std::vector<std::byte>& out);
 void encode(const source_record& r, std::vector<std::byte>& out);
 void encode(const group_record& r, std::vector<std::byte>& out);
 void encode(const attempt_record& r, std::vector<std::byte>& out);
+void encode(const untold_record& r, std::vector<std::byte>& out);
 void encode(const story_record& r, std::vector<std::byte>& out);
 
 // Nothing when the bytes do not decode. Further bytes are left to newer versions.
@@ -111,6 +121,7 @@ std::optional<topic_record> decode_topic(bytes value);
 std::optional<source_record> decode_source(bytes value);
 std::optional<group_record> decode_group(bytes value);
 std::optional<attempt_record> decode_attempt(bytes value);
+std::optional<untold_record> decode_untold(bytes value);
 std::optional<story_record> decode_story(bytes value);
 
 /// Appends the seal of (key, value) to the value.

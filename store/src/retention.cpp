@@ -1,6 +1,7 @@
 #include "retention.hpp"
 
 #include "groups.hpp"
+#include "untold.hpp"
 
 #include <cairn/wire/attributes.hpp>
 #include <cairn/wire/records.hpp>
@@ -96,10 +97,19 @@ void erase_range(changes& c, const key& first, const key& last) {
     }
 }
 
+// [from, to] leaves the log.
+void leave(changes& c, topic_id t, offset from, offset to) {
+    try {
+        note_untold(c, t, groups_with_readers(c, t), from, to);
+    } catch (const damaged&) {
+        // Its space is needed all the same.
+    }
+}
+
 // The floor of the slowest group; nothing without groups.
 std::optional<offset> slowest_floor(changes& c, topic_id t) {
     std::optional<offset> slowest;
-    c.for_groups(t, [&](const group_record& g) {
+    c.for_groups(t, [&](group_id, const group_record& g) {
         if (!slowest || g.floor < *slowest) slowest = g.floor;
     });
     return slowest;
@@ -182,13 +192,19 @@ bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget, last_batch l
         return false;
     topic_record& r = c.change(t);
     offset behind = found.at + 1;
+    if (!r.deleted)
+        leave(c, t, r.kept, found.kind == log_walk::kind::batch ? found.batch.last() : found.at);
     if (found.kind == log_walk::kind::batch) {
         const batch_record& header = found.batch.header;
         behind = found.batch.last() + 1;
         if (r.config.last_per_key) forget_keys(c, t, found.batch);
         for (std::uint32_t n = header.pieces(); n-- > 0;)
             c.txn().erase(c.dbs().log, log_key(t, found.at, part_kind::piece, n));
-        c.txn().erase(c.dbs().index, index_key(t, header.source, header.epoch, header.first));
+        try {
+            end_stretch(c.txn(), c.dbs(), t, found.batch);
+        } catch (const damaged&) {
+            // The entry stays behind; readers find that it leads nowhere.
+        }
         give_back(c, r, cost_of(header.body_bytes));
         budget.take(header.pieces());
     }
@@ -201,6 +217,7 @@ bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget, last_batch l
     if (!r.deleted && behind > r.first) trim_to(c, t, std::min(behind, r.next) - 1);
     r.kept = std::min(std::max(r.kept, behind), r.next);
     if (r.kept == r.next) {  // what damaged batches took is not known before
+        r.last_source = {};
         const std::uint64_t left = marks_at(c.txn(), c.dbs(), t, r.next) * mark_cost;
         give_back(c, r, r.bytes - std::min(r.bytes, left));
     }
@@ -219,6 +236,7 @@ std::uint64_t trim_to(changes& c, topic_id t, offset up_to) {
 
 void erase_last_marks(changes& c, topic_id t) {
     const offset end = c.topic(t)->next;
+    leave(c, t, end, end);
     const erased gone = erase_entries(c, log_key(t, end, part_kind::mark, 0),
                                       log_key(t, end, part_kind::piece, 0), ~std::uint64_t{0});
     if (gone.marks > 0) give_back(c, c.change(t), gone.marks * mark_cost);
@@ -306,8 +324,10 @@ bool look_after(changes& c, const store_limits& limits, topic_id t, work_budget&
         age = limits.age_max;
     while (age.count() > 0 && r->kept < r->next) {
         const oldest found = oldest_of(c, t, *r);
+        // In milliseconds: an age that says "for ever" is more nanoseconds than there are.
         if (found.kind != log_walk::kind::batch ||
-            c.counters().time - found.batch.header.stored <= age)
+            std::chrono::ceil<std::chrono::milliseconds>(c.counters().time -
+                                                         found.batch.header.stored) <= age)
             break;
         if (budget.spent()) return true;
         drop_oldest_batch(c, t, budget);

@@ -2,7 +2,16 @@
 
 namespace cairn::store {
 
-std::span<const upgrade_step> known_steps() { return {}; }
+namespace {
+
+// What format 1 holds, an entry of the index for each batch, format 2 may hold too.
+void leave_as_it_is(lmdb::transaction&, const databases&) {}
+
+constexpr upgrade_step steps_known[] = {{1, leave_as_it_is}};
+
+}  // namespace
+
+std::span<const upgrade_step> known_steps() { return steps_known; }
 
 bool upgrade(lmdb::environment& env, const databases& dbs, std::span<const upgrade_step> steps,
              std::uint32_t to) {

@@ -12,7 +12,7 @@ struct upgrade_step {
     void (*run)(lmdb::transaction& txn, const databases& dbs);
 };
 
-/// The steps that this version knows, ascending. None yet: format 1 is the first.
+/// The steps that this version knows, ascending. Format 1 is the first.
 std::span<const upgrade_step> known_steps();
 
 /// Brings an open environment from its format up to `to`, in one transaction: a crash leaves the

@@ -45,7 +45,8 @@ private:
     const databases& dbs_;
     verify_report& report_;
     std::map<topic_id, topic_record> topics_;
-    std::uint64_t index_entries_ = 0;  // that the log asks for
+    std::uint64_t index_entries_ = 0;                          // that the log asks for
+    std::map<std::pair<source_id, epoch>, sequence> entries_;  // the last one of each, of a topic
     std::uint64_t bytes_ = 0;
     std::uint64_t messages_ = 0;
 };
@@ -81,15 +82,16 @@ void verifier::check_all_sealed() {
 
 void verifier::check_index_of(topic_id t, source_id source, epoch e, sequence first, offset at,
                               part_kind kind, std::uint32_t number) {
-    ++index_entries_;
-    const key k = index_key(t, source, e, first);
-    const auto value = txn_.get(dbs_.index, k);
-    if (!value) return found("a position is not in the index", t, {at, at});
     try {
-        const index_entry entry = decode_index(k, *value);
-        if (entry.at != at || entry.kind != kind || entry.number != number)
+        const auto entry = index_before(txn_, dbs_, t, source, e, first);
+        if (!entry) return found("a position is not in the index", t, {at, at});
+        auto& known = entries_[{source, e}];
+        if (known != entry->first) ++index_entries_;
+        known = entry->first;
+        if (entry->at_of(first) != at || entry->kind != kind || entry->number != number)
             found("the index leads elsewhere", t, {at, at});
     } catch (const damaged&) {
+        ++index_entries_;
     }
 }
 
@@ -112,6 +114,7 @@ void verifier::check_log(topic_id t, const topic_record& r) {
             found("the sequences of a source have a hole", t, {at, at});
         last[{s, e}] = end;
     };
+    entries_.clear();
     log_walk walk(txn_, dbs_, t);
     for (walk.start({0}); walk.here() != log_walk::kind::end; walk.next()) {
         if (walk.here() == log_walk::kind::damaged) {
@@ -190,6 +193,11 @@ void verifier::check_groups(topic_id t, const topic_record& r) {
             if (!decode_attempt(attempt)) found("an attempt cannot be read", t);
         });
         if (attempts != g->attempts) found("a group's attempts are miscounted", t);
+        each(untold_key(t, id, {0}), state_prefix_bytes + 4, [&](bytes source, bytes untold) {
+            if (!decode_untold(untold) || source.size() != 4 ||
+                load_be<std::uint32_t>(source.data()) >= r.next_source)
+                found("what a group was not told of cannot be read", t);
+        });
         const auto named = txn_.get(dbs_.state, group_name_key(t, g->name));
         if (!named || load_be<std::uint32_t>(named->data()) != id.value)
             found("a group is not found by its name", t);

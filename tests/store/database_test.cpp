@@ -146,7 +146,7 @@ TEST_F(Database, TellsThePositionBehindARunOfTheHighestEpoch) {
         header.epoch = highest;
         header.first = {1};
         header.checksum = wire::checksum(body);
-        write_batch(txn, dbs, s.topic, {1}, header, body);
+        write_batch(txn, dbs, s.topic, {1}, header, body, false);
         put(txn, dbs, source_key(s.topic, s.source), source_record{"a", "", highest, {1}});
         auto counters = counters_in(txn, dbs);
         counters.commit = txn.id();
@@ -242,7 +242,7 @@ TEST_F(Database, GivesDiskSpaceBackWhenItIsCompacted) {
 
 TEST_F(Database, RefusesAFormatThatIsNewerAndNamesTheVersionToInstall) {
     db_.reset();
-    rewrite_meta([](meta_record& m) { m.format = 2, m.needs = "0.9.0"; });
+    rewrite_meta([](meta_record& m) { m.format = format_version + 1, m.needs = "0.9.0"; });
     const auto before = disk_bytes();
     EXPECT_EQ(refusal(), errc::store_newer);
     EXPECT_NE(text_.find("0.9.0"), std::string::npos) << text_;
@@ -267,9 +267,10 @@ TEST_F(Database, BringsAnOlderFormatUpInOneStep) {
     db_.reset();
     rewrite_meta([](meta_record& m) { m.format = 0; });
     EXPECT_EQ(refusal(), errc::store_damaged) << "no step leads on from format 0";
-    const upgrade_step steps[] = {{0, [](lmdb::transaction& txn, const databases& dbs) {
-                                       txn.put(dbs.state, last_of_key_key({7}, "upgraded"), {});
-                                   }}};
+    const upgrade_step steps[] = {
+        {0, [](lmdb::transaction& txn,
+               const databases& dbs) { txn.put(dbs.state, last_of_key_key({7}, "upgraded"), {}); }},
+        known_steps()[0]};
     EXPECT_TRUE(upgraded(steps));
     EXPECT_FALSE(upgraded(steps));
     EXPECT_EQ(refusal(), errc::ok);

@@ -53,7 +53,7 @@ TEST(Format, NamesTheDatabasesAndKindsThatTheCodeUses) {
     std::set<std::string> kinds;
     for (const row& r : doc.table_with("rest of the key").rows) kinds.insert(r.at(0));
     EXPECT_EQ(kinds, (std::set<std::string>{"M", "C", "N", "T", "S", "s", "R", "G", "g", "B", "A",
-                                            "D", "K"}));
+                                            "U", "D", "K"}));
     EXPECT_EQ(bytes(topic_key(topic)).size(), state_prefix_bytes);
     EXPECT_EQ(bytes(log_key(topic, at, part_kind::piece, 0)).size(), log_key_bytes);
     EXPECT_EQ(bytes(index_key(topic, {1}, {1}, {1})).size(), index_key_bytes);

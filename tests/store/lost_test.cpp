@@ -71,6 +71,33 @@ TEST_F(Lost, OneByOneIsOneRangeForOneCause) {
     expect_sound();
 }
 
+TEST_F(Lost, LiesBehindWhereOneGoesOnWhoIsDoneWithTheMessages) {
+    const group_id g = group_of(source_.topic, "readers");
+    const auto behind = [&](std::uint64_t done) {
+        EXPECT_TRUE(one(seek_group{source_.topic, g, {done + 1}}).ok());
+        const auto at = reader(*db_).position_of(source_.topic, g, source_.source)->next;
+        return std::to_string(at.epoch.value) + ":" + std::to_string(at.sequence.value);
+    };
+    const auto lost_of_2 = [&](std::uint64_t first, std::uint64_t last) {
+        return declare_lost{source_.topic, source_.source, {2}, {{first}, {last}}, errc::lost};
+    };
+    EXPECT_EQ(behind(1), "1:2");
+    EXPECT_TRUE(one(lost(2, 3)).ok());
+    EXPECT_TRUE(one(lost(4, 4, errc::gone)).ok());
+    EXPECT_EQ(behind(1), "1:2");
+    source_ = opened("quakes", "a", 2);
+    EXPECT_TRUE(one(lost_of_2(1, 9)).ok());
+    EXPECT_EQ(behind(0), "1:1");
+    EXPECT_EQ(behind(1), "1:2");
+    append_to(opened("quakes", "b"), 1, {"other"});
+    EXPECT_EQ(behind(2), "1:2") << "nothing tells that the losses are done with";
+    append_to(source_, 10, {"ten"}, 2);
+    EXPECT_EQ(behind(2), "1:2");
+    EXPECT_EQ(behind(3), "2:11");
+    EXPECT_TRUE(one(lost_of_2(11, 12)).ok());
+    EXPECT_EQ(behind(3), "2:11");
+}
+
 TEST_F(Lost, InMoreRangesThanAPageHasEntriesHidesNothingBehindThem) {
     EXPECT_EQ(lose(1'100), 1'100U);
     append_to(source_, next_, {"behind"});

@@ -154,6 +154,7 @@ private:
             auto kept = g.attempts;
             kept.erase(kept.begin(), kept.lower_bound(t.first));
             expect(attempts == kept, "group ", info.name, ": other attempts");
+            if (info.name.front() != '@') compare_positions(id, info, t, g);
         }
         for (const auto& [o, letter] : t.stories) {
             if (o < t.first) continue;
@@ -161,6 +162,34 @@ private:
             expect(story && story->reason == letter.reason && story->at == letter.message &&
                        story->attempts == letter.attempts && story->topic == t.origins.at(o),
                    "the story of letter ", o, " differs");
+        }
+    }
+
+    // A reader begins in front of all that is not acked, and of what was trimmed before it was;
+    // what is acked behind that, up to the floor, it is told.
+    void compare_positions(topic_id id, const group_info& info, const model::topic& t,
+                           const model::group& g) {
+        for (const auto& [number, s] : t.sources) {
+            const auto at = from_.position_of(id, info.id, {number});
+            expect(at.has_value(), "group ", info.name, " has no position");
+            if (failure_) return;
+            const std::pair position(at->next.epoch.value, at->next.sequence.value);
+            const auto untold = g.untold.find(number);
+            if (untold != g.untold.end() && !untold->second.empty())
+                expect(position <= *untold->second.begin(), "group ", info.name,
+                       " passes over what was trimmed");
+            for (const auto& [o, m] : t.messages) {
+                if (m.source.value != number) continue;
+                const std::pair one(m.epoch.value, m.sequence.value);
+                bool done = one < position;
+                for (const range_of_run& acked : at->done)
+                    done |= acked.epoch == m.epoch && acked.range.first <= m.sequence &&
+                            m.sequence <= acked.range.last;
+                if (o <= g.floor)
+                    expect(done, "group ", info.name, " comes back to offset ", o);
+                else if (!g.acked.contains(o))
+                    expect(!done, "group ", info.name, " passes over offset ", o);
+            }
         }
     }
 

@@ -59,7 +59,13 @@ std::uint64_t model::trim_to(topic& t, std::uint64_t last) {
     if (last < t.first) return 0;
     const std::uint64_t messages = last - t.first + 1;
     t.first = last + 1;
-    t.messages.erase(t.messages.begin(), t.messages.lower_bound(t.first));
+    const auto kept = t.messages.lower_bound(t.first);
+    for (auto& [number, g] : t.groups)
+        for (auto one = t.messages.begin(); one != kept; ++one)
+            if (one->first > g.floor && !g.acked.contains(one->first))
+                g.untold[one->second.source.value].insert(
+                    {one->second.epoch.value, one->second.sequence.value});
+    t.messages.erase(t.messages.begin(), kept);
     return messages;
 }
 
@@ -208,7 +214,7 @@ reply model::on(const create_group& w) {
     const std::uint64_t floor = std::clamp(w.start.value, t->first, t->next) - 1;
     const std::uint32_t number = t->next_group++;
     t->group_names[w.name] = number;
-    t->groups[number] = {w.name, w.settings, floor, {}, {}};
+    t->groups[number] = {w.name, w.settings, floor, {}, {}, {}};
     return {errc::ok, group_created{{number}, {floor}}};
 }
 
@@ -238,6 +244,7 @@ reply model::on(const seek_group& w) {
     group& g = t->groups.at(w.group.value);
     g.acked.clear();
     g.attempts.clear();
+    g.untold.clear();
     g.floor = std::clamp(w.next.value, t->first, t->next) - 1;
     return {errc::ok, acked{0, {g.floor}}};
 }
@@ -298,6 +305,7 @@ reply model::on(const ack_positions& w) {
         for (sequence at = r.first; at <= r.last; ++at) {
             const std::uint64_t o = s.where.at({w.epoch.value, at.value});
             if (o >= t->first) added += ack_one(g, o);
+            g.untold[w.source.value].erase({w.epoch.value, at.value});
         }
     settle(g);
     return {errc::ok, acked{added, {g.floor}}};

@@ -46,6 +46,8 @@ public:
         std::uint64_t floor = 0;
         std::set<std::uint64_t> acked;  // above the floor
         std::map<std::uint64_t, std::pair<std::uint32_t, std::string>> attempts;
+        // Trimmed before they were acked, and not acked since: (source, (epoch, sequence)).
+        std::map<std::uint32_t, std::set<std::pair<std::uint64_t, std::uint64_t>>> untold;
     };
     struct topic {
         std::string name;

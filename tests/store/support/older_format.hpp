@@ -9,7 +9,8 @@
 #include <optional>
 #include <string>
 
-/// A synthetic format 0: 3,000 records of a kind of their own, which the step to format 1 rewrites.
+/// A synthetic format before the present one: 3,000 records of a kind of their own, which the step
+/// rewrites.
 namespace cairn::test {
 
 inline constexpr std::uint32_t older_records = 3'000;
@@ -29,7 +30,9 @@ inline void put_older(store::lmdb::transaction& txn, const store::databases& dbs
 
 inline bool tell_of_upgrade = false;
 
-/// The step to format 1. Says "b" and "e" around it when it is told to.
+inline constexpr std::uint32_t older_format = store::format_version - 1;
+
+/// The step to the present format. Says "b" and "e" around it when it is told to.
 inline void run_older_step(store::lmdb::transaction& txn, const store::databases& dbs) {
     if (tell_of_upgrade) (void)!::write(1, "b", 1);
     put_older(txn, dbs, 'n');
@@ -50,13 +53,13 @@ struct open_environment {
 inline bool upgrade_from_older(const std::filesystem::path& directory, bool tell) {
     tell_of_upgrade = tell;
     open_environment in(directory);
-    const store::upgrade_step steps[] = {{0, run_older_step}};
+    const store::upgrade_step steps[] = {{older_format, run_older_step}};
     const bool done = store::upgrade(in.env, in.dbs, steps, store::format_version);
     if (done && tell) (void)!::write(1, "d", 1);
     return done;
 }
 
-/// Makes what a database holds one of format 0.
+/// Makes what a database holds one of the older format.
 inline void make_older(const std::filesystem::path& directory) {
     open_environment in(directory);
     store::lmdb::transaction txn(in.env, store::lmdb::transaction::mode::write);
@@ -69,7 +72,7 @@ inline void make_older(const std::filesystem::path& directory) {
     };
     auto meta = *store::decode_meta(
         store::unsealed(store::meta_key(), *txn.get(in.dbs.state, store::meta_key())));
-    meta.format = 0;
+    meta.format = older_format;
     rewrite(store::meta_key(), meta);
     auto counters = *store::decode_counters(
         store::unsealed(store::counters_key(), *txn.get(in.dbs.state, store::counters_key())));
@@ -78,8 +81,8 @@ inline void make_older(const std::filesystem::path& directory) {
     txn.commit();
 }
 
-/// 0 or 1 when all of it is of that format, nothing when it is half of each. Throws damaged when
-/// the counters do not belong to the last transaction.
+/// 0 or 1 when all of it is of the older or the present format, nothing when it is half of each.
+/// Throws damaged when the counters do not belong to the last transaction.
 inline std::optional<std::uint32_t> format_of_all(const std::filesystem::path& directory) {
     open_environment in(directory);
     const store::lmdb::transaction txn(in.env, store::lmdb::transaction::mode::read);
@@ -88,13 +91,13 @@ inline std::optional<std::uint32_t> format_of_all(const std::filesystem::path& d
     const auto counters = *store::decode_counters(
         store::unsealed(store::counters_key(), *txn.get(in.dbs.state, store::counters_key())));
     if (counters.commit != txn.id()) throw store::damaged{"the counters"};
-    const auto wanted = static_cast<std::byte>(meta.format == 0 ? 'o' : 'n');
+    const auto wanted = static_cast<std::byte>(meta.format == older_format ? 'o' : 'n');
     for (std::uint32_t n = 0; n < older_records; ++n) {
         const auto value = txn.get(in.dbs.state, older_key(n));
         if (!value || value->size() != 200 || value->front() != wanted || value->back() != wanted)
             return std::nullopt;
     }
-    return meta.format;
+    return meta.format - older_format;
 }
 
 }  // namespace cairn::test

@@ -47,6 +47,7 @@ struct committer_options {
 struct committer_stats {
     std::uint64_t transactions = 0;
     std::uint64_t commands = 0;
+    std::uint64_t waiting_commands = 0;  ///< submitted, and not yet committed
     std::uint64_t waiting_bytes = 0;
     std::chrono::nanoseconds commit_time{};  ///< spent in commits, in all
 };

@@ -79,6 +79,17 @@ struct position_of_source {
     cairn::sequence sequence;
 };
 
+struct range_of_run {
+    cairn::epoch epoch;
+    sequence_range range;
+};
+
+/// Where the readers of a group go on with a source.
+struct position_of_group {
+    position_of_source next;
+    std::vector<range_of_run> done;  ///< behind it, and acked with all messages up to there
+};
+
 /// What lies under consecutive offsets.
 struct placed {
     offset_range offsets;
@@ -172,6 +183,10 @@ public:
     result<std::vector<group_info>> groups(topic_id topic);
     result<group_info> group(topic_id topic, group_id group);
     result<group_id> find_group(topic_id topic, std::string_view name);
+    /// Where a reader of the group goes on with a source: at the first message that is not acked,
+    /// in front of what was trimmed before it was acked, and in front of losses with no acked
+    /// message behind them.
+    result<position_of_group> position_of(topic_id topic, group_id group, source_id source);
 
     /// Ranges from `from` on that are stored and not acked: `ranges_max` at most.
     result<std::vector<offset_range>> pending(topic_id topic, group_id group, offset from,

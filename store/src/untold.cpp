@@ -1,0 +1,160 @@
+#include "untold.hpp"
+
+namespace cairn::store {
+
+namespace {
+
+constexpr offset never{~std::uint64_t{0}};
+
+// The first offset of [first, last] that the group is not done with.
+std::optional<offset> first_open(changes& c, topic_id t, group_id g, offset first, offset last) {
+    const group_record& r = *c.group(t, g);
+    offset at = std::max(first, r.floor + 1);
+    while (at <= last) {
+        const ack_chunk* const chunk = r.acked > 0 ? c.chunk(t, g, chunk_of(at.value)) : nullptr;
+        if (chunk == nullptr) return at;
+        const std::uint64_t base = chunk_of(at.value) * chunk_offsets;
+        const std::uint64_t open = chunk->find(at.value - base, false);
+        at = {base + open};
+        if (open < chunk_offsets) break;
+    }
+    if (at > last) return {};
+    return at;
+}
+
+// Where the source's next message behind a loss lies: who is done with it was told of the loss.
+offset message_behind(changes& c, topic_id t, const mark_record& mark) {
+    lmdb::cursor walk(c.txn(), c.dbs().index);
+    const key behind = index_key(t, mark.source, mark.epoch, mark.last + 1);
+    for (auto item = walk.seek(behind);
+         item && same_prefix(item->key, behind, sizeof(topic_id) + sizeof(source_id));
+         item = walk.next()) {
+        const index_entry entry = decode_index(item->key, item->value);
+        if (entry.kind != part_kind::mark) return entry.at;
+    }
+    return never;
+}
+
+void note(changes& c, topic_id t, group_id g, source_id s, epoch e, sequence first) {
+    const key k = untold_key(t, g, s);
+    if (const auto known = c.get(k)) {
+        const auto before = decode_untold(*known);
+        if (!before) throw damaged{"what a group was not told of"};
+        // A purge takes the losses at the end first.
+        if (std::pair(before->epoch, before->first) <= std::pair(e, first)) return;
+    }
+    std::vector<std::byte> value;
+    encode(untold_record{e, first}, value);
+    c.put(k, value);
+}
+
+// The run that follows `e` of those that the store knows.
+epoch run_behind(changes& c, topic_id t, source_id s, epoch e) {
+    lmdb::cursor walk(c.txn(), c.dbs().state);
+    const key wanted = ended_run_key(t, s, {e.value + 1});
+    const auto item = walk.seek(wanted);
+    constexpr std::size_t own = state_prefix_bytes + sizeof s.value;
+    if (item && item->key.size() == own + sizeof e.value && same_prefix(item->key, wanted, own))
+        return {load_be<std::uint64_t>(item->key.data() + own)};
+    return c.source(t, s)->epoch;
+}
+
+// Whether a position can still be read, as a message or as a loss.
+bool is_held(changes& c, topic_id t, source_id s, epoch e, sequence at) {
+    const found_position found = find_position(c.txn(), c.dbs(), t, s, e, at);
+    const offset first = c.topic(t)->first;
+    if (found.batch) return found.batch->offset_of(at) >= first;
+    return found.mark && found.mark_at >= first;
+}
+
+}  // namespace
+
+std::vector<group_id> groups_with_readers(changes& c, topic_id t) {
+    std::vector<group_id> all;
+    c.for_groups(t, [&](group_id g, const group_record& r) {
+        if (r.name.front() != '@') all.push_back(g);
+    });
+    return all;
+}
+
+offset note_untold(changes& c, topic_id t, std::span<const group_id> groups, offset from, offset to,
+                   std::uint64_t entries_max) {
+    if (groups.empty()) return to + 1;
+    struct {
+        source_id source;
+        offset message{0};
+    } behind;  // of the mark before
+    log_walk walk(c.txn(), c.dbs(), t);
+    for (walk.start(from); walk.here() != log_walk::kind::end && walk.at() <= to; walk.next()) {
+        if (entries_max-- == 0) return walk.at();
+        if (walk.here() == log_walk::kind::mark) {
+            const mark_record& mark = walk.mark();
+            if (behind.source != mark.source || behind.message < walk.at())
+                behind = {mark.source, message_behind(c, t, mark)};
+            for (const group_id g : groups)
+                if (c.group(t, g)->floor < behind.message)
+                    note(c, t, g, mark.source, mark.epoch, mark.first);
+        } else if (walk.here() == log_walk::kind::batch) {
+            const found_batch& batch = walk.batch();
+            const offset last = std::min(to, batch.last());
+            for (const group_id g : groups)
+                if (const auto open = first_open(c, t, g, std::max(from, batch.first), last))
+                    note(c, t, g, batch.header.source, batch.header.epoch,
+                         batch.sequence_of(*open));
+        }
+    }
+    return to + 1;
+}
+
+void settle_untold(changes& c, topic_id t, group_id g, source_id s, epoch e,
+                   std::span<const sequence_range> ranges) {
+    const key k = untold_key(t, g, s);
+    const auto value = c.get(k);
+    if (!value) return;
+    auto untold = decode_untold(*value);
+    if (!untold) throw damaged{"what a group was not told of"};
+    if (untold->epoch != e) return;
+    const sequence before = untold->first;
+    for (const sequence_range& range : ranges)
+        if (range.first <= untold->first && untold->first <= range.last)
+            untold->first = range.last + 1;
+    if (untold->first == before) return;
+    const epoch present = c.source(t, s)->epoch;
+    while (!is_held(c, t, s, untold->epoch, untold->first)) {
+        if (untold->first <= last_of_run(c, t, s, untold->epoch).value_or(sequence{0})) {
+            std::vector<std::byte> fresh;
+            encode(*untold, fresh);
+            c.put(k, fresh);
+            return;
+        }
+        if (untold->epoch == present) break;
+        *untold = {run_behind(c, t, s, untold->epoch), {1}};
+    }
+    c.erase(k);
+}
+
+void forget_untold(changes& c, topic_id t, group_id g) {
+    const key own = untold_key(t, g, {0});
+    for (;;) {
+        key found;
+        {
+            lmdb::cursor walk(c.txn(), c.dbs().state);
+            const auto item = walk.seek(own);
+            if (!item || !same_prefix(item->key, own, state_prefix_bytes + sizeof g.value)) return;
+            found.text(text_of(item->key));
+        }
+        c.erase(found);
+    }
+}
+
+std::optional<sequence> last_of_run(changes& c, topic_id t, source_id s, epoch e) {
+    const source_record& r = *c.source(t, s);
+    if (e == r.epoch) return r.last;
+    if (e > r.epoch) return {};
+    const auto ended = c.get(ended_run_key(t, s, e));
+    if (!ended) return sequence{0};  // nothing was stored of it
+    unpacker in(*ended);
+    return sequence{in.number<std::uint64_t>()};
+}
+
+}  // namespace cairn::store
