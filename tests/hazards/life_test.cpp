@@ -4,8 +4,10 @@
 
 #include <cairn/cairn.hpp>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -13,8 +15,10 @@
 
 #include <csignal>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -45,6 +49,21 @@ node_options lively() {
     o.heartbeat = 100ms;
     o.silence_max = 500ms;
     return o;
+}
+
+// libzmq refuses to send once a connection ended, though what came by it is not read yet.
+TEST(APeerThatLeaves, IsHeardToItsEndAlsoWhileItIsAnswered) {
+    node here(lively());
+    const std::string endpoint = here.bind("tcp://127.0.0.1:0");
+    for (int i = 0; i != 100; ++i) {
+        stranger peer(endpoint);
+        peer.linger();
+        ASSERT_TRUE(peer.greet());
+        for (int n = 0; n != 50; ++n) peer.say(wire::ping{1});
+        peer.say(wire::bye{errc::closed, "done"});
+    }
+    EXPECT_TRUE(eventually([&] { return here.stats().links == 0; }, 30s));
+    EXPECT_EQ(here.stats().frames_malformed, 0U);
 }
 
 class AStoppedSubscriber : public testing::Test {
@@ -148,6 +167,11 @@ TEST(AStormOfSignals, LosesNoMessageOfANode) {
         node b({.connect = {a.bind("tcp://127.0.0.1:0")}});
         subscriber s(b, "t");
         puller worker(b, "w");
+        for (int i = 0; i != 100; ++i) {
+            node c;
+            c.connect(c.bind("tcp://127.0.0.1:0"));
+            c.bind("inproc://in-a-storm");
+        }
         EXPECT_TRUE(p.wait_for_subscribers(1, 10s));
         for (int i = 0; i != 2'000; ++i) {
             p.publish(std::to_string(i));
@@ -216,6 +240,76 @@ TEST(ANodeThatEnds, UnderLoadWithDeadAndStalledPeersIsGoneInTime) {
         w.reset();
         n.reset();
         EXPECT_LE(std::chrono::steady_clock::now() - began, 3s) << round;
+    }
+}
+
+std::size_t open_descriptors() {
+    const std::filesystem::directory_iterator all("/proc/self/fd");
+    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+/// The process may open no more than so many descriptors besides those that it has.
+class few_descriptors {
+public:
+    explicit few_descriptors(rlim_t more) {
+        ::getrlimit(RLIMIT_NOFILE, &before_);
+        const int lowest = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+        ::close(lowest);
+        const rlimit wanted{static_cast<rlim_t>(lowest) + more, before_.rlim_max};
+        ::setrlimit(RLIMIT_NOFILE, &wanted);
+    }
+    ~few_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+    few_descriptors(const few_descriptors&) = delete;
+    few_descriptors& operator=(const few_descriptors&) = delete;
+
+private:
+    rlimit before_{};
+};
+
+TEST(AProcessWithoutDescriptors, IsToldThatItCannotMakeANodeAndKeepsNothingOfIt) {
+    const std::size_t before = open_descriptors();
+    std::size_t refused = 0;
+    for (rlim_t more = 0;; ++more) {
+        std::optional<few_descriptors> limit(more);
+        std::optional<error> refusal;
+        try {
+            node made;
+            made.bind("tcp://127.0.0.1:0");
+        } catch (const error& e) {
+            refusal = e;
+        }
+        limit.reset();
+        if (!refusal) break;
+        ++refused;
+        ASSERT_EQ(refusal->code(), errc::limit_exceeded) << more << ": " << refusal->what();
+        ASSERT_TRUE(eventually([&] { return open_descriptors() == before; })) << more;
+    }
+    EXPECT_GT(refused, 40U);
+}
+
+TEST(AProcessWithoutDescriptors, GoesOnWithTheConnectionsItHas) {
+    node reading;
+    reading.bind("inproc://reading");
+    subscriber s(reading, "t");
+    node writing;
+    publisher p(writing, "t");
+    writing.connect("inproc://reading");
+    ASSERT_TRUE(p.wait_for_subscribers(1, 30s));
+    for (rlim_t more = 0; more != 12; ++more) {
+        const few_descriptors limit(more);
+        std::optional<errc> refusal;
+        for (int i = 0; !refusal && i != 12; ++i) {
+            try {
+                writing.connect("inproc://nobody-" + std::to_string(more) + "-" +
+                                std::to_string(i));
+            } catch (const error& e) {
+                refusal = e.code();
+            }
+        }
+        ASSERT_EQ(refusal, errc::limit_exceeded) << more;
+        p.publish("still there");
+        const auto got = s.receive_for(30s);
+        ASSERT_TRUE(got && got->text() == "still there") << more;
     }
 }
 

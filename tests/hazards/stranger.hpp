@@ -30,6 +30,9 @@ public:
     /// With keys of its own, to a node that holds `server_key`.
     stranger(const std::string& endpoint, const key_pair& keys, const std::string& server_key);
 
+    /// What was said is still sent when it goes away.
+    void linger() { socket_.set(zmq::sockopt::linger, 10'000); }
+
     /// One message of these ZeroMQ frames. False when the pipe stays full for ten seconds.
     bool say(const std::vector<std::string>& frames);
     bool say(const wire::control_frame& frame);

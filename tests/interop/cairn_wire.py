@@ -36,14 +36,20 @@ class Link:
         self.sent = time.monotonic()
 
     def receive(self, seconds):
-        """The next frame that is not the link's own business: a list, for BATCH and JOBS with body
-        as its last item. None when the time is over."""
+        """The next frame, waited for; None when the time is over."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            if time.monotonic() - self.sent > 0.5:
-                self.send(HEARTBEAT)
-            if not self.socket.poll(min(left, 0.25) * 1000):
-                continue
+            wait([self], left)
+            if frame := self.take():
+                return frame
+        return None
+
+    def take(self):
+        """The next frame that has come and is not the link's own business: a list, for BATCH and
+        JOBS with body as its last item. None when there is none."""
+        if time.monotonic() - self.sent > 0.5:
+            self.send(HEARTBEAT)
+        while self.socket.poll(0):
             parts = self.socket.recv_multipart()
             unpacker = msgpack.Unpacker(raw=False, max_buffer_size=len(parts[0]))
             unpacker.feed(parts[0])
@@ -63,6 +69,14 @@ class Link:
     def close(self):
         self.send(BYE, 1, "done")
         self.socket.close()
+
+
+def wait(links, seconds=0.25):
+    """Until a frame has come on one of the links, at most for a heartbeat's time."""
+    poller = zmq.Poller()
+    for link in links:
+        poller.register(link.socket, zmq.POLLIN)
+    poller.poll(min(seconds, 0.25) * 1000)
 
 
 def messages(frame):

@@ -12,7 +12,7 @@ import sys
 
 from cairn_wire import (ACK, ACKED, ATTACH_GROUP, BATCH, BATCH_CHARGE, CREDIT, FIRST_STORED, GONE,
                         GROUP_ATTACHED, HEADS, REPAIR, SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE, Link,
-                        messages)
+                        messages, wait)
 
 GROUP_CHANNEL, WINDOW, EARLIEST = 1, 256 << 10, 1
 
@@ -140,9 +140,11 @@ class DurableSubscriber:
     def run(self, last):
         """Until all up to `last` of one source are acked durably."""
         self.until = last
+        sides = [side for side in (self.store, self.publisher) if side]
         while max(self.next.values(), default=0) <= last or self.acks_durable < self.acks_sent:
-            for side in filter(None, (self.store, self.publisher)):
-                if frame := side.link.receive(0.05):
+            wait([side.link for side in sides])
+            for side in sides:
+                if frame := side.link.take():
                     self.take(side, frame)
 
 

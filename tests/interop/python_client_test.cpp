@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -45,12 +46,21 @@ std::vector<std::string> python(const char* script, std::vector<std::string> arg
 
 class APythonClient : public testing::Test {
 protected:
-    cairn::node node_{{.name = "interop"}};
+    std::mutex mutex_;
+    std::string log_;
+    cairn::node node_{{.name = "interop", .log = [this](log_level, std::string_view line) {
+                           const std::lock_guard hold(mutex_);
+                           log_ += std::string(line) + "\n";
+                       }}};
     std::string endpoint_ = node_.bind("tcp://127.0.0.1:0");
 
     /// `publisher` closed in good order and the script is content.
     static void ends_well(test::child_process& script) {
         EXPECT_EQ(script.wait(30s), 0) << script.output();
+    }
+    void expect_nothing_malformed() {
+        const std::lock_guard hold(mutex_);
+        EXPECT_EQ(node_.stats().frames_malformed, 0U) << log_;
     }
     static bool printed(const test::child_process& script, const std::string& text) {
         return script.output().find(text) != std::string::npos;
@@ -68,7 +78,7 @@ TEST_F(APythonClient, FollowsAStreamGivesCreditBackAndSeesItsEnd) {
     ends_well(script);
     EXPECT_TRUE(printed(script, "received 5000 gone 0")) << script.output();
     EXPECT_FALSE(printed(script, "credits 0")) << "the test must need more than one window";
-    EXPECT_EQ(node_.stats().frames_malformed, 0U);
+    expect_nothing_malformed();
 }
 
 TEST_F(APythonClient, HasALostBatchRepaired) {
@@ -106,7 +116,7 @@ TEST_F(APythonClient, WorksOnEachJobAndHasTheUnfinishedOnesAgain) {
     EXPECT_TRUE(printed(script, "acked 1980 rejected 20")) << script.output();
     EXPECT_EQ(reasons, std::vector<std::string>(20, "a hundredth"));
     EXPECT_EQ(p.stats().rejected, 20U);
-    EXPECT_EQ(node_.stats().frames_malformed, 0U);
+    expect_nothing_malformed();
 }
 
 TEST_F(APythonClient, LeavesItsJobsToAnotherWhenItDies) {

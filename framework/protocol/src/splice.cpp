@@ -140,13 +140,6 @@ time_point spliced_stream::wake_at() const noexcept {
                                                                : *blocked_since_ + history_wait_;
 }
 
-time_point spliced_stream::repair_at() const noexcept {
-    time_point at = time_point::max();
-    for (const side* s : {&publisher_, &store_})
-        if (s->asked && s->sent >= next_) at = std::min(at, s->asked_at + repair_wait);
-    return at;
-}
-
 splice_verdict spliced_stream::wake(time_point now) {
     splice_verdict out;
     settle(now, out);
@@ -223,12 +216,20 @@ void spliced_stream::live_lost() noexcept {
 }
 
 std::optional<sequence> spliced_stream::take_repair(time_point now) noexcept {
-    if (!known_ || !in_ring(next_) || publisher_.sent < next_) return std::nullopt;
+    if (now < repair_time()) return std::nullopt;
     return ask(publisher_, now);
 }
 
-std::optional<sequence> spliced_stream::ask(side& whom, time_point now) noexcept {
-    if (whom.asked && now < whom.asked_at + repair_wait) return std::nullopt;
+time_point spliced_stream::repair_time() const noexcept {
+    const bool passed = known_ && in_ring(next_) && publisher_.sent >= next_;
+    return passed ? time_to_ask(publisher_) : time_point::max();
+}
+
+time_point spliced_stream::time_to_ask(const side& whom) noexcept {
+    return whom.asked ? whom.asked_at + repair_wait : time_point::min();
+}
+
+sequence spliced_stream::ask(side& whom, time_point now) noexcept {
     whom.asked = true;
     whom.asked_at = now;
     return next_;
@@ -289,9 +290,14 @@ splice_verdict spliced_stream::store_gone(cairn::epoch epoch, sequence_range ran
 void spliced_stream::store_lost() noexcept { store_ = {}; }
 
 std::optional<sequence> spliced_stream::take_store_repair(time_point now) noexcept {
-    if (!wants_store() || !store_.there || store_.epoch != epoch_ || store_.sent < next_)
-        return std::nullopt;
+    if (now < store_repair_time()) return std::nullopt;
     return ask(store_, now);
+}
+
+time_point spliced_stream::store_repair_time() const noexcept {
+    const bool passed =
+        wants_store() && store_.there && store_.epoch == epoch_ && store_.sent >= next_;
+    return passed ? time_to_ask(store_) : time_point::max();
 }
 
 }  // namespace cairn::protocol

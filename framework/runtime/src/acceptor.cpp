@@ -21,17 +21,10 @@ acceptor::acceptor(hub& owner)
     : hub_(owner),
       router_(owner.sockets().router()),
       monitor_(router_),
-      descriptor_(descriptor(router_)),
       watch_(owner.sockets().secure()),
-      guard_(owner.options().peers_max) {
-    hub_.loop().watch(descriptor_, *this);
-    hub_.loop().watch(monitor_.fd(), event_reader_);
-}
-
-acceptor::~acceptor() {
-    hub_.loop().unwatch(monitor_.fd(), event_reader_);
-    hub_.loop().unwatch(descriptor_, *this);
-}
+      guard_(owner.options().peers_max),
+      watching_frames_(owner.loop(), descriptor(router_), *this),
+      watching_events_(owner.loop(), monitor_.fd(), event_reader_) {}
 
 endpoint acceptor::bind(const endpoint& where) {
     endpoint bound = listeners_.emplace_back(hub_.sockets(), router_, where).where();
@@ -51,21 +44,24 @@ void acceptor::event_reader::run(time_point now) {
 }
 
 void acceptor::run(time_point now) {
-    receive_frames(now);
+    const std::size_t unreachable = hub_.unreachable_links_.size();
+    if (receive_frames(now)) hub_.give_up_unreachable(unreachable);
     hub_.retry_blocked(now);
     if (now < suspect_until_) probe_suspects(now);
     if (paused_) check_limits(now);
+    if (!hub_.unreachable_links_.empty()) hub_.loop().flag(*this);
 }
 
 bool acceptor::readable() const noexcept { return (ready(router_) & ZMQ_POLLIN) != 0; }
 
-void acceptor::receive_frames(time_point now) {
+bool acceptor::receive_frames(time_point now) {
     for (int i = 0; i != messages_a_round; ++i) {
         zmq::message_t id;
-        if (receive(router_, id) != io::done) return;
+        if (receive(router_, id) != io::done) return true;
         receive_frame(id, now);
     }
     hub_.loop().flag(*this);
+    return false;
 }
 
 void acceptor::receive_frame(zmq::message_t& id, time_point now) {

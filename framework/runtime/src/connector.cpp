@@ -39,9 +39,8 @@ void connector::open(time_point now) {
     dealer_ = hub_.sockets().dealer();
     monitor_.emplace(dealer_);
     watch_.emplace(hub_.sockets().secure());
-    descriptor_ = descriptor(dealer_);
-    hub_.loop().watch(descriptor_, *this);
-    hub_.loop().watch(monitor_->fd(), event_reader_);
+    watching_frames_.emplace(hub_.loop(), descriptor(dealer_), *this);
+    watching_events_.emplace(hub_.loop(), monitor_->fd(), event_reader_);
     link_ = std::make_unique<link>(hub_, link::role::connecting, dealer_, this, std::string());
     link_->address_ = name_;
     link_->peer_key_ = hub_.options().security.server_key;  // or the handshake fails
@@ -69,8 +68,8 @@ void connector::open_again(time_point now) {
 
 void connector::close() {
     if (!dealer_) return;
-    if (monitor_) hub_.loop().unwatch(monitor_->fd(), event_reader_);
-    hub_.loop().unwatch(descriptor_, *this);
+    watching_events_.reset();
+    watching_frames_.reset();
     monitor_.reset();
     link_.reset();
     dealer_.close();

@@ -3,13 +3,38 @@
 #include <cairn/runtime/zap_handler.hpp>
 #include <cairn/runtime/zmq_calls.hpp>
 
+#include "unique_fd.hpp"
+
 #include <pthread.h>
+#include <sys/eventfd.h>
+
 #include <atomic>
 #include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace cairn::runtime {
 
 namespace {
+
+// libzmq ends the process when its threads cannot have their descriptors; this is what they, the
+// ZAP handler and a first socket with its monitor take, and some more.
+constexpr std::size_t descriptors_to_begin = 48;
+
+/// Throws error (limit_exceeded) unless so many descriptors can be had now.
+void require_descriptors(std::size_t count) {
+    std::vector<unique_fd> opened;
+    while (opened.size() != count) {
+        unique_fd one(::eventfd(0, EFD_CLOEXEC));
+        if (!one)
+            throw error(errc::limit_exceeded,
+                        "make a node: the first of a process needs " + std::to_string(count) +
+                            " file descriptors, and no more than " + std::to_string(opened.size()) +
+                            " can be had; raise the limit (ulimit -n), or close some");
+        opened.push_back(std::move(one));
+    }
+}
 
 struct registry {
     std::mutex mutex;
@@ -67,6 +92,7 @@ context::context() {
         throw error(errc::not_supported,
                     "make a ZeroMQ context: libzmq was built without CURVE; install a libzmq with "
                     "libsodium");
+    require_descriptors(descriptors_to_begin);
     context_ = std::make_unique<zmq::context_t>();
     context_->set(zmq::ctxopt::io_threads, io_threads);
     context_->set(zmq::ctxopt::max_sockets, sockets_max);

@@ -102,6 +102,23 @@ bool asks_store(wire::kind kind) {
     }
 }
 
+// A peer that asks for what it may not have, or for what is over by now, is no enemy: its next
+// request may be in order. An answer costs no more than a PONG.
+bool breaks_protocol(errc code) {
+    switch (code) {
+        case errc::invalid_argument:
+        case errc::limit_exceeded:
+        case errc::not_supported:
+        case errc::not_authorised:
+        case errc::topic_invalid:
+        case errc::unknown_subscription:
+        case errc::topic_unknown:
+            return false;
+        default:
+            return true;
+    }
+}
+
 // The channel that a frame is for, where its kind goes to the reader that chose the channel.
 wire::channel reader_channel(const wire::control_frame& frame) {
     return std::visit(
@@ -119,6 +136,7 @@ wire::channel reader_channel(const wire::control_frame& frame) {
 hub::hub(node_options options)
     : id_(random_id()),
       options_(checked(std::move(options), id_)),
+      allowed_keys_(options_.security.allowed_keys.begin(), options_.security.allowed_keys.end()),
       context_(context::shared()),
       sockets_(context_, options_, [this](const refusal& r) {
           log(log_level::warning, "refused", r.text());
@@ -230,7 +248,24 @@ void hub::allow_keys(std::vector<std::string> keys) {
         throw error(errc::not_supported,
                     "allow keys: the node has no keys, so every peer may connect; set "
                     "security.keys");
-    sockets_.replace_allowed_keys(std::move(keys));
+    sockets_.replace_allowed_keys(keys);
+    const loop::guard holding(loop_);
+    allowed_keys_ = {keys.begin(), keys.end()};
+    for (link* l : std::vector(all_links_)) {
+        if (!l->greeted() || admits(*l)) continue;
+        log(log_level::warning, "revoked",
+            l->description() + " is cut: its key is not allowed any more");
+        l->send(wire::bye{errc::not_authorised, "your key is not allowed any more"});
+        l->fail(errc::not_authorised);
+    }
+    bury_lost();
+    loop_.changed();
+}
+
+// Where there are keys, libzmq lets nobody in without one, but over inproc it asks for none.
+bool hub::admits(const link& which) const {
+    return which.side() != link::role::binding || which.peer_key().empty() ||
+           options_.security.allow_any_key || allowed_keys_.contains(which.peer_key());
 }
 
 bool hub::wait_for_peers(std::size_t count, std::chrono::milliseconds deadline) {
@@ -374,6 +409,8 @@ void hub::greet(link& from, const wire::hello& hello) {
         if (from.side() == link::role::connecting) from.fail(why);
     };
     from.peer_name_ = hello.node_name;
+    // Its handshake may have been before its key was taken off the list: libzmq ends no connection.
+    if (!admits(from)) return turn_away(errc::not_authorised, "its key is not allowed any more");
     if (hello.version < wire::protocol_version || hello.version_min > wire::protocol_version)
         return turn_away(errc::version_mismatch, "this node speaks protocol version 1");
     const auto greeted = static_cast<std::size_t>(std::count_if(
@@ -478,6 +515,14 @@ void hub::retry_blocked(time_point now) {
     loop_.at(retry_, now + retry_pause_max);
 }
 
+void hub::give_up_unreachable(std::size_t count) {
+    const auto first = unreachable_links_.begin();
+    const auto end =
+        first + static_cast<std::ptrdiff_t>(std::min(count, unreachable_links_.size()));
+    std::for_each(first, end, [](link* l) { l->fail(errc::peer_unreachable); });
+    unreachable_links_.erase(first, end);
+}
+
 void hub::retry(link& which) {
     if (which.lost() || !which.flush()) return;
     for (frame_handler* h : std::vector(handlers_)) h->link_writable(which);
@@ -485,9 +530,10 @@ void hub::retry(link& which) {
 
 void hub::refuse(link& from, wire::channel channel, errc code, std::string_view text) {
     ++counters_.frames_malformed;
-    log(log_level::warning, "malformed",
-        from.description() + " broke the protocol: " + std::string(cairn::name(code)) + ": " +
-            std::string(text));
+    const bool broken = breaks_protocol(code);
+    log(log_level::warning, broken ? "malformed" : "refused",
+        from.description() + (broken ? " broke the protocol: " : " asked in vain: ") +
+            std::string(cairn::name(code)) + ": " + std::string(text));
     if (!from.greeted()) {
         from.send(wire::bye{errc::malformed, text});
         from.state_ = link::state::refused;
@@ -495,7 +541,7 @@ void hub::refuse(link& from, wire::channel channel, errc code, std::string_view 
     }
     // An ERROR is never answered with one, so two nodes cannot keep each other busy.
     from.send(wire::error_reply{channel, code, text});
-    if (++from.refusals_ == link::refusals_max && from.side() != link::role::local) {
+    if (broken && ++from.refusals_ == link::refusals_max && from.side() != link::role::local) {
         from.send(wire::bye{errc::malformed, "too many malformed frames"});
         from.fail(errc::malformed);
     }

@@ -24,6 +24,7 @@ link::~link() {
     std::erase(hub_.all_links_, this);
     std::erase(hub_.blocked_links_, this);
     std::erase(hub_.primary_links_, this);
+    std::erase(hub_.unreachable_links_, this);
     std::erase_if(hub_.lost_links_, [this](const auto& entry) { return entry.first == this; });
 }
 
@@ -70,6 +71,11 @@ link::sent link::settle(io outcome) {
                 hub_.blocked_links_.push_back(this);
             return sent::blocked;
         case io::unroutable:
+            // libzmq sends nothing more once the connection ended, but has what came before that.
+            if (role_ != role::binding) break;
+            unreachable_ = true;
+            hub_.unreachable_links_.push_back(this);
+            return sent::lost;
         case io::terminated:
         case io::failed:
             break;
@@ -79,7 +85,7 @@ link::sent link::settle(io outcome) {
 }
 
 bool link::send(const wire::control_frame& frame) {
-    if (lost()) return false;
+    if (lost() || unreachable_) return false;
     std::vector<std::byte>& bytes = hub_.scratch_;
     bytes.clear();
     wire::encode(frame, bytes);
@@ -100,7 +106,7 @@ bool link::send(const wire::control_frame& frame) {
 
 link::sent link::send_batch(std::span<const std::byte> header, wire::channel channel,
                             const block_ref& block, std::span<const std::byte> body) {
-    if (lost()) return sent::lost;
+    if (lost() || unreachable_) return sent::lost;
     if (blocked_) return sent::blocked;
     const bool together = body.size() <= wire::inline_body_bytes_max;
     zmq::message_t frame1(header.size() + (together ? body.size() : 0));
@@ -124,7 +130,7 @@ link::sent link::send_batch(std::span<const std::byte> header, wire::channel cha
 }
 
 link::sent link::send_batch(zmq::message_t& frame, std::size_t body_bytes) {
-    if (lost()) return sent::lost;
+    if (lost() || unreachable_) return sent::lost;
     if (blocked_) return sent::blocked;
     zmq::message_t reference;
     reference.copy(frame);
@@ -150,7 +156,7 @@ void link::note_pong(std::uint64_t token) {
 }
 
 bool link::flush() {
-    while (!waiting_.empty() && !lost()) {
+    while (!waiting_.empty() && !lost() && !unreachable_) {
         zmq::message_t message(waiting_.front().data(), waiting_.front().size());
         blocked_ = false;
         if (settle(transmit(message, nullptr)) != sent::yes) return false;
@@ -158,7 +164,7 @@ bool link::flush() {
         waiting_.pop_front();
     }
     blocked_ = false;
-    return !lost();
+    return !lost() && !unreachable_;
 }
 
 std::uint64_t link::ping() {

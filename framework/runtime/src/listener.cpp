@@ -143,7 +143,8 @@ unique_fd listen_file(const std::string& path, const std::string& operation) {
 std::string last_endpoint(zmq::socket_ref socket) {
     char text[512];
     std::size_t size = sizeof text;
-    if (zmq_getsockopt(socket.handle(), ZMQ_LAST_ENDPOINT, text, &size) != 0)
+    if (uninterrupted(
+            [&] { return zmq_getsockopt(socket.handle(), ZMQ_LAST_ENDPOINT, text, &size); }) != 0)
         throw_zmq("read the endpoint of", "a listener", zmq_errno());
     return {text, size - 1};
 }
@@ -182,7 +183,9 @@ listener::listener(listener&& other) noexcept
 listener::~listener() {
     if (bound_to_.empty() || owner_->fork().forked()) return;
     if (where_.is_file()) unlink(paused_ ? paused_name(where_.name).c_str() : where_.name.c_str());
-    if (*socket_) zmq_unbind(socket_->ref().handle(), bound_to_.c_str());
+    if (!*socket_) return;
+    static_cast<void>(
+        uninterrupted([&] { return zmq_unbind(socket_->ref().handle(), bound_to_.c_str()); }));
 }
 
 // Hands a listening descriptor to libzmq, or lets libzmq make one.
@@ -191,7 +194,8 @@ void listener::serve(unique_fd from) {
     const int descriptor = from.get();
     allow_ipv6(*socket_, where_);
     use_descriptor(*socket_, descriptor);
-    const int outcome = zmq_bind(socket_->ref().handle(), text.c_str());
+    const int outcome =
+        uninterrupted([&] { return zmq_bind(socket_->ref().handle(), text.c_str()); });
     const int fault = zmq_errno();
     use_descriptor(*socket_, -1);
     if (outcome != 0) {

@@ -1,4 +1,6 @@
+#include <cairn/error.hpp>
 #include <cairn/runtime/loop.hpp>
+#include <cairn/runtime/zmq_calls.hpp>
 
 #include "bell.hpp"
 
@@ -14,7 +16,7 @@
 #include <chrono>
 #include <climits>
 #include <csignal>
-#include <stdexcept>
+#include <cstring>
 #include <string>
 #include <system_error>
 
@@ -32,32 +34,42 @@ constexpr int turns_without_a_look_max = 8;
 
 constexpr std::uint64_t bell_number = UINT64_MAX;
 
-[[noreturn]] void fail(const char* what) {
-    throw std::system_error(errno, std::generic_category(), what);
-}
+// What a task throws would leave the lock taken, and whoever took the turn had nothing to do with
+// it.
+void run_now(task& t, time_point time) noexcept { t.run(time); }
 
 int make_bell(int epoll_set) {
     const int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (bell < 0) fail("eventfd");
+    if (bell < 0) return bell;
     epoll_event event{};
     event.events = EPOLLIN | EPOLLET;
     event.data.u64 = bell_number;
-    if (epoll_ctl(epoll_set, EPOLL_CTL_ADD, bell, &event) != 0) fail("epoll_ctl");
-    return bell;
+    if (epoll_ctl(epoll_set, EPOLL_CTL_ADD, bell, &event) == 0) return bell;
+    const int fault = errno;
+    ::close(bell);
+    errno = fault;
+    return -1;
 }
 
 }  // namespace
 
 loop::loop() {
-    driver_set_ = epoll_create1(EPOLL_CLOEXEC);
-    loop_set_ = epoll_create1(EPOLL_CLOEXEC);
-    if (driver_set_ < 0 || loop_set_ < 0) fail("epoll_create");
-    driver_bell_ = make_bell(driver_set_);
-    loop_bell_ = make_bell(loop_set_);
+    const bool made = (driver_set_ = epoll_create1(EPOLL_CLOEXEC)) >= 0 &&
+                      (loop_set_ = epoll_create1(EPOLL_CLOEXEC)) >= 0 &&
+                      (driver_bell_ = make_bell(driver_set_)) >= 0 &&
+                      (loop_bell_ = make_bell(loop_set_)) >= 0;
+    if (made) return;
+    const int fault = errno;
+    close_descriptors();
+    throw_zmq("make a node", {}, fault);
 }
 
 loop::~loop() {
     stop();
+    close_descriptors();
+}
+
+void loop::close_descriptors() noexcept {
     for (const int descriptor : {driver_set_, loop_set_, driver_bell_, loop_bell_})
         if (descriptor >= 0) ::close(descriptor);
 }
@@ -68,8 +80,17 @@ void loop::start(std::string_view thread_name) {
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([this] { run(); });
+    int fault = 0;
+    try {
+        thread_ = std::thread([this] { run(); });
+    } catch (const std::system_error& e) {
+        fault = e.code().value();
+    }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (fault != 0)
+        throw error(errc::limit_exceeded, std::string("make a node: it needs a thread: ") +
+                                              std::strerror(fault) +
+                                              "; permit the process more threads");
     const std::string name(thread_name.substr(0, 15));
     pthread_setname_np(thread_.native_handle(), name.c_str());
 }
@@ -136,6 +157,8 @@ void loop::turn() {
     for (int round = 0; round != rounds_max; ++round) {
         again_.store(false);
         if (signaled_words_.load() != 0) flag_signaled();
+        const time_point time = turn_time_ = now();
+        flag_due(time);
         task* stack = flagged_.exchange(nullptr);
         while (stack) {
             task* next = stack->next_;
@@ -144,22 +167,25 @@ void loop::turn() {
             stack = next;
         }
         const bool any = running_ != nullptr;
-        const time_point time = turn_time_ = now();
         while (running_) {
             task* t = running_;
             running_ = t->next_;
             t->flagged_.store(false);
-            t->run(time);
-        }
-        while (!timers_.empty() && timers_.begin()->first <= time) {
-            task* t = timers_.begin()->second;
-            timers_.erase(timers_.begin());
-            t->due_ = never;
-            t->run(time);
+            run_now(*t, time);
         }
         if (!any) return;
     }
     if (pending()) wake();
+}
+
+// Each once: one that sets a time that has passed waits for the next round.
+void loop::flag_due(time_point time) {
+    while (!timers_.empty() && timers_.begin()->first <= time) {
+        task* t = timers_.begin()->second;
+        timers_.erase(timers_.begin());
+        t->due_ = never;
+        flag(*t);
+    }
 }
 
 void loop::flag_signaled() {
@@ -267,28 +293,37 @@ void loop::remove(task& t) {
     t.flagged_.store(false);
 }
 
-void loop::watch(int descriptor, task& t) {
-    auto free = std::find(watched_.begin(), watched_.end(), nullptr);
-    if (free == watched_.end()) {
-        if (watched_.size() == descriptors_max)
-            throw std::length_error("too many sockets in a node");
-        free = watched_.insert(free, nullptr);
+loop::watching::watching(loop& owner, int descriptor, task& t)
+    : owner_(owner), descriptor_(descriptor), task_(t) {
+    std::vector<task*>& all = owner.watched_;
+    auto free = std::find(all.begin(), all.end(), nullptr);
+    if (free == all.end()) {
+        if (all.size() == descriptors_max)
+            throw error(errc::limit_exceeded,
+                        "watch a socket: a node has at most " + std::to_string(descriptors_max) +
+                            ", two for each endpoint; use another node for more endpoints");
+        free = all.insert(free, nullptr);
     }
     epoll_event event{};
     event.events = EPOLLIN | EPOLLET | EPOLLEXCLUSIVE;
-    event.data.u64 = static_cast<std::uint64_t>(free - watched_.begin());
+    event.data.u64 = static_cast<std::uint64_t>(free - all.begin());
     // The driver's set first: it is asked first.
-    if (epoll_ctl(driver_set_, EPOLL_CTL_ADD, descriptor, &event) != 0) fail("epoll_ctl");
-    if (epoll_ctl(loop_set_, EPOLL_CTL_ADD, descriptor, &event) != 0) fail("epoll_ctl");
+    for (const int epoll_set : {owner.driver_set_, owner.loop_set_}) {
+        if (epoll_ctl(epoll_set, EPOLL_CTL_ADD, descriptor, &event) == 0) continue;
+        const int fault = errno;
+        epoll_ctl(owner.driver_set_, EPOLL_CTL_DEL, descriptor, nullptr);
+        throw_zmq("watch a socket", {}, fault);
+    }
     *free = &t;
-    flag(t);  // what is there already made its edge before we looked
+    owner.flag(t);  // what is there already made its edge before we looked
 }
 
-void loop::unwatch(int descriptor, task& t) {
-    epoll_ctl(driver_set_, EPOLL_CTL_DEL, descriptor, nullptr);
-    epoll_ctl(loop_set_, EPOLL_CTL_DEL, descriptor, nullptr);
-    std::replace(watched_.begin(), watched_.end(), &t, static_cast<task*>(nullptr));
-    remove(t);
+loop::watching::~watching() {
+    epoll_ctl(owner_.driver_set_, EPOLL_CTL_DEL, descriptor_, nullptr);
+    epoll_ctl(owner_.loop_set_, EPOLL_CTL_DEL, descriptor_, nullptr);
+    std::replace(owner_.watched_.begin(), owner_.watched_.end(), &task_,
+                 static_cast<task*>(nullptr));
+    owner_.remove(task_);
 }
 
 // --- Driving ----------------------------------------------------------------------------------

@@ -58,9 +58,9 @@ monitor::monitor(const socket& watched)
     : watched_(&watched), events_(monitor_socket(watched.owner())) {
     const std::string name = "inproc://cairn.monitor." + std::to_string(context::unique());
     void* const handle = watched.ref().handle();
-    if (zmq_socket_monitor(handle, name.c_str(), ZMQ_EVENT_ALL) != 0)
+    if (uninterrupted([&] { return zmq_socket_monitor(handle, name.c_str(), ZMQ_EVENT_ALL); }) != 0)
         throw_zmq("watch a socket", name, zmq_errno());
-    if (zmq_connect(events_.ref().handle(), name.c_str()) != 0) {
+    if (uninterrupted([&] { return zmq_connect(events_.ref().handle(), name.c_str()); }) != 0) {
         const int fault = zmq_errno();
         zmq_socket_monitor(handle, nullptr, 0);
         throw_zmq("watch a socket", name, fault);

@@ -256,12 +256,13 @@ void use_descriptor(zmq::socket_ref on, int listening) { set(on, ZMQ_USE_FD, lis
 void connect(const socket& from, const endpoint& where) {
     const std::string text = where.text();
     allow_ipv6(from, where);
-    if (zmq_connect(from.ref().handle(), text.c_str()) != 0)
+    if (uninterrupted([&] { return zmq_connect(from.ref().handle(), text.c_str()); }) != 0)
         throw_zmq("connect", text, zmq_errno());
 }
 
 bool disconnect(const socket& from, const endpoint& where) noexcept {
-    return zmq_disconnect(from.ref().handle(), where.text().c_str()) == 0;
+    const std::string text = where.text();
+    return uninterrupted([&] { return zmq_disconnect(from.ref().handle(), text.c_str()); }) == 0;
 }
 
 }  // namespace cairn::runtime

@@ -1,11 +1,12 @@
 #include <cairn/runtime/waiter.hpp>
+#include <cairn/runtime/zmq_calls.hpp>
 
 #include "bell.hpp"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <system_error>
+#include <cerrno>
 
 namespace cairn::runtime {
 
@@ -24,9 +25,7 @@ int waiter::descriptor() {
     if (descriptor_ < 0) {
         // Readable from the start: what came before is found by the first try_receive().
         descriptor_ = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (descriptor_ < 0)
-            throw std::system_error(errno, std::generic_category(),
-                                    "file descriptor for receiving");
+        if (descriptor_ < 0) throw_zmq("make a file descriptor for receiving", {}, errno);
     }
     return descriptor_;
 }

@@ -95,7 +95,7 @@ struct zap_handler::verdict {
 
 zap_handler::zap_handler(zmq::context_t& context)
     : socket_(internal_socket(context, zmq::socket_type::rep)) {
-    if (zmq_bind(socket_.handle(), "inproc://zeromq.zap.01") != 0)
+    if (uninterrupted([&] { return zmq_bind(socket_.handle(), "inproc://zeromq.zap.01"); }) != 0)
         throw_zmq("bind", "inproc://zeromq.zap.01", zmq_errno());
     const signals_blocked none;
     thread_ = std::thread([this] { serve(); });

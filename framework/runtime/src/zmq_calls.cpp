@@ -23,10 +23,8 @@ io outcome_of(int error_number) noexcept {
 int int_option(zmq::socket_ref socket, int option, int otherwise) noexcept {
     int value = otherwise;
     std::size_t size = sizeof value;
-    int outcome;
-    do {
-        outcome = zmq_getsockopt(socket.handle(), option, &value, &size);
-    } while (outcome != 0 && zmq_errno() == EINTR);
+    const int outcome =
+        uninterrupted([&] { return zmq_getsockopt(socket.handle(), option, &value, &size); });
     return outcome == 0 ? value : otherwise;
 }
 

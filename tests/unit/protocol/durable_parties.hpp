@@ -51,6 +51,7 @@ struct frame {
     errc code = errc::ok;
     int generation = 0;
     std::uint64_t count = 0;  // acked
+    bool answers = false;     // head: the store's SUBSCRIBED
 };
 
 /// Both directions of a link. Frames arrive in order, and what is under way when it breaks is lost.
@@ -114,6 +115,7 @@ struct reader_side {
     done_map done;          // synced
     done_map done_written;  // taken, and lost in a crash
     bool reading_store = false;
+    int unanswered = 0;  // SUBSCRIBEs to the store: what comes before is of an earlier one
     spliced_stream::state was = spliced_stream::state::unknown;
 
     // What the application was given and told.

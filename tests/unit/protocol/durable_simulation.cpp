@@ -251,6 +251,7 @@ private:
         r.acks->link_lost();
         r.at_store = {};
         r.reading_store = false;
+        r.unanswered = 0;
     }
 
     void turn_store() {
@@ -332,14 +333,15 @@ private:
             cut_store(r);  // asked again later: nothing is known of the stream yet
             return;
         }
-        head_from_store(r);
+        head_from_store(r, true);
     }
 
-    void head_from_store(reader_side& r) {
+    void head_from_store(reader_side& r, bool answers = false) {
         store_reader& s = r.at_store;
         s.told_last = store_.last_durable(s.epoch);
         r.to_store.answer({.what = frame::kind::head,
-                           .head = {s.epoch, {1}, s.told_last, std::min(s.next, s.told_last + 1)}},
+                           .head = {s.epoch, {1}, s.told_last, std::min(s.next, s.told_last + 1)},
+                           .answers = answers},
                           soon());
     }
 
@@ -434,6 +436,7 @@ private:
         frame f = asking(r);
         r.reading_store = r.stream->wants_store();
         f.count = r.reading_store ? 1 : 0;
+        ++r.unanswered;
         r.to_store.send(f, soon());
     }
 
@@ -446,6 +449,7 @@ private:
                                 soon());
         if (!r.to_store.up()) return;
         const bool passed = r.stream->take_store_repair(now_).has_value();
+        if (std::min(r.stream->repair_time(), r.stream->store_repair_time()) <= now_) fail("spins");
         if (passed || r.stream->wants_store() != r.reading_store) read_store(r);
     }
 
@@ -478,6 +482,7 @@ private:
         spliced_stream& s = *r.stream;
         const sequence before = r.at_next;
         if (f.what == frame::kind::acked) return r.acks->acked(f.count);
+        if ((r.unanswered -= f.answers ? 1 : 0) != 0) return;
         if (f.what == frame::kind::head) tell(r, s.store_head(f.head, now_), {});
         if (f.what == frame::kind::gone) tell(r, s.store_gone(f.epoch, f.range, f.code, now_), {});
         if (f.what == frame::kind::batch)

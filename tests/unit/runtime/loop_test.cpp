@@ -10,6 +10,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -77,7 +78,7 @@ TEST_F(Turn, IsFollowedByALookAtDescriptorsThoughTasksFlagThemselvesForever) {
     };
     restless_task restless(loop_);
     reading_task reading;
-    loop_.watch(reading.bell, reading);
+    std::optional<loop::watching> watching(std::in_place, loop_, reading.bell, reading);
     loop_.flag(restless);
     loop_.start("restless");
     const std::uint64_t one = 1;
@@ -85,7 +86,7 @@ TEST_F(Turn, IsFollowedByALookAtDescriptorsThoughTasksFlagThemselvesForever) {
     EXPECT_EQ(reading.done.get_future().wait_for(std::chrono::seconds(30)),
               std::future_status::ready);
     loop_.stop();
-    loop_.unwatch(reading.bell, reading);
+    watching.reset();
     loop_.remove(restless);
     ::close(reading.bell);
 }
@@ -130,6 +131,31 @@ TEST_F(Turn, RunsATaskAtItsTimeAndNotWhenThatIsTakenBack) {
     loop_.at(b, loop_.now());
     loop_.at(b, loop::never);
     take();
+    take();
+    EXPECT_EQ(runs_, "a");
+}
+
+TEST_F(Turn, EndsThoughATaskIsAlwaysLate) {
+    noted_task b(runs_, 'b');
+    noted_task a(runs_, 'a', [&] { loop_.at(a, time_point::min()); });
+    loop_.at(a, loop_.now());
+    loop_.flag(b);
+    take();
+    EXPECT_EQ(runs_.substr(0, 3), "baa");
+    loop_.remove(a);
+}
+
+TEST_F(Turn, EndsTheProcessWhenATaskThrows) {
+    noted_task a(runs_, 'a', [] { throw 1; });
+    loop_.flag(a);
+    EXPECT_DEATH(take(), "terminate");
+    loop_.remove(a);
+}
+
+TEST_F(Turn, RunsATaskThatIsFlaggedAndDueOnce) {
+    noted_task a(runs_, 'a');
+    loop_.flag(a);
+    loop_.at(a, loop_.now());
     take();
     EXPECT_EQ(runs_, "a");
 }

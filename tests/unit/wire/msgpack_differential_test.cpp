@@ -163,7 +163,8 @@ TEST_F(MsgpackBothWays, WeSkipWhatMsgpackCWrites) {
 TEST_F(MsgpackBothWays, WeWriteTheBytesThatMsgpackCWrites) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     std::size_t compared = 0;
-    for (std::size_t i = 0; i < test::rounds(5'000); ++i) {
+    const std::size_t documents = test::rounds(5'000);
+    for (std::size_t i = 0; i < documents; ++i) {
         const peer::sbuffer document = make_document();
         const peer::object_handle parsed = peer::unpack(document.data(), document.size());
         std::vector<std::byte> again(document.size());
@@ -173,7 +174,7 @@ TEST_F(MsgpackBothWays, WeWriteTheBytesThatMsgpackCWrites) {
         ASSERT_TRUE(std::ranges::equal(again, view(document))) << "document " << i;
         ++compared;
     }
-    EXPECT_GT(compared, 1'000u);
+    EXPECT_GT(compared, documents / 5);
 }
 
 }  // namespace

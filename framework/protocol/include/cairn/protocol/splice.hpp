@@ -31,7 +31,8 @@ struct [[nodiscard]] splice_verdict : verdict {
 /// after `history_wait`.
 ///
 /// Drive it so: after each frame, and at wake_at(), tell the verdict, then ask take_repair() and
-/// take_store_repair(). While wants_store(), grant the store credit.
+/// take_store_repair(), and again at their times, as far as there is somebody to send to. While
+/// wants_store(), grant the store credit.
 ///
 /// Owns:    nothing; constant size.
 /// Threads: one at a time.
@@ -89,13 +90,15 @@ public:
     /// What time alone brings about.
     splice_verdict wake(time_point now);
     time_point wake_at() const noexcept;
-    /// When a REPAIR that was sent is to be sent again; max(): none waits for its answer.
-    time_point repair_at() const noexcept;
 
-    /// The sequence for a REPAIR to the publisher, to be sent now.
+    /// The sequence for a REPAIR to the publisher, to be sent now: it passed the next message, and
+    /// was not asked for it within repair_wait.
     std::optional<sequence> take_repair(time_point now) noexcept;
-    /// The sequence for a REPAIR to the store, to be sent now.
+    /// When take_repair() can answer next; max(): not before another frame came.
+    time_point repair_time() const noexcept;
+    /// As take_repair() and repair_time(), to the store while wants_store().
     std::optional<sequence> take_store_repair(time_point now) noexcept;
+    time_point store_repair_time() const noexcept;
 
 private:
     enum class server : std::uint8_t { publisher, store };
@@ -120,7 +123,8 @@ private:
     bool in_ring(sequence s) const noexcept;
     bool blocked() const noexcept;
     bool store_owes() const noexcept;
-    std::optional<sequence> ask(side& whom, time_point now) noexcept;
+    static time_point time_to_ask(const side& whom) noexcept;
+    sequence ask(side& whom, time_point now) noexcept;
 
     bool has_store_;
     duration history_wait_;

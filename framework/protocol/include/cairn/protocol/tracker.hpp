@@ -38,6 +38,9 @@ struct [[nodiscard]] verdict {
     std::optional<lost_range> gap;     ///< of the present run: will not come
     verdict::kind what = kind::nothing;
     std::uint32_t skip = 0;
+
+    /// The frame was taken in, whatever became of what it carried.
+    bool heard() const noexcept { return what != kind::fenced && what != kind::malformed; }
 };
 
 /// What a publisher says of one stream in SUBSCRIBED and HEADS (wire::head without its names).

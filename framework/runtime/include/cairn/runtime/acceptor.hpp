@@ -28,7 +28,6 @@ class hub;
 class acceptor final : public task {
 public:
     explicit acceptor(hub& owner);
-    ~acceptor();
 
     /// Returns the endpoint as bound.
     endpoint bind(const endpoint& where);
@@ -49,7 +48,8 @@ private:
         acceptor& owner;
     };
 
-    void receive_frames(time_point now);
+    /// Whether nothing is left to be read.
+    bool receive_frames(time_point now);
     void receive_frame(zmq::message_t& id, time_point now);
     link& link_of(const zmq::message_t& id, const zmq::message_t& frame1);
     void handle_events(time_point now);
@@ -61,7 +61,6 @@ private:
     event_reader event_reader_{*this};
     socket router_;
     monitor monitor_;
-    int descriptor_;
     std::list<listener> listeners_;
     std::unordered_map<std::string, std::unique_ptr<link>> links_;  // by routing id
     accept_watch watch_;
@@ -69,6 +68,8 @@ private:
     bool paused_ = false;
     // A connection broke. Which link that was is only sure when sending to it is refused.
     time_point suspect_until_{};
+    loop::watching watching_frames_;
+    loop::watching watching_events_;
 };
 
 }  // namespace cairn::runtime

@@ -70,7 +70,8 @@ private:
     socket dealer_;
     std::optional<monitor> monitor_;
     std::optional<connect_watch> watch_;
-    int descriptor_ = -1;
+    std::optional<loop::watching> watching_frames_;
+    std::optional<loop::watching> watching_events_;
     std::unique_ptr<link> link_;
     time_point retry_at_ = loop::never;
     time_point greeting_due_ = loop::never;  // connected, and no HELLO yet

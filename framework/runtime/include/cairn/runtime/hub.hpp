@@ -18,6 +18,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -97,7 +98,7 @@ public:
     node_id id() const noexcept { return id_; }
     runtime::loop& loop() noexcept { return loop_; }
     const socket_factory& sockets() const noexcept { return sockets_; }
-    /// Counts for handshakes from now on. Throws error (key_invalid, not_supported).
+    /// Links of keys that are not among them end. Throws error (key_invalid, not_supported).
     void allow_keys(std::vector<std::string> keys);
     node_stats stats();
     void log(log_level level, std::string_view cause, std::string_view text);
@@ -162,8 +163,11 @@ private:
     /// Sends what waits on the acceptor's blocked links; their handlers may send again.
     void retry_blocked(time_point now);
     void retry(link& which);
+    /// The first `count` of the unreachable links have been read to their end.
+    void give_up_unreachable(std::size_t count);
     wire::hello our_hello() const;
 
+    bool admits(const link& which) const;
     void greet(link& from, const wire::hello& hello);
     void received_batch_frame(link& from, wire::kind kind, zmq::message_t& frame1,
                               zmq::message_t* frame2);
@@ -180,6 +184,7 @@ private:
 
     const node_id id_;
     const node_options options_;
+    std::set<std::string, std::less<>> allowed_keys_;  // loop; of who may connect to us
     fork_guard fork_;
     std::atomic<std::uint64_t> refusals_{0};  // by the allow-list; counted on the ZAP thread
     runtime::loop loop_;
@@ -196,6 +201,7 @@ private:
     std::vector<link*> all_links_;  // greeted or not, the lost ones until they are buried
     std::vector<std::pair<link*, errc>> lost_links_;
     std::vector<link*> blocked_links_;
+    std::vector<link*> unreachable_links_;
     std::vector<link*> primary_links_;  // one a peer
     std::vector<frame_handler*> handlers_;
     std::array<frame_handler*, wire::kinds_end> by_kind_{};

@@ -115,8 +115,9 @@ private:
     const std::string routing_id_;
     state state_ = state::connected;
     bool blocked_ = false;
-    bool suspected_ = false;  // its connection may be the one that broke
-    bool primary_ = false;    // of several links to one node, the one that is used
+    bool suspected_ = false;    // its connection may be the one that broke
+    bool unreachable_ = false;  // it is, but what the peer said before may still have to be read
+    bool primary_ = false;      // of several links to one node, the one that is used
     bool was_greeted_ = false;
     node_id peer_;
     std::string peer_name_;

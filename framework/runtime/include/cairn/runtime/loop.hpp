@@ -71,7 +71,8 @@ private:
 ///
 /// Owns:    its thread and three descriptors.
 /// Threads: thread-safe unless a function says loop.
-/// Fails:   construction throws std::system_error when the process has no descriptors left.
+/// Fails:   construction throws error (limit_exceeded) when the process has no descriptors left;
+///          start() when it may not have another thread.
 class loop {
 public:
     loop();
@@ -112,11 +113,22 @@ public:
     /// Forgets the task: it is not run any more. Loop.
     void remove(task& t);
 
-    /// Runs `t` whenever `descriptor` becomes readable (edge-triggered). Loop.
-    /// Throws std::system_error; limit_exceeded as std::length_error above descriptors_max.
-    void watch(int descriptor, task& t);
-    /// Also forgets the task, as remove() does. Loop.
-    void unwatch(int descriptor, task& t);
+    /// While it lives, `t` is run whenever `descriptor` becomes readable (edge-triggered). Its end
+    /// also forgets the task, as remove() does. Made and ended in the loop; the descriptor must
+    /// outlive it. Construction throws error (limit_exceeded: descriptors_max, or what the system
+    /// permits).
+    class watching {
+    public:
+        watching(loop& owner, int descriptor, task& t);
+        ~watching();
+        watching(const watching&) = delete;
+        watching& operator=(const watching&) = delete;
+
+    private:
+        loop& owner_;
+        int descriptor_;
+        task& task_;
+    };
 
     static constexpr std::size_t descriptors_max = 4'096;
 
@@ -145,6 +157,7 @@ public:
 private:
     using timer = std::pair<time_point, task*>;
 
+    void close_descriptors() noexcept;
     void lock();
     bool try_lock() noexcept;
     void unlock();
@@ -154,6 +167,7 @@ private:
     bool pending() const noexcept {
         return flagged_.load() != nullptr || again_.load() || signaled_words_.load() != 0;
     }
+    void flag_due(time_point time);
     void flag_signaled();
     bool become_driver() noexcept { return !driven_.exchange(true); }
     void stop_driving(waiter& w);

@@ -4,6 +4,7 @@
 
 #include <zmq.hpp>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -36,6 +37,17 @@ enum class io : std::uint8_t {
 /// ZMQ_POLLIN | ZMQ_POLLOUT bits that are set now; 0 also when the context ends. Re-arms the
 /// descriptor as an empty receive() does.
 [[nodiscard]] int ready(zmq::socket_ref socket) noexcept;
+
+/// `call()` again until no signal handler interrupts it. For the calls of libzmq that return 0 or
+/// -1, and do nothing when they are interrupted: bind, connect, options, monitors.
+template <typename Call>
+[[nodiscard]] int uninterrupted(Call call) {
+    int outcome;
+    do {
+        outcome = call();
+    } while (outcome != 0 && zmq_errno() == EINTR);
+    return outcome;
+}
 
 /// Reads away the rest of a multipart message. Returns how many parts there were.
 std::size_t drop_rest(zmq::socket_ref socket, zmq::message_t& part) noexcept;
