@@ -26,6 +26,7 @@ struct appending::source {
     enum class state : std::uint8_t { opening, open, fenced };
 
     runtime::link* link = nullptr;  // nullptr: closed
+    std::uint64_t link_number = 0;
     wire::channel channel = 0;
     std::string topic;
     std::string name;
@@ -100,13 +101,15 @@ errc appending::open(runtime::link& from, const wire::open_source& request) {
         return errc::not_authorised;
     const channel_key at{from.number(), request.channel};
     if (sources_.contains(at)) return errc::invalid_argument;
-    const auto of_link = std::distance(sources_.lower_bound({from.number(), 0}),
-                                       sources_.lower_bound({from.number() + 1, 0}));
-    if (static_cast<std::size_t>(of_link) >= parts_.hub.options().topics_per_peer_max)
-        return errc::limit_exceeded;
+    // Who opens and closes without end costs a command each time: what was closed counts until the
+    // store has answered.
+    std::size_t& of_link = sources_of_[from.number()];
+    if (of_link >= parts_.hub.options().topics_per_peer_max) return errc::limit_exceeded;
+    ++of_link;
     auto& made = sources_[at];
     made = std::make_unique<source>();
     made->link = &from;
+    made->link_number = from.number();
     made->channel = request.channel;
     made->topic = request.topic;
     made->name = request.source;
@@ -209,8 +212,16 @@ void appending::end(std::map<channel_key, std::unique_ptr<source>>::iterator whi
     reserve(s);
     if (s.marked) std::erase(marked_, &s);
     s.marked = false;
-    if (s.under_way != 0) leaving_.push_back(std::move(which->second));
+    if (s.under_way != 0)
+        leaving_.emplace(&s, std::move(which->second));
+    else
+        count_out(s);
     sources_.erase(which);
+}
+
+void appending::count_out(const source& gone) {
+    const auto of_link = sources_of_.find(gone.link_number);
+    if (--of_link->second == 0) sources_of_.erase(of_link);
 }
 
 void appending::mark(source& of) {
@@ -262,8 +273,9 @@ void appending::landed(const flight& which) {
         of.answered = true;
         mark(of);
     }
-    if (!of.link && of.under_way == 0)
-        std::erase_if(leaving_, [&](const auto& s) { return s.get() == &of; });
+    if (of.link || of.under_way != 0) return;
+    count_out(of);
+    leaving_.erase(&of);
 }
 
 void appending::note_flushed(source& of, sequence up_to) {
@@ -288,12 +300,19 @@ void appending::opened(source& of, const store::reply& answer) {
         of.link->send(wire::source_opened{of.channel, parts_.generation, of.up_to, of.granted});
         return;
     }
-    if (const auto* by = std::get_if<store::fenced_by>(&answer.value))
+    if (const auto* by = std::get_if<store::fenced_by>(&answer.value)) {
         of.link->send(wire::fenced{of.topic, of.name, by->newer});
-    else
+    } else {
+        const std::string why = answer.code == errc::limit_exceeded
+                                    ? "topics_max or sources_per_topic_max of the store is reached"
+                                    : std::string(describe(answer.code));
+        parts_.hub.log(log_level::warning, "source",
+                       of.link->description() + " cannot store on " + of.topic + " as source " +
+                           of.name + ": " + why);
         answer_error(*of.link, of.channel, answer.code);
+    }
     const auto found = sources_.find({of.link->number(), of.channel});
-    leaving_.push_back(std::move(found->second));  // the caller still looks at it
+    leaving_.emplace(&of, std::move(found->second));  // the caller still looks at it
     sources_.erase(found);
     of.link = nullptr;
 }

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace cairn::daemon {
@@ -62,6 +63,7 @@ private:
     void go_back(source& of, errc why, sequence to);
     void fence(source& of, cairn::epoch newer);
     void end(std::map<channel_key, std::unique_ptr<source>>::iterator which);
+    void count_out(const source& gone);
     void mark(source& of);
     void confirm(source& to, sequence up_to, wire::durability level);
     void grant(source& to);
@@ -69,7 +71,9 @@ private:
 
     service_parts& parts_;
     std::map<channel_key, std::unique_ptr<source>> sources_;
-    std::vector<std::unique_ptr<source>> leaving_;  // closed, with commands under way
+    std::unordered_map<std::uint64_t, std::size_t> sources_of_;  // links, those that leave included
+    // Closed, with commands under way.
+    std::unordered_map<const source*, std::unique_ptr<source>> leaving_;
     slots<flight> flights_;
     std::vector<source*> marked_;  // to be told a confirm
     std::uint64_t reserved_ = 0;   // of append_bytes_max

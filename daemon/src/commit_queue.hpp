@@ -46,6 +46,8 @@ public:
 
     void add(commit_client& client) { clients_.push_back(&client); }
     void submit(store::command wanted, commit_client& from, std::uint32_t token);
+    /// Commands that the committer has had no room for.
+    std::size_t waiting() const noexcept { return waiting_.size(); }
 
     void run(time_point now) override;
     void replied(std::uint64_t token, const store::reply& answer, bool flushed) override;
@@ -65,7 +67,7 @@ private:
         outcome::kind what = kind::flushed;
         store::reply answer;  // taken_back: its code
     };
-    struct waiting {
+    struct waiting_command {
         store::command wanted;
         std::uint32_t slot = 0;
     };
@@ -79,7 +81,7 @@ private:
     store::committer& committer_;
     std::vector<commit_client*> clients_;
     slots<ticket> tickets_;
-    std::deque<waiting> waiting_;
+    std::deque<waiting_command> waiting_;
     std::vector<outcome> taken_;
 
     std::mutex mutex_;

@@ -4,6 +4,7 @@
 #include <cairn/wire/limits.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <utility>
 
@@ -36,6 +37,17 @@ struct grouping::member {
     std::uint64_t frames_done = 0;  // durable, in order: ACKED
     std::vector<early_ack> waiting;
     bool marked = false;
+
+    /// It counts until the store has answered all that it asked for.
+    std::shared_ptr<std::atomic<std::size_t>> of_link;
+
+    explicit member(std::shared_ptr<std::atomic<std::size_t>> counter)
+        : of_link(std::move(counter)) {
+        ++*of_link;
+    }
+    ~member() { --*of_link; }
+    member(const member&) = delete;
+    member& operator=(const member&) = delete;
 };
 
 struct grouping::group {
@@ -63,11 +75,10 @@ errc grouping::attach(runtime::link& from, const wire::attach_group& request) {
     if (request.sort != wire::group_kind::each) return errc::not_supported;
     const channel_key at{from.number(), request.channel};
     if (members_.contains(at)) return errc::invalid_argument;
-    const auto of_link = std::distance(members_.lower_bound({from.number(), 0}),
-                                       members_.lower_bound({from.number() + 1, 0}));
-    if (static_cast<std::size_t>(of_link) >= parts_.hub.options().subscriptions_per_peer_max)
-        return errc::limit_exceeded;
-    const auto made = std::make_shared<member>();
+    std::shared_ptr<std::atomic<std::size_t>>& of_link = members_of_[from.number()];
+    if (!of_link) of_link = std::make_shared<std::atomic<std::size_t>>(0);
+    if (*of_link >= parts_.hub.options().subscriptions_per_peer_max) return errc::limit_exceeded;
+    const auto made = std::make_shared<member>(of_link);
     made->link = &from;
     made->channel = request.channel;
     made->topic = request.topic;
@@ -209,9 +220,10 @@ void grouping::detach(runtime::link& from, const wire::detach& request) {
 void grouping::link_down(const runtime::link& gone) {
     for (;;) {
         const auto found = members_.lower_bound({gone.number(), 0});
-        if (found == members_.end() || found->first.first != gone.number()) return;
+        if (found == members_.end() || found->first.first != gone.number()) break;
         leave(std::shared_ptr<member>(found->second));
     }
+    members_of_.erase(gone.number());
 }
 
 void grouping::leave(const std::shared_ptr<member>& of) {

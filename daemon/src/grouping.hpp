@@ -3,6 +3,7 @@
 #include "replay.hpp"
 #include "service_parts.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -87,6 +89,9 @@ private:
 
     service_parts& parts_;
     members members_;
+    // By link: attachments, those included that left while a request of theirs was under way. A
+    // reader thread may be the last to let go of one.
+    std::unordered_map<std::uint64_t, std::shared_ptr<std::atomic<std::size_t>>> members_of_;
     std::map<group_key, std::unique_ptr<group>> groups_;
     slots<flight> flights_;
     std::vector<std::shared_ptr<member>> marked_;  // to be told ACKED

@@ -17,6 +17,7 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -31,6 +32,7 @@ using namespace cairn::daemon;
 
 constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
+constexpr int exit_unconfirmed = 3;
 
 // --- What was asked for -------------------------------------------------------------------------
 
@@ -230,7 +232,8 @@ void reload(const command_line& line, settings& running, store_server& store, sp
         running.store.network.security.allowed_keys = fresh.store.network.security.allowed_keys;
         running.store.access = fresh.store.access;
         running.log_level = fresh.log_level;
-        log.info("reloaded: allowed keys, access, log level");
+        running.close_deadline = fresh.close_deadline;
+        log.info("reloaded: allowed keys, access, log level, close deadline");
     } catch (const std::exception& e) {
         log.error("reload: everything stays as it was: {}", e.what());
     }
@@ -282,7 +285,18 @@ int run(const command_line& line, settings chosen) {
     }
     systemd.tell("STOPPING=1");
     log->info("stopping: what was taken is committed and confirmed first");
-    store.close();
+    if (chosen.close_deadline.count() == 0) {
+        store.close();
+    } else if (const store_closing left = store.close(chosen.close_deadline); !left.closed) {
+        log->error(
+            "the disk of {} has not answered for {} ms: leaving at once (close_deadline). {} "
+            "appends, acks and changes that were taken are not flushed, and nobody was told that "
+            "they are: their senders hold them, and send them again. What was confirmed is there",
+            chosen.store.path.string(), chosen.close_deadline.count(), left.unconfirmed);
+        log->flush();
+        // The thread that waits for the disk cannot be ended.
+        std::_Exit(exit_unconfirmed);
+    }
     log->info("stopped in good order");
     return 0;
 }

@@ -31,8 +31,10 @@ public:
     errc enter_next_runs();
     /// Head, and what is missing before it.
     void begin(std::uint32_t at);
-    /// Something was looked up after the page was read.
-    bool learnt() const noexcept { return learnt_; }
+    /// What is known of the sources is of another moment than the page, and that matters: something
+    /// was looked up after it was read, or it misses what may have been stored after they were
+    /// looked at.
+    bool out_of_step() const noexcept { return out_of_step_; }
 
 private:
     errc find(store::source_id id, std::uint32_t& at);
@@ -49,7 +51,7 @@ private:
     std::uint64_t body_bytes_max_;
     replay_page& out_;
     std::size_t used_ = 0;  // of out_.block
-    bool learnt_ = false;
+    bool out_of_step_ = false;
 };
 
 errc page_maker::look_at_sources() {
@@ -75,7 +77,7 @@ errc page_maker::look_at_sources() {
 errc page_maker::find(store::source_id id, std::uint32_t& at) {
     auto place = cursor_.places.find(id.value);
     if (place == cursor_.places.end()) {
-        learnt_ = true;
+        out_of_step_ = true;
         if (const errc failed = look_at_sources(); failed != errc::ok) return failed;
         place = cursor_.places.find(id.value);
         if (place == cursor_.places.end()) return errc::store_damaged;
@@ -115,7 +117,7 @@ errc page_maker::enter(std::uint32_t at, cairn::epoch e) {
     if (s.next <= s.last) gone(at, {s.next, s.last}, hole_cause());
     s.first_held = s.last + 1;
     head(at);
-    learnt_ = true;
+    out_of_step_ = true;
     const auto run = reader_.run_from(cursor_.topic, s.id, e);
     if (!run) return run.error();
     s.epoch = run->epoch;
@@ -136,7 +138,7 @@ void page_maker::begin(std::uint32_t at) {
 
 errc page_maker::take(const store::entry& e) {
     if (e.what == store::entry::kind::damaged) {
-        cursor_.damage = true;
+        cursor_.damage = out_of_step_ = true;
         return errc::ok;
     }
     std::uint32_t at = 0;
@@ -226,7 +228,7 @@ errc page_maker::read(std::size_t bytes_max) {
     if (const errc failed = reader_.read(cursor_.topic, cursor_.next, bytes_max, buffer, page);
         failed != errc::ok)
         return failed;
-    if (cursor_.next < page.first) cursor_.trimmed = true;
+    if (cursor_.next < page.first) cursor_.trimmed = out_of_step_ = true;
     std::size_t bytes = 0;
     for (const store::entry& e : page.entries) bytes += e.body.size();
     if (bytes != 0) out_.block = runtime::block_ref::make(bytes);
@@ -351,9 +353,10 @@ errc read_replay(store::reader& reader, replay_cursor& cursor, std::size_t bytes
     if (bytes_max != 0) {
         if (const errc failed = make.read(bytes_max); failed != errc::ok) return failed;
         const bool owes = cursor.damage || cursor.trimmed;
-        // The sources have to be looked at before the last page is read: what is learnt of one
-        // while it is taken apart may be newer than the page, and is not missing.
-        if (owes && (!look || make.learnt())) out.end = false;
+        // The sources have to be looked at before the last page is read, and what it misses be
+        // known before that: what is learnt of a source while the page is taken apart may be newer
+        // than it, and is not missing; what was stored and trimmed in between is.
+        if (owes && (!look || make.out_of_step())) out.end = false;
         if (out.end && owes) {
             make.owe_nothing();
             cursor.damage = cursor.trimmed = false;
@@ -401,9 +404,17 @@ result<group_progress> progress_of(store::reader& reader, store::topic_id topic,
                                    store::group_id group) {
     const auto g = reader.group(topic, group);
     if (!g) return g.error();
-    auto points = locate(reader, topic, g->floor + 1);
-    if (!points) return points.error();
-    group_progress progress{std::move(*points), {}};
+    const auto sources = reader.sources(topic);
+    if (!sources) return sources.error();
+    group_progress progress;
+    for (const store::source_info& s : *sources) {
+        const auto at = reader.position_of(topic, group, s.id);
+        if (!at) return at.error();
+        progress.points.push_back(
+            {s.id, s.name, at->next.epoch, at->next.sequence, s.epoch, s.last});
+        for (const store::range_of_run& acked : at->done)
+            progress.done.push_back({s.id, acked.epoch, acked.range});
+    }
     if (g->acked == 0) return progress;
     // What is not pending above the floor is done.
     store::offset at = g->floor + 1;

@@ -6,7 +6,10 @@
 #include <cairn/wire/limits.hpp>
 
 #include <algorithm>
+#include <chrono>
+#include <condition_variable>
 #include <mutex>
+#include <thread>
 #include <utility>
 
 namespace cairn {
@@ -16,6 +19,7 @@ namespace {
 constexpr std::size_t append_bytes_min = std::size_t{64} << 10;
 constexpr std::size_t page_bytes_min = std::size_t{64} << 10;
 constexpr std::size_t replay_threads_max = 64;
+constexpr std::chrono::milliseconds close_deadline_max = std::chrono::hours(24);
 
 void check_rules(const std::vector<access_rule>& rules) {
     for (const access_rule& r : rules)
@@ -80,6 +84,9 @@ struct store_server::parts {
     ~parts() { close(); }
 
     void close();
+    bool close_until(std::chrono::milliseconds deadline);
+    std::uint64_t unconfirmed();
+    void run_close();
     void add_disk_stats(store_server_stats& to) const {
         to.storage = data.stats();
         const store::committer_stats committing = committer.stats();
@@ -101,11 +108,13 @@ struct store_server::parts {
 
     std::mutex mutex;
     std::vector<std::string> endpoints;  // guarded by mutex
-    bool closed = false;
+    std::condition_variable over;
+    bool closed = false;  // guarded by mutex
+    std::thread closing;
 };
 
-void store_server::parts::close() {
-    if (hub.forked() || std::exchange(closed, true)) return;
+// Every step may wait for the disk, that of the database as well: it notes that it was closed.
+void store_server::parts::run_close() {
     if (!hub.closed()) {
         const runtime::loop::guard holding(hub.loop());
         service.stop();
@@ -119,6 +128,30 @@ void store_server::parts::close() {
     }
     hub.close();
     data.close();
+    const std::lock_guard hold(mutex);
+    closed = true;
+    over.notify_all();
+}
+
+bool store_server::parts::close_until(std::chrono::milliseconds deadline) {
+    if (hub.forked()) return true;
+    std::unique_lock hold(mutex);
+    if (!closed && !closing.joinable()) closing = std::thread([this] { run_close(); });
+    if (!over.wait_for(hold, std::min(deadline, close_deadline_max), [&] { return closed; }))
+        return false;
+    hold.unlock();
+    if (closing.joinable()) closing.join();
+    return true;
+}
+
+void store_server::parts::close() {
+    while (!close_until(close_deadline_max)) {
+    }
+}
+
+std::uint64_t store_server::parts::unconfirmed() {
+    const runtime::loop::guard holding(hub.loop());
+    return committer.stats().waiting_commands + commits.waiting();
 }
 
 store_server::store_server(const std::filesystem::path& path)
@@ -175,5 +208,12 @@ void store_server::allow(std::vector<access_rule> rules) {
 }
 
 void store_server::close() { parts_->close(); }
+
+store_closing store_server::close(std::chrono::milliseconds deadline) {
+    if (parts_->close_until(deadline)) return {.closed = true};
+    const std::uint64_t unconfirmed = parts_->unconfirmed();
+    parts_->hub.close();
+    return {.unconfirmed = unconfirmed};
+}
 
 }  // namespace cairn

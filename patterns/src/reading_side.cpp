@@ -80,7 +80,15 @@ void reading_side::close() {
     reader_->close();
 }
 
+// What will not come is done, or the group would wait for it for ever; but not before the user, who
+// was told of it, comes back: the next member is told otherwise.
+void reading_side::finish_gap() {
+    const auto gap = std::exchange(told_gap_, std::nullopt);
+    if (reader_->acks().put(gap->source, gap->epoch, gap->range)) reader_->acks_came();
+}
+
 std::optional<event> reading_side::next(std::optional<time_point> deadline) {
+    if (told_gap_) finish_gap();
     for (;;) {
         if (reader_->inbox().closed()) return drop_waiting();
         if (!current_.done()) return message_here();
@@ -92,9 +100,9 @@ std::optional<event> reading_side::next(std::optional<time_point> deadline) {
                 open_batch_of(item);
                 continue;
             }
-            at_end_ = true;
+            over_ = true;
         }
-        if (at_end_) return std::nullopt;
+        if (over_) return std::nullopt;
         items_.clear();
         at_ = 0;
         if (hub_.forked()) return std::nullopt;
@@ -174,9 +182,7 @@ std::nullopt_t reading_side::drop_waiting() {
 event reading_side::announce(std::uint32_t stream, const notice& told) {
     if (const auto* g = std::get_if<gap>(&told)) {
         note(stream, g->topic, g->source, g->epoch, g->range.last + 1);
-        // What will not come is done, or the group would wait for it for ever.
-        if (reader_->in_group() && reader_->acks().put(g->source, g->epoch, g->range))
-            reader_->acks_came();
+        if (reader_->in_group()) told_gap_ = *g;
         return *g;
     }
     if (const auto* o = std::get_if<orphaned>(&told)) return *o;

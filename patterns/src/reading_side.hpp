@@ -35,7 +35,8 @@ public:
     runtime::hub& hub() noexcept { return hub_; }
     subscription_reader& reader() noexcept { return *reader_; }
 
-    /// Moves to the next message or notice. Nothing: the deadline passed, or closed, or at_end().
+    /// Moves to the next message or notice. Nothing: the deadline passed, or closed, or a replay is
+    /// over.
     std::optional<event> next(std::optional<time_point> deadline);
     /// The same, with notices called back.
     std::optional<message> next_message(std::optional<time_point> deadline) {
@@ -45,7 +46,9 @@ public:
     }
     void close();
     /// A replay gave all.
-    bool at_end() const noexcept { return at_end_; }
+    bool at_end() const noexcept { return over_ && failure() == errc::ok; }
+    /// Why a replay is over before its end; ok otherwise.
+    errc failure() const noexcept { return over_ ? reader_->refusal() : errc::ok; }
     std::vector<resume_from> positions();
 
 private:
@@ -59,6 +62,7 @@ private:
     std::optional<message> next_message_slowly(std::optional<time_point> deadline);
     void open_batch_of(subscriber_item& item);
     void finish_batch();
+    void finish_gap();
     std::unique_ptr<runtime::received_batch> close_batch();
     std::nullopt_t drop_waiting();
     void call_back(const event& told);
@@ -73,10 +77,11 @@ private:
     std::vector<subscriber_item> items_;  // taken from the inbox, up to `at_` given out
     std::size_t at_ = 0;
     open_batch current_;
+    std::optional<gap> told_gap_;  // to a member of a group, and not acked yet
     std::uint64_t batch_messages_ = 0;
     std::uint64_t batch_bytes_ = 0;
     std::vector<resume_from> positions_;  // by the reader's stream number; no topic: not begun
-    bool at_end_ = false;
+    bool over_ = false;
 };
 
 }  // namespace cairn::patterns

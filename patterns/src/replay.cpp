@@ -67,6 +67,8 @@ std::optional<event> replay::next_event(std::chrono::milliseconds patience) {
 
 bool replay::finished() const noexcept { return impl_->side.at_end(); }
 
+errc replay::failure() const noexcept { return impl_->side.failure(); }
+
 handle_stats replay::stats() const {
     const runtime::loop::guard holding(impl_->side.hub().loop());
     return impl_->side.reader().stats();

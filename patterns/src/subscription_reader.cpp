@@ -1,6 +1,7 @@
 #include "subscription_reader.hpp"
 
 #include "receiving_side.hpp"
+#include "topics.hpp"
 
 #include <cairn/wire/limits.hpp>
 
@@ -194,9 +195,11 @@ errc subscription_reader::frame(runtime::link& from, const wire::control_frame& 
     } else if (const auto* ended = std::get_if<wire::end>(&frame)) {
         if (p->store) return errc::ok;
         if (stream* s = stream_of(ended->topic, ended->source, *p)) {
-            tell(*s, s->splice.live_end(ended->epoch, ended->last, hub_.loop().now()));
+            const time_point now = hub_.loop().now();
+            const protocol::splice_verdict v = s->splice.live_end(ended->epoch, ended->last, now);
+            if (!heard(*s, *p, ended->epoch, v)) return errc::ok;
+            tell(*s, v);
             leave(*s);
-            moved(*s, hub_.loop().now());
             settle_store();
             hub_.loop().changed();
         }
@@ -220,13 +223,12 @@ void subscription_reader::gone(peer_state& from, const wire::gone& told) {
     stream* s = stream_of(told.topic, told.source, from);
     if (!s) return;
     const time_point now = hub_.loop().now();
-    if (from.store) {
-        tell(*s, s->splice.store_gone(told.epoch, told.range, told.cause, now));
-    } else {
-        const bool large = told.cause == errc::too_large;
-        tell(*s, s->splice.live_gone(told.epoch, told.range, large ? errc::too_large : errc::gone,
-                                     now));
-    }
+    const errc of_live = told.cause == errc::too_large ? errc::too_large : errc::gone;
+    const protocol::splice_verdict v =
+        from.store ? s->splice.store_gone(told.epoch, told.range, told.cause, now)
+                   : s->splice.live_gone(told.epoch, told.range, of_live, now);
+    if (!heard(*s, from, told.epoch, v)) return;
+    tell(*s, v);
     moved(*s, now);
     settle_store();
 }
@@ -299,9 +301,18 @@ void subscription_reader::fence(runtime::link& who, const stream& s, epoch older
         who.send(wire::fenced{s.topic, s.source, s.splice.epoch()});
 }
 
-void subscription_reader::attach(stream& s, peer_state& by) {
+/// What becomes of a frame of the run `of` that came to `v`: false, it is not heard. A publisher
+/// that is heard serves the stream from then on, or its word would be believed when it is gone.
+bool subscription_reader::heard(stream& s, peer_state& from, epoch of,
+                                const protocol::splice_verdict& v) {
+    if (v.what == protocol::verdict::kind::fenced) fence(*from.link, s, of);
+    if (v.what == protocol::verdict::kind::malformed)
+        hub_.refuse(*from.link, 0, errc::malformed, "impossible sequences");
+    if (!v.heard()) return false;
+    if (from.store) return true;
     if (!s.by) ++attached_;
-    s.by = &by;
+    s.by = &from;
+    return true;
 }
 
 void subscription_reader::leave(stream& s) {
@@ -316,19 +327,14 @@ void subscription_reader::heads(peer_state& from, const std::vector<wire::head>&
         stream* s = stream_of(h.topic, h.source, from);
         if (!s) return;
         const protocol::stream_head head{h.epoch, h.first_held, h.last, h.next};
-        if (from.store) {
-            tell(*s, s->splice.store_head(head, now));
+        const protocol::splice_verdict v =
+            from.store ? s->splice.store_head(head, now) : s->splice.live_head(head, now);
+        if (!heard(*s, from, h.epoch, v)) continue;
+        tell(*s, v);
+        if (from.store)
             note_stored(*s, h.epoch, h.last, now);
-        } else {
-            const protocol::splice_verdict v = s->splice.live_head(head, now);
-            if (v.what == protocol::verdict::kind::fenced) {
-                fence(*from.link, *s, h.epoch);
-                continue;
-            }
+        else
             s->publisher_epoch = h.epoch;
-            attach(*s, from);
-            tell(*s, v);
-        }
         moved(*s, now);
     }
 }
@@ -374,28 +380,15 @@ void subscription_reader::batch(runtime::link& from,
     const protocol::splice_verdict v = p->store
                                            ? s->splice.store_batch(h.epoch, h.first, h.count, now)
                                            : s->splice.live_batch(h.epoch, h.first, h.count, now);
+    if (!heard(*s, *p, h.epoch, v)) return taken(*batch);
     tell(*s, v);
     if (p->store) note_stored(*s, h.epoch, h.last(), now);
-    switch (v.what) {
-        case protocol::verdict::kind::deliver:
-            if (!p->store) attach(*s, *p);
-            deliver(*s, std::move(batch), v.skip);
-            moved(*s, now);
-            return settle_store();
-        case protocol::verdict::kind::duplicate:
-            duplicates_ += h.count;
-            break;
-        case protocol::verdict::kind::fenced:
-            fence(from, *s, h.epoch);
-            break;
-        case protocol::verdict::kind::malformed:
-            hub_.refuse(from, 0, errc::malformed, "batch with impossible sequences");
-            break;
-        case protocol::verdict::kind::hole:
-        case protocol::verdict::kind::nothing:
-            break;
+    if (v.what == protocol::verdict::kind::deliver) {
+        deliver(*s, std::move(batch), v.skip);
+    } else {
+        if (v.what == protocol::verdict::kind::duplicate) duplicates_ += h.count;
+        taken(*batch);
     }
-    taken(*batch);
     moved(*s, now);
     settle_store();
 }
@@ -454,7 +447,7 @@ void subscription_reader::run(time_point now) {
     wake_at_ = runtime::loop::never;
     if (now >= ask_again_at_) {
         ask_again_at_ = runtime::loop::never;
-        if (store_) ask_store();
+        if (store_) step_ == step::refused ? read_store() : ask_store();
     } else if (ask_again_at_ != runtime::loop::never) {
         wake_by(ask_again_at_);
     }

@@ -29,7 +29,7 @@ namespace cairn::patterns {
 /// What waits for the user, in order.
 struct subscriber_item {
     std::unique_ptr<runtime::received_batch> batch;  // or
-    std::unique_ptr<cairn::notice> notice;           // or neither: a replay is at its end
+    std::unique_ptr<cairn::notice> notice;           // or neither: a replay is over
     std::uint32_t stream = 0;                        // of the notice; a batch knows its own
     /// Of the batch: not to be given, since the group has done it, or a replay ends before.
     std::unique_ptr<std::vector<sequence_range>> left_out;
@@ -82,6 +82,8 @@ public:
     /// Sends what was acked at once. Returns how many messages are not confirmed.
     std::uint64_t flush_acks();
     reading state() const;
+    /// Why a replay is over, once its inbox said that it is; ok: it is at its end.
+    errc refusal() const noexcept { return refusal_; }
 
     // Counted on the user's thread.
     std::atomic<std::uint64_t> messages{0};
@@ -143,6 +145,7 @@ private:
         asked,    ///< GROUP_ATTACHED or LOCATED is to come
         standby,  ///< another member of the group is active
         reading,  ///< it is subscribed to
+        refused,  ///< it gives no history: asked for again soon
     };
 
     // subscription_reader.cpp
@@ -153,7 +156,7 @@ private:
     stream& add_stream(std::string_view topic, std::string_view source);
     void begin_at(stream& s, epoch run, sequence next);
     void notify(const stream& s, cairn::notice told);
-    void attach(stream& s, peer_state& by);
+    bool heard(stream& s, peer_state& from, epoch of, const protocol::splice_verdict& v);
     void leave(stream& s);
     void fence(runtime::link& who, const stream& s, epoch older);
     void subscribe(peer_state& at);
@@ -179,6 +182,7 @@ private:
     void settle_store();
     void store_up(peer_state& p);
     void store_down(peer_state& p);
+    void forget_store_heads();
     void ask_store();
     void read_store();
     void locate(wire::place where, std::uint64_t value);
@@ -187,6 +191,8 @@ private:
     void stand_by();
     void group_refused(const wire::error_reply& refused);
     void forget_group();
+    void reading_refused(const wire::error_reply& refused);
+    bool end_with(errc code);
     void log_refusal(const wire::error_reply& refused);
     void ask_again_later();
     void begin(const wire::source_point& point);
@@ -252,6 +258,7 @@ private:
     std::unordered_map<std::string, replay_bound> ends_;  // by source
     bool end_known_ = false;
     bool end_told_ = false;
+    errc refusal_ = errc::ok;  // set before the inbox says that it is over
 };
 
 }  // namespace cairn::patterns

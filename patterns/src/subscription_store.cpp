@@ -19,6 +19,12 @@ constexpr std::chrono::milliseconds new_source_wait{1'000};
 // How soon what the store refused is asked for again.
 constexpr std::chrono::milliseconds ask_again_pause{1'000};
 
+/// Of a refusal: it may be otherwise soon, without anybody's doing.
+bool passes_by_itself(errc code) noexcept {
+    return code == errc::limit_exceeded || code == errc::full || code == errc::timed_out ||
+           code == errc::closed;
+}
+
 }  // namespace
 
 void subscription_reader::log_store(log_level level, std::string_view text) {
@@ -30,18 +36,18 @@ void subscription_reader::log_store(log_level level, std::string_view text) {
 // --- Streams ----------------------------------------------------------------------------------
 
 void subscription_reader::moved(stream& s, time_point now) {
+    const auto repair = [&](runtime::link& whom, sequence next) {
+        ++repairs_;
+        whom.send(wire::repair{channel_, {s.topic, s.source, s.splice.epoch(), next}});
+    };
+    time_point at = s.splice.wake_at();
     if (s.by && s.by->link) {
-        if (const auto next = s.splice.take_repair(now)) {
-            ++repairs_;
-            s.by->link->send(wire::repair{channel_, {s.topic, s.source, s.splice.epoch(), *next}});
-        }
+        if (const auto next = s.splice.take_repair(now)) repair(*s.by->link, *next);
+        at = std::min(at, s.splice.repair_time());
     }
     if (step_ == step::reading && store_reads_ && store_->answered()) {
-        if (const auto next = s.splice.take_store_repair(now)) {
-            ++repairs_;
-            store_->link->send(
-                wire::repair{channel_, {s.topic, s.source, s.splice.epoch(), *next}});
-        }
+        if (const auto next = s.splice.take_store_repair(now)) repair(*store_->link, *next);
+        at = std::min(at, s.splice.store_repair_time());
     }
     const bool live = s.splice.standing() == protocol::spliced_stream::state::live;
     const bool wants = s.splice.wants_store();
@@ -54,7 +60,6 @@ void subscription_reader::moved(stream& s, time_point now) {
     s.lag = s.splice.lag();
     if (end_) check_end(s);
 
-    time_point at = std::min(s.splice.wake_at(), s.splice.repair_at());
     if (fresh(s) && s.by && !s.splice.store_knows() && store_ && store_->answered())
         at = std::min(at, std::max(s.met_at, store_answered_at_) + new_source_wait);
     if (at != time_point::max()) watch(s, at);
@@ -105,7 +110,7 @@ void subscription_reader::settle_store() {
 
 void subscription_reader::store_up(peer_state& p) {
     store_ = &p;
-    ask_store();
+    if (!end_told_) ask_store();
 }
 
 void subscription_reader::store_down(peer_state& p) {
@@ -115,6 +120,10 @@ void subscription_reader::store_down(peer_state& p) {
     store_reads_ = false;
     ask_again_at_ = runtime::loop::never;
     batcher_.link_lost();
+    forget_store_heads();
+}
+
+void subscription_reader::forget_store_heads() {
     const time_point now = hub_.loop().now();
     for (auto& [key, s] : streams_) {
         s.splice.store_lost();
@@ -173,7 +182,13 @@ bool subscription_reader::store_frame(peer_state& from, const wire::control_fram
         return true;
     }
     const auto* refused = std::get_if<wire::error_reply>(&frame);
-    if (!refused || refused->channel == channel_) return false;
+    if (!refused) return false;
+    if (refused->channel == channel_) {
+        // Of a request that a newer one replaced it says nothing of that one.
+        if (refused->code == errc::unknown_subscription) return false;
+        reading_refused(*refused);
+        return true;
+    }
     if (in_group() && refused->channel == group_channel_) {
         group_refused(*refused);
         return true;
@@ -185,7 +200,27 @@ bool subscription_reader::store_frame(peer_state& from, const wire::control_fram
         return true;
     }
     log_refusal(*refused);
+    if (!end_with(refused->code)) ask_again_later();
+    return true;
+}
+
+// Live goes on, and acks do: only history is missing.
+void subscription_reader::reading_refused(const wire::error_reply& refused) {
+    log_refusal(refused);
+    unsubscribe(*store_);
+    if (step_ != step::reading || end_with(refused.code)) return;
+    step_ = step::refused;
+    store_reads_ = false;
+    forget_store_heads();
     ask_again_later();
+}
+
+/// Ends a replay for good. False: there is no end, or it may go on soon.
+bool subscription_reader::end_with(errc code) {
+    if (!end_ || passes_by_itself(code)) return false;
+    if (std::exchange(end_told_, true)) return true;
+    refusal_ = code;
+    inbox_.put({nullptr, nullptr, 0, nullptr});
     return true;
 }
 
@@ -340,6 +375,7 @@ void subscription_reader::tell_end() {
     const bool over = end_known_ && std::all_of(ends_.begin(), ends_.end(),
                                                 [](const auto& e) { return e.second.reached; });
     if (!over || std::exchange(end_told_, true)) return;
+    if (store_) unsubscribe(*store_);
     inbox_.put({nullptr, nullptr, 0, nullptr});
 }
 
@@ -408,7 +444,7 @@ void subscription_reader::take_acks(time_point now) {
             return true;
         });
     }
-    if (step_ != step::reading || !store_->link) return;
+    if ((step_ != step::reading && step_ != step::refused) || !store_->link) return;
     batcher_.send(now,
                   [&](std::string_view source, epoch run, std::span<const sequence_range> ranges) {
                       wire::ack frame;

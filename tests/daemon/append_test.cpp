@@ -5,6 +5,7 @@
 #include <cairn/wire/limits.hpp>
 
 #include <csignal>
+#include <mutex>
 
 #include <sys/resource.h>
 
@@ -30,6 +31,29 @@ protected:
         publisher_ = peer();
     }
 };
+
+TEST_F(Appends, OfOneSourceTooManyAreRefusedAndTheLogSaysWhichLimitItIs) {
+    std::mutex mutex;
+    std::string log;
+    publisher_.reset();
+    options_.storage.sources_per_topic_max = 2;
+    options_.network.log = [&](log_level, std::string_view line) {
+        const std::lock_guard hold(mutex);
+        log += line;
+    };
+    restart();
+    publisher_ = peer();
+    EXPECT_TRUE(publisher_->open(1, "quakes", "usgs", 7));
+    EXPECT_TRUE(publisher_->open(2, "quakes", "emsc", 7));
+    EXPECT_FALSE(publisher_->open(3, "quakes", "gfz", 7));
+    {
+        const std::lock_guard hold(mutex);
+        EXPECT_NE(log.find("on quakes as source gfz: topics_max or sources_per_topic_max"),
+                  std::string::npos)
+            << log;
+    }
+    store_.reset();  // it logs to what is here
+}
 
 TEST_F(Appends, AreConfirmedCumulativelyAndFlushed) {
     const auto opened = publisher_->open(1, "quakes", "usgs", 7);

@@ -40,7 +40,7 @@ protected:
                const std::vector<std::string>& variables = {}) {
         std::vector<std::string> all{"/usr/bin/env", "-u", "NOTIFY_SOCKET"};
         all.insert(all.end(), variables.begin(), variables.end());
-        for (const char* flag : {CAIRND, "--listen", "tcp://127.0.0.1:0", "--data"})
+        for (const char* flag : {program_, "--listen", "tcp://127.0.0.1:0", "--data"})
             all.emplace_back(flag);
         all.push_back((directory_ / "data").string());
         all.emplace_back("--ports-file");
@@ -70,6 +70,7 @@ protected:
     }
 
     temp_directory directory_;
+    const char* program_ = CAIRND;
     std::unique_ptr<child_process> running_;
     std::vector<std::string> endpoints_;
 };
@@ -94,7 +95,7 @@ TEST_F(Cairnd, ConfirmsWhatItTookBeforeItLeaves) {
     party publisher(endpoints_.front());
     ASSERT_TRUE(publisher.open(1, "quakes", "usgs", 7));
     publisher.append(1, 1, 100);
-    ASSERT_TRUE(publisher.raw().answered());
+    ASSERT_TRUE(publisher.taken());
     running_->signal(SIGTERM);
     EXPECT_TRUE(publisher.confirmed(100));
     EXPECT_EQ(running_->wait(30s), 0);
@@ -237,6 +238,26 @@ TEST_F(Cairnd, ReadsItsRightsAgain) {
     EXPECT_TRUE(publisher.open(3, "b", "emsc", 7));
 }
 
+TEST_F(Cairnd, CutsAClientWhoseKeyIsTakenOffItsListWhenItReadsThatAgain) {
+    const std::string server = (directory_ / "store").string();
+    const std::string server_key = said({"--make-keys", server}).second.substr(0, 40);
+    const key_pair stays = generate_keys();
+    const key_pair leaves = generate_keys();
+    const auto list = [&](const std::string& keys) {
+        return file("c.toml", "[security]\nkey_file = \"" + server + "_secret\"\nallowed_keys = [" +
+                                  keys + "]\n");
+    };
+    const std::string both = "'" + stays.public_key + "', '" + leaves.public_key + "'";
+    start({"-c", list(both)});
+    party friendly(endpoints_.front(), stays, server_key);
+    party revoked(endpoints_.front(), leaves, server_key);
+    ASSERT_TRUE(revoked.store("quakes", "usgs", 7, 1, 5));
+    list("'" + stays.public_key + "'");
+    running_->signal(SIGHUP);
+    EXPECT_EQ(revoked.raw().refusal(wire::kind::bye), errc::not_authorised);
+    EXPECT_TRUE(friendly.store("quakes", "emsc", 7, 1, 5));
+}
+
 /// A supervisor's end of a notification socket.
 class notified {
 public:
@@ -251,9 +272,9 @@ public:
     notified(const notified&) = delete;
     notified& operator=(const notified&) = delete;
 
-    std::string next() const {
+    std::string next(std::chrono::milliseconds patience = 30s) const {
         pollfd ready{socket_, POLLIN, 0};
-        if (::poll(&ready, 1, 30'000) != 1) return "nothing";
+        if (::poll(&ready, 1, static_cast<int>(patience.count())) != 1) return "nothing";
         char text[256];
         const ssize_t size = ::recv(socket_, text, sizeof text, 0);
         return size < 0 ? "nothing" : std::string(text, static_cast<std::size_t>(size));
@@ -275,6 +296,87 @@ TEST_F(Cairnd, TellsItsSupervisorHowItStands) {
     while ((last = supervisor.next()) == "WATCHDOG=1") {
     }
     EXPECT_EQ(last, "STOPPING=1");
+}
+
+/// A disk that does not answer from hang() to go_on().
+class CairndOnAHangingDisk : public Cairnd {
+protected:
+    CairndOnAHangingDisk() { program_ = CAIRND_ON_HANGING_DISK; }
+
+    std::vector<std::string> variables() const { return {"CAIRN_TEST_HANG=" + hang_.string()}; }
+    void hang() const { std::ofstream(hang_) << ""; }
+    void go_on() const { std::filesystem::remove(hang_); }
+    /// The committer is in there.
+    bool held() const {
+        return eventually([&] { return std::filesystem::exists(hang_.string() + ".held"); }, 30s);
+    }
+    /// A publisher's run with 5 messages on disk, and 5 that the committer is stuck with.
+    void get_stuck(party& publisher) const {
+        ASSERT_TRUE(publisher.open(1, "quakes", "usgs", 7));
+        publisher.append(1, 1, 5);
+        ASSERT_TRUE(publisher.confirmed(5));
+        hang();
+        publisher.append(1, 6, 5);
+        ASSERT_TRUE(held());
+    }
+
+    const std::filesystem::path hang_ = directory_ / "hang";
+};
+
+TEST_F(CairndOnAHangingDisk, TellsItsSupervisorNothing) {
+    const std::string path = (directory_ / "notify").string();
+    const notified supervisor(path);
+    auto more = variables();
+    more.insert(more.end(), {"NOTIFY_SOCKET=" + path, "WATCHDOG_USEC=20000"});
+    start({}, more);
+    party publisher(endpoints_.front());
+    get_stuck(publisher);
+    // What it had said before, and one for what was committed since.
+    while (supervisor.next(500ms) != "nothing") {
+    }
+    EXPECT_TRUE(publisher.raw().answered()) << "the network lives on";
+    EXPECT_EQ(supervisor.next(100ms), "nothing");
+    go_on();
+    EXPECT_TRUE(publisher.confirmed(10));
+    EXPECT_EQ(supervisor.next(), "WATCHDOG=1");
+}
+
+TEST_F(CairndOnAHangingDisk, LeavesAtItsDeadlineAndConfirmsNothingMore) {
+    start({"--close-deadline", "200ms"}, variables());
+    party publisher(endpoints_.front());
+    get_stuck(publisher);
+    EXPECT_EQ(end(SIGTERM), 3);
+    EXPECT_TRUE(has(running_->output(), "1 appends, acks and changes")) << running_->output();
+    EXPECT_FALSE(has(running_->output(), "good order")) << running_->output();
+    EXPECT_FALSE(publisher.raw().hear(wire::kind::confirm, 100ms));
+
+    go_on();
+    start({}, variables());
+    EXPECT_TRUE(has(running_->output(), "recovered"));
+    party again(endpoints_.front());
+    const auto opened = again.open(1, "quakes", "usgs", 7);
+    ASSERT_TRUE(opened);
+    EXPECT_GE(opened->last, sequence{5}) << "what was confirmed is there";
+}
+
+TEST_F(CairndOnAHangingDisk, LeavesAtItsDeadlineWhenNothingIsUnderWay) {
+    start({"--close-deadline", "200ms"}, variables());
+    ASSERT_TRUE(party(endpoints_.front()).store("quakes", "usgs", 7, 1, 5));
+    hang();
+    EXPECT_EQ(end(SIGTERM), 3);
+    EXPECT_TRUE(has(running_->output(), "0 appends, acks and changes")) << running_->output();
+}
+
+TEST_F(CairndOnAHangingDisk, LeavesInGoodOrderWhenTheDiskComesBackInTime) {
+    start({"--close-deadline", "30s"}, variables());
+    party publisher(endpoints_.front());
+    get_stuck(publisher);
+    running_->signal(SIGTERM);
+    ASSERT_TRUE(running_->wait_for_output("stopping", 30s));
+    go_on();
+    EXPECT_TRUE(publisher.confirmed(10));
+    EXPECT_EQ(running_->wait(30s), 0);
+    EXPECT_TRUE(has(running_->output(), "stopped in good order"));
 }
 
 }  // namespace

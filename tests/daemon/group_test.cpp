@@ -57,6 +57,64 @@ TEST_F(DurableGroup, KeepsItsAcksOverARestart) {
     EXPECT_EQ(party::done(attached->done), "usgs 7:5-6, usgs 7:9-9");
 }
 
+// The member before may have ended without having told its user.
+TEST_F(DurableGroup, GoesOnInFrontOfALossUntilAMessageBehindItIsAcked) {
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 4));
+    ASSERT_TRUE(publisher_->store("quakes", "emsc", 3, 1, 1));
+    ASSERT_TRUE(member_->attach(1, "quakes", "a"));
+    member_->ack(1, "usgs", 7, {{{1}, {4}}});
+    member_->ack(1, "emsc", 3, {{{1}, {1}}});
+    ASSERT_TRUE(member_->acked(2));
+    ASSERT_TRUE(publisher_->open(5, "quakes", "usgs", 8));
+    publisher_->lose(5, 1, 20);
+    ASSERT_TRUE(publisher_->confirmed(20));
+    member_->raw().say(wire::detach{1});
+    EXPECT_EQ(party::points(member_->attach(2, "quakes", "a")->points), "usgs 8:1, emsc 3:2");
+    member_->subscribe("quakes", 1'000,
+                       {{"quakes", "usgs", {8}, {1}}, {"quakes", "emsc", {3}, {2}}});
+    EXPECT_EQ(member_->read(20), (std::vector<std::string>{"gone usgs 8:1-20 lost"}));
+
+    ASSERT_TRUE(publisher_->store("quakes", "emsc", 4, 1, 2));
+    member_->ack(2, "emsc", 4, {{{1}, {2}}});
+    ASSERT_TRUE(member_->acked(1));
+    member_->raw().say(wire::detach{2});
+    EXPECT_EQ(party::points(member_->attach(3, "quakes", "a")->points), "usgs 8:1, emsc 4:3");
+
+    publisher_->append(5, 21, 2);
+    ASSERT_TRUE(publisher_->confirmed(22));
+    member_->ack(3, "usgs", 8, {{{21}, {21}}});
+    ASSERT_TRUE(member_->acked(1));
+    member_->raw().say(wire::detach{3});
+    EXPECT_EQ(party::points(member_->attach(4, "quakes", "a")->points), "usgs 8:22, emsc 4:3");
+}
+
+TEST_F(DurableGroup, IsToldOfWhatWasTrimmedWhileItHadNoMember) {
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 4));
+    ASSERT_TRUE(member_->attach(1, "quakes", "a"));
+    member_->ack(1, "usgs", 7, {{{1}, {2}}});
+    ASSERT_TRUE(member_->acked(1));
+    member_->raw().say(wire::detach{1});
+    ASSERT_TRUE(publisher_->store("quakes", "emsc", 3, 1, 2));
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 8, 1, 5));
+    member_->raw().say(wire::trim{7, "quakes", wire::place::offset, 10});
+    ASSERT_TRUE(member_->raw().hear<wire::done>(wire::kind::done));
+    const std::string behind = "usgs 7:3, emsc 3:1";
+    EXPECT_EQ(party::points(member_->attach(2, "quakes", "a")->points), behind);
+    member_->subscribe("quakes", 1'000,
+                       {{"quakes", "usgs", {7}, {3}}, {"quakes", "emsc", {3}, {1}}});
+    EXPECT_EQ(member_->read(10),
+              (std::vector<std::string>{"gone usgs 7:3-4 gone", "gone emsc 3:1-2 gone",
+                                        "gone usgs 8:1-3 gone", "usgs 8:1-5"}));
+    member_->raw().say(wire::detach{2});
+    EXPECT_EQ(party::points(member_->attach(3, "quakes", "a")->points), behind) << "nothing acked";
+    member_->ack(3, "usgs", 7, {{{3}, {4}}});
+    member_->ack(3, "emsc", 3, {{{1}, {2}}});
+    member_->ack(3, "usgs", 8, {{{1}, {3}}});
+    ASSERT_TRUE(member_->acked(3));
+    member_->raw().say(wire::detach{3});
+    EXPECT_EQ(party::points(member_->attach(4, "quakes", "a")->points), "usgs 8:4, emsc 3:3");
+}
+
 TEST_F(DurableGroup, HasOneActiveMemberAndGoesToTheNext) {
     ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 4));
     ASSERT_TRUE(member_->attach(1, "quakes", "a")->active);

@@ -83,6 +83,14 @@ bool party::confirmed(std::uint64_t up_to) {
     return true;
 }
 
+bool party::taken() {
+    raw_.say(wire::ping{});
+    const auto told = raw_.hear_any({kind::pong, kind::confirm});
+    if (!told) return false;
+    if (const auto* c = std::get_if<wire::confirm>(&*told)) up_to_ = c->up_to.value;
+    return true;
+}
+
 bool party::store(std::string_view topic, std::string_view source, std::uint64_t run,
                   std::uint64_t first, std::uint32_t count) {
     const wire::channel channel = next_channel_++;

@@ -40,6 +40,8 @@ public:
     void lose(wire::channel channel, std::uint64_t first, std::uint64_t last);
     /// Waits for CONFIRM of all up to there.
     bool confirmed(std::uint64_t up_to);
+    /// Waits until what was said has arrived; confirms that come meanwhile count.
+    bool taken();
     /// Open, append one batch, and wait for its confirm.
     bool store(std::string_view topic, std::string_view source, std::uint64_t run,
                std::uint64_t first, std::uint32_t count);

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -21,6 +22,8 @@ protected:
 
     void start() {
         options_.path = directory_ / "data";
+        // A party says nothing while its test does something else.
+        options_.network.silence_max = std::chrono::minutes(10);
         store_ = std::make_unique<store_server>(options_);
         endpoint_ = store_->endpoints().front();
     }

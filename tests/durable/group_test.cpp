@@ -231,6 +231,44 @@ TEST_F(DurableGroup, AcksAgainWhatAReplacedStoreForgot) {
     EXPECT_EQ(texts(reader, 1), std::vector<std::string>{"last"});
 }
 
+TEST_F(DurableGroup, IsToldWhatTheStoreDroppedWhileItHadNoMember) {
+    epoch run;
+    {
+        publisher sender(home(), "weather", {.source = "station"});
+        run = sender.epoch();
+        publish_numbers(sender, 1, 10);
+        ASSERT_EQ(sender.flush(patience), 0U);
+    }
+    {
+        const auto there = away();
+        subscriber reader(*there, "weather", by_hand());
+        EXPECT_EQ(texts(reader, 4), numbers(1, 4));
+        reader.ack_through({"station", run, {4}});
+        EXPECT_EQ(reader.close(patience), 0U);
+    }
+    leave_home();
+    node tool(with_store("tool"));
+    EXPECT_EQ(admin(tool, {}).trim("weather", from::offset(8)), 7U);
+    for (const bool told : {false, true}) {
+        const auto there = away(false);
+        subscriber reader(*there, "weather", by_hand());
+        const auto first = reader.next_event(patience);
+        ASSERT_TRUE(first);
+        const auto* const gone = std::get_if<gap>(&*first);
+        ASSERT_NE(gone, nullptr) << "a member that was not told of the gap counts as none";
+        EXPECT_EQ(gone->range, (sequence_range{{5}, {7}}));
+        EXPECT_EQ(gone->cause, errc::gone);
+        if (!told) continue;
+        EXPECT_EQ(texts(reader, 3), numbers(8, 10));
+        EXPECT_EQ(reader.close(patience), 0U);
+    }
+    const auto there = away(false);
+    subscriber_options o = by_hand();
+    o.on_gap = [](const gap& again) { ADD_FAILURE() << again.range.first.value; };
+    subscriber reader(*there, "weather", o);
+    EXPECT_EQ(texts(reader, 3), numbers(8, 10));
+}
+
 TEST_F(DurableGroup, FollowsASourceOverItsRestarts) {
     const auto there = away();
     subscriber reader(*there, "weather", alarms());

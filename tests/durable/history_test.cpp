@@ -1,3 +1,4 @@
+#include "../daemon/party.hpp"
 #include "durable.hpp"
 
 #include <thread>
@@ -240,6 +241,58 @@ TEST_F(StoredHistory, IsNotNeededByALiveReaderWhenTheStoreIsKilled) {
     EXPECT_EQ(reader.state().state, reading::state::live);
 }
 
+/// A stranger that reaches a reader under a publisher's name.
+class StoredHistoryAndAnHeir : public StoredHistory {
+protected:
+    StoredHistoryAndAnHeir() {
+        publisher sender(home(), "weather", {.source = "station"});
+        run_ = sender.epoch();
+        publish_numbers(sender, 1, 20);
+        EXPECT_EQ(sender.flush(patience), 0U);
+    }
+    wire::batch_header batch_at(std::uint64_t first) const {
+        wire::batch_header h;
+        h.channel = channel_;
+        h.topic = "weather";
+        h.source = "station";
+        h.epoch = run_;
+        h.first = {first};
+        h.count = 1;
+        return h;
+    }
+    void greet(const std::string& reader) {
+        heir_.emplace(reader);
+        ASSERT_TRUE(heir_->greet());
+        const auto asked = heir_->hear<wire::subscribe>(wire::kind::subscribe);
+        ASSERT_TRUE(asked);
+        channel_ = asked->channel;
+    }
+    void part(const node& reader) {
+        heir_->say(wire::bye{errc::closed, "the node closes"});
+        ASSERT_TRUE(eventually([&] { return reader.stats().links == 0; }, patience));
+    }
+
+    epoch run_{};
+    wire::channel channel_ = 0;
+    std::optional<stranger> heir_;
+};
+
+// What it sent behind a hole says that it holds what is missing: not any more.
+TEST_F(StoredHistoryAndAnHeir, IsReadFromTheStoreWhenAPublisherLeftBeforeItAnswered) {
+    leave_home();
+    stop_store();
+    node there(with_store("away"));
+    const position next{"station", run_, {11}};
+    subscriber reader(there, "weather", {.from = from::after({{"weather", next}})});
+    greet(there.bind("tcp://127.0.0.1:0"));
+    ASSERT_TRUE(heir_->say(batch_at(15), records_from(15, 1)));
+    ASSERT_TRUE(heir_->answered());
+    part(there);
+
+    start_store();
+    EXPECT_EQ(texts(reader, 10), numbers(11, 20));
+}
+
 TEST_F(StoredHistory, NeedsATopicAndAStoreForItsPlaces) {
     node alone;
     const auto code = [](auto&& call) {
@@ -309,6 +362,49 @@ TEST_F(ReplayReader, OfAnEmptyTopicIsOverAtOnce) {
     replay nothing(there, "weather");
     EXPECT_FALSE(nothing.receive());
     EXPECT_TRUE(nothing.finished());
+}
+
+TEST_F(ReplayReader, IsOverWhenWhatListensThereIsNoStore) {
+    node there({.name = "away"});
+    replay from_a_peer(there, "weather", {.store = home().bind("tcp://127.0.0.1:0")});
+    EXPECT_FALSE(from_a_peer.receive());
+    EXPECT_EQ(from_a_peer.failure(), errc::not_supported);
+    EXPECT_FALSE(from_a_peer.finished());
+}
+
+/// The store lets its reader's key publish, and not read.
+class AStoreThatRefusesItsReader : public durable {
+protected:
+    AStoreThatRefusesItsReader() {
+        store_server_options o;
+        o.path = directory_ / "locked";
+        o.network.security = {.keys = store_keys_, .allowed_keys = {keys_.public_key}};
+        o.access = {{keys_.public_key, "weather", {.publish = true}}};
+        locked_.emplace(o);
+        node_.emplace(
+            node_options{.name = "away",
+                         .store = locked_->endpoints().front(),
+                         .security = {.keys = keys_, .server_key = store_keys_.public_key}});
+    }
+
+    const key_pair store_keys_ = generate_keys();
+    const key_pair keys_ = generate_keys();
+    std::optional<store_server> locked_;
+    std::optional<node> node_;
+};
+
+TEST_F(AStoreThatRefusesItsReader, EndsAReplay) {
+    replay refused(*node_, "weather");
+    EXPECT_FALSE(refused.receive());
+    EXPECT_EQ(refused.failure(), errc::not_authorised);
+    EXPECT_FALSE(refused.finished());
+}
+
+TEST_F(AStoreThatRefusesItsReader, KeepsNoSubscriberFromWhatItsPublisherHolds) {
+    publisher sender(*node_, "weather");
+    subscriber s(*node_, "weather", {.from = from::earliest(), .history_wait = 10ms});
+    publish_numbers(sender, 1, 10);
+    EXPECT_EQ(texts(s, 10), numbers(1, 10));
 }
 
 }  // namespace

@@ -75,6 +75,8 @@ int read(const read_options& given) {
             out.write(*next);
         } else if (history.finished()) {
             break;
+        } else if (const errc why = history.failure(); why != errc::ok) {
+            throw error(why, "read " + given.topic + ": " + std::string(describe(why)));
         } else {
             quiet.check();
         }

@@ -59,10 +59,19 @@ struct store_server_stats {
     std::uint64_t replayed_bytes = 0;
 };
 
+/// How far a store came in closing.
+struct [[nodiscard]] store_closing {
+    bool closed = false;  ///< in good order: all that it took was committed and answered
+    /// Appends, acks and changes that it took and the disk has not: nobody was told that they are
+    /// flushed, so their senders still hold them.
+    std::uint64_t unconfirmed = 0;
+};
+
 /// A store that publishers and readers reach over the network: one more peer, with a log on disk.
 /// What it confirms is flushed, unless its topic says otherwise.
 ///
-/// Owns:    its node, the database in `path`, and the threads that commit and that read history.
+/// Owns:    its node, the database in `path`, and the threads that commit, that read history, and
+///          that close.
 /// Threads: thread-safe, but close() one at a time.
 /// Fails:   construction throws error: what opening the database throws (store_in_use, store_newer,
 ///          store_damaged, filesystem_refused, permission_denied, disk_full), what binding throws
@@ -89,7 +98,7 @@ public:
     std::chrono::nanoseconds opening_time() const noexcept;
     store_server_stats stats() const;
 
-    /// Replaces the keys that may connect; counts for new connections.
+    /// Replaces the keys that may connect; links of others have ended when it returns.
     /// Throws error (key_invalid, not_supported without keys).
     void allow_keys(std::vector<std::string> keys);
     /// Replaces the rules; counts for requests from now on. What was attached before stays.
@@ -99,6 +108,11 @@ public:
     /// Takes nothing more, commits and confirms what it has, says BYE, and closes the database.
     /// Waits for the disk, however long that takes. Idempotent.
     void close();
+    /// The same, but for a disk that hangs: when the deadline passed first, it says BYE and returns
+    /// what is not confirmed. The database then stays open until the disk answers; close() and the
+    /// destructor wait for that, and a program that leaves without them loses nothing that was
+    /// confirmed.
+    store_closing close(std::chrono::milliseconds deadline);
 
 private:
     struct parts;

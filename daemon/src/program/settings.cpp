@@ -297,6 +297,12 @@ const std::vector<setting>& all_settings() {
 }
 , CAIRN_SHOW { return toml_text(from.store.network.name); }
 }
+, {"close_deadline", "TIME",
+   "after TERM: then it leaves with 3 although the disk hangs; 0: it waits", false, true,
+   CAIRN_READ{to.close_deadline = span(v);
+}
+, CAIRN_SHOW { return shown(from.close_deadline); }
+}
 , {"log_level", "LEVEL", "debug, info, warning or error", false, true,
    CAIRN_READ{
        to.log_level = choice<std::string>(

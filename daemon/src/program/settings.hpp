@@ -2,6 +2,7 @@
 
 #include <cairn/store_server.hpp>
 
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <stdexcept>
@@ -11,11 +12,16 @@
 
 namespace cairn::daemon {
 
+/// How long cairnd waits, when it is told to leave, for a disk that does not answer. Less than the
+/// 10 s after which container runtimes kill.
+inline constexpr std::chrono::milliseconds close_deadline_default = std::chrono::seconds(8);
+
 /// What cairnd was told to be.
 struct settings {
     store_server_options store{};
     std::filesystem::path ports_file{};  ///< gets the endpoints, one a line; empty: none
     std::string key_file{};
+    std::chrono::milliseconds close_deadline = close_deadline_default;  ///< 0: none
     std::string log_level = "info";
 };
 

@@ -59,8 +59,8 @@ public:
     bool wait_for_peers(std::size_t count, std::chrono::milliseconds deadline);
 
     /// Replaces the public keys that may connect to this node (security_options::allowed_keys).
-    /// Counts for handshakes from now on; connections that exist stay. Throws error (key_invalid,
-    /// or not_supported when the node has no keys).
+    /// Links of peers whose keys are not among them have ended when it returns. Throws error
+    /// (key_invalid, or not_supported when the node has no keys).
     void allow_keys(std::vector<std::string> keys);
 
     const std::string& name() const noexcept;

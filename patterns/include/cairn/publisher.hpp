@@ -38,14 +38,15 @@ struct publisher_options {
     /// With full_ring::spill: bytes that may lie in the state directory; beyond, it waits as
     /// full_ring::block does.
     std::size_t spill_bytes_max = std::size_t{1} << 30;
-    /// Called with durable() each time it rose. Runs on the node's thread: return quickly, do not
-    /// call the node.
+    /// Called with durable() each time it rose. Runs on the node's thread, or on one of yours that
+    /// is in a call to the node: return quickly, do not call the node. What it throws ends the
+    /// process.
     std::function<void(sequence durable)> on_durable{};
     /// Called with each range that the store was told it will never get (full_ring::drop_history,
-    /// or a store that was replaced by an empty one). Runs on the node's thread, as above.
+    /// or a store that was replaced by an empty one). As on_durable.
     std::function<void(sequence_range lost)> on_lost{};
     /// Called once when a newer run of this source appeared; this publisher then sends no more.
-    /// Runs on the node's thread: return quickly, do not call the node.
+    /// As on_durable.
     std::function<void(epoch newer)> on_fenced{};
 
     static constexpr std::chrono::milliseconds forever = std::chrono::milliseconds::max();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cairn/error.hpp>
 #include <cairn/ids.hpp>
 #include <cairn/message.hpp>
 #include <cairn/node.hpp>
@@ -50,7 +51,8 @@ struct replay_options {
 };
 
 /// Reads a range of one topic from a store and stops: for batch jobs. Messages come in the store's
-/// order. While the store is away it waits.
+/// order. While the store is away it waits; once the store refuses for good it is over, and
+/// failure() says why.
 ///
 /// Owns:    its queue. The node must outlive it.
 /// Threads: one at a time; close() is thread-safe.
@@ -64,7 +66,7 @@ public:
     replay(replay&&) noexcept;
     replay& operator=(replay&&) noexcept;
 
-    /// Waits for the next message; nothing at the end and after close().
+    /// Waits for the next message; nothing at the end, after a failure and after close().
     std::optional<message> receive();
     /// Waits at most `patience`; nothing on timeout as well. finished() tells which.
     std::optional<message> receive_for(std::chrono::milliseconds patience);
@@ -77,6 +79,9 @@ public:
 
     /// All was given.
     bool finished() const noexcept;
+    /// Why the store gives no more, when receive() has returned nothing before the end:
+    /// not_authorised, not_supported (no store listens there), store_damaged … errc::ok otherwise.
+    errc failure() const noexcept;
     handle_stats stats() const;
     void close();
 

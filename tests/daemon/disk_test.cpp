@@ -1,0 +1,128 @@
+#include "store/support/small_disk.hpp"
+#include "store_fixture.hpp"
+#include "support/eventually.hpp"
+
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+
+// A store in this process whose disk does not answer, or is full.
+namespace {
+
+using namespace cairn;
+using namespace cairn::test;
+using namespace std::chrono_literals;
+
+class StoreOnAHangingDisk : public StoreFixture {
+protected:
+    void SetUp() override {
+        ::setenv("CAIRN_TEST_HANG", hang_.c_str(), 1);
+        StoreFixture::SetUp();
+        publisher_ = peer();
+        ASSERT_TRUE(publisher_->open(1, "quakes", "usgs", 7));
+        publisher_->append(1, 1, 5);
+        ASSERT_TRUE(publisher_->confirmed(5));
+    }
+    void TearDown() override { go_on(); }
+
+    void hang() const { std::ofstream(hang_) << ""; }
+    void go_on() const { std::filesystem::remove(hang_); }
+    /// The committer waits for the disk with these.
+    void get_stuck_with(std::uint64_t first, std::uint32_t count) {
+        hang();
+        publisher_->append(1, first, count);
+        ASSERT_TRUE(
+            eventually([&] { return std::filesystem::exists(hang_.string() + ".held"); }, 30s));
+    }
+
+    const std::filesystem::path hang_ = directory_ / "hang";
+    std::unique_ptr<party> publisher_;
+};
+
+TEST_F(StoreOnAHangingDisk, SaysAtTheDeadlineWhatItDidNotConfirm) {
+    get_stuck_with(6, 5);
+    publisher_->append(1, 11, 5);
+    ASSERT_TRUE(publisher_->raw().answered());
+    const store_closing left = store_->close(10ms);
+    EXPECT_FALSE(left.closed);
+    EXPECT_EQ(left.unconfirmed, 2U);
+    const auto told = publisher_->raw().hear_any({wire::kind::confirm, wire::kind::bye});
+    ASSERT_TRUE(told);
+    EXPECT_TRUE(std::holds_alternative<wire::bye>(*told)) << "and it says so to its peers";
+    EXPECT_FALSE(store_->close(10ms).closed);
+}
+
+TEST_F(StoreOnAHangingDisk, ClosesInGoodOrderWhenTheDiskAnswersAfterTheDeadline) {
+    get_stuck_with(6, 5);
+    EXPECT_FALSE(store_->close(10ms).closed);
+    go_on();
+    const store_closing left = store_->close(30s);
+    EXPECT_TRUE(left.closed);
+    EXPECT_EQ(left.unconfirmed, 0U);
+    restart();
+    EXPECT_TRUE(store_->opened().clean);
+    const auto opened = peer()->open(1, "quakes", "usgs", 7);
+    ASSERT_TRUE(opened);
+    EXPECT_EQ(opened->last, sequence{10});
+}
+
+TEST_F(StoreOnAHangingDisk, GoesOnServingWhatItHas) {
+    get_stuck_with(6, 5);
+    const auto reader = peer();
+    reader->subscribe("quakes", std::uint64_t{1} << 20);
+    EXPECT_EQ(reader->read(5), std::vector<std::string>{"usgs 7:1-5"});
+    go_on();
+    EXPECT_EQ(reader->read(5), std::vector<std::string>{"usgs 7:6-10"});
+    EXPECT_TRUE(publisher_->confirmed(10));
+}
+
+class StoreOnASmallDisk : public StoreFixture {
+protected:
+    void SetUp() override {
+        if (const auto why = mount_small_disk(directory_.path(), std::size_t{32} << 20);
+            !why.empty())
+            GTEST_SKIP() << "no file system can be mounted here: " << why;
+        options_.storage.ballast_bytes = std::size_t{4} << 20;
+        StoreFixture::SetUp();
+    }
+    void TearDown() override {
+        store_.reset();
+        unmount_small_disk(directory_.path());
+    }
+    void fill() const {
+        std::ofstream filler(filler_, std::ios::binary);
+        const std::string block(std::size_t{64} << 10, 'f');
+        while (filler.write(block.data(), std::ssize(block)).flush()) {
+        }
+    }
+
+    const std::filesystem::path filler_ = directory_ / "filler";
+};
+
+TEST_F(StoreOnASmallDisk, RefusesAppendsWithTheErrorOfAFullDisk) {
+    const auto publisher = peer();
+    ASSERT_TRUE(publisher->open(1, "quakes", "usgs", 7));
+    fill();
+    constexpr std::uint32_t count = 5'000;
+    std::optional<wire::append_refused> refused;
+    std::uint64_t first = 1;
+    for (; !refused && first < 1'000'000; first += count) {
+        publisher->append(1, first, count);
+        const auto told =
+            publisher->raw().hear_any({wire::kind::confirm, wire::kind::append_refused});
+        ASSERT_TRUE(told);
+        if (const auto* no = std::get_if<wire::append_refused>(&*told)) refused = *no;
+    }
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->code, errc::disk_full);
+    EXPECT_EQ(refused->next.value, first - count);
+    EXPECT_TRUE(store_->stats().storage.disk_full);
+    EXPECT_FALSE(store_->stats().storage.failed);
+
+    std::filesystem::remove(filler_);
+    publisher->append(1, first - count, count);
+    EXPECT_TRUE(publisher->confirmed(first - 1));
+    EXPECT_FALSE(store_->stats().storage.disk_full);
+}
+
+}  // namespace
