@@ -85,7 +85,14 @@ child_process::~child_process() {
 }
 
 // Until it is reaped the process keeps its number, so the signal cannot meet a stranger.
-bool child_process::signal(int number) { return !code_ && ::kill(pid_, number) == 0; }
+bool child_process::signal(int number) {
+    if (code_ || ::kill(pid_, number) != 0) return false;
+    if (number != SIGSTOP) return true;
+    siginfo_t seen{};
+    while (::waitid(P_PID, static_cast<id_t>(pid_), &seen, WSTOPPED | WEXITED | WNOWAIT) != 0)
+        if (errno != EINTR) return false;
+    return seen.si_code == CLD_STOPPED;
+}
 
 std::optional<int> child_process::wait(std::chrono::milliseconds deadline) {
     const auto end = steady_clock::now() + deadline;

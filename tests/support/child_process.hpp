@@ -28,7 +28,7 @@ public:
 
     pid_t pid() const noexcept { return pid_; }
 
-    /// Sends a signal; false when the process is over.
+    /// Sends a signal; false when the process is over. After SIGSTOP all its threads stand still.
     bool signal(int number);
 
     /// Waits until the process is over: its exit code, or 128 + the signal that ended it. Nothing

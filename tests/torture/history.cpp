@@ -74,11 +74,15 @@ public:
             case fact::kind::acked:
                 groups_[f.who].acked.insert(at);
                 return;
+            case fact::kind::wiped:
+                forgotten_ = std::max(forgotten_, f.epoch);
+                return;
         }
     }
 
     std::vector<std::string> end() {
         for (const auto& [epoch, last] : durable_) {
+            if (epoch <= forgotten_) continue;
             for (std::uint64_t s = 1; s <= last; ++s) {
                 const place at{epoch, s};
                 if (lost_.contains(at)) continue;
@@ -122,12 +126,14 @@ private:
     void given(group_state& g, const std::string& name, const place& at, const std::string& text) {
         same(at, text);
         if (!invoked_.contains(text)) wrong("C2", at, "given and never published: " + text);
-        if (g.acked.contains(at)) wrong("C5", at, "given again to " + name + " after its ack");
+        if (at.first > forgotten_ && g.acked.contains(at))
+            wrong("C5", at, "given again to " + name + " after its ack");
         if (!g.given.insert(at).second) return;
         if (at < g.newest) wrong("C4", at, "given to " + name + " out of order");
         g.newest = std::max(g.newest, at);
     }
 
+    std::uint64_t forgotten_ = 0;  // runs up to there
     std::set<std::string> invoked_;
     std::map<place, std::string> contents_;
     std::map<std::uint64_t, std::uint64_t> durable_;

@@ -19,6 +19,7 @@ struct fact {
         gap = 'x',        ///< it was told that `first` to `last` will not come
         acked = 'c',      ///< the store confirmed its ack
         stored = 's',     ///< in the store at the end, in its order
+        wiped = 'w',      ///< the store forgot all that it had of runs up to `epoch`
     };
 
     fact::kind what = kind::invoked;
@@ -49,7 +50,8 @@ std::vector<fact> read_history(const std::string& path);
 /// C7  all that was confirmed is in the store, unless it was told as lost
 /// C9  what a group was given and what it was told as gaps leaves no hole
 ///
-/// C8, that all is quiet in time, is for who waits.
+/// C8, that all is quiet in time, is for who waits. Of runs that a store forgot, which is a
+/// history's first fact, C1, C5 and C7 ask nothing; the other rules hold.
 std::vector<std::string> check_history(const std::vector<fact>& facts,
                                        const std::vector<std::string>& groups);
 

@@ -117,6 +117,23 @@ TEST(HistoryChecker, FindsAHoleThatWasNotTold) {
     EXPECT_TRUE(breaks("C9", [](auto& h) { h.erase(find(h, kind::gap, 1, 4)); }));
 }
 
+TEST(HistoryChecker, AsksNoMoreOfAWipedStoreThanOfTheRunsAfter) {
+    const auto forgotten = [](std::uint64_t up_to, const auto& mutate) {
+        return [up_to, mutate](std::vector<fact>& h) {
+            mutate(h);
+            h.insert(h.begin(), {kind::wiped, "", up_to, 0, 0, ""});
+        };
+    };
+    const auto unstored = [](auto& h) { h.erase(find(h, kind::stored, 1, 9)); };
+    const auto ungiven = [](auto& h) { h.erase(find(h, kind::given, 1, 10)); };
+    const auto again = [](auto& h) { h.push_back(*find(h, kind::given, 1, 3)); };
+    EXPECT_FALSE(breaks("C7", forgotten(1, unstored)));
+    EXPECT_FALSE(breaks("C1", forgotten(1, ungiven)));
+    EXPECT_FALSE(breaks("C5", forgotten(1, again)));
+    EXPECT_TRUE(breaks("C1", forgotten(1, [](auto& h) { h.erase(find(h, kind::given, 2, 7)); })));
+    EXPECT_TRUE(breaks("C9", forgotten(1, [](auto& h) { h.erase(find(h, kind::gap, 1, 4)); })));
+}
+
 TEST(HistoryChecker, PassesOverALineThatWasNotFinished) {
     EXPECT_TRUE(fact::from("g group 1 2 2 m1-2 ."));
     EXPECT_TRUE(fact::from("d - 1 2 0  ."));

@@ -1,6 +1,7 @@
 // One process of the torture test, which is killed and stopped at random:
-//   torture_party store DIRECTORY BIND
-//   torture_party publisher BIND STORE STATE LOG POLICY MESSAGES    0: until it is killed
+//   torture_party store DIRECTORY BIND...
+//   torture_party publisher BIND STORE STATE LOG POLICY MESSAGES [RING_BYTES]
+//     STATE -: none; MESSAGES 0: until it is killed; RING_BYTES: 65536
 //   torture_party subscriber CONNECT STORE GROUP LOG
 #include "history.hpp"
 
@@ -28,7 +29,10 @@ using test::fact;
 class log_file {
 public:
     explicit log_file(const char* path)
-        : descriptor_(::open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)) {}
+        : descriptor_(::open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)) {
+        // The process before may have been killed within a line: a long write ends at any page.
+        add("\n");
+    }
     ~log_file() { ::close(descriptor_); }
     log_file(const log_file&) = delete;
     log_file& operator=(const log_file&) = delete;
@@ -46,13 +50,15 @@ node_options impatient(std::string name, const char* store) {
     node_options o{.name = std::move(name), .store = store};
     o.reconnect_min = 10ms;
     o.reconnect_max = 200ms;
+    o.security.insecure = true;  // a network of the test's own
     return o;
 }
 
 int run_store(char** argv) {
     store_server_options o;
     o.path = argv[2];
-    o.network.bind = {argv[3]};
+    for (char** bind = argv + 3; *bind != nullptr; ++bind) o.network.bind.emplace_back(*bind);
+    o.network.security.insecure = true;
     const store_server store(o);
     for (;;) ::pause();
 }
@@ -67,11 +73,11 @@ int run_publisher(char** argv) {
     const log_file log(argv[5]);
     node_options o = impatient("publisher", argv[3]);
     o.bind = {argv[2]};
-    o.state_directory = argv[4];
+    if (argv[4] != std::string_view("-")) o.state_directory = argv[4];
     node here(o);
     epoch run;
     publisher_options p{.source = "torture"};
-    p.ring_bytes_max = 64 << 10;
+    p.ring_bytes_max = argv[8] ? std::strtoull(argv[8], nullptr, 10) : 64 << 10;
     p.when_full = policy_of(argv[6]);
     p.on_durable = [&](sequence s) {
         if (run.value != 0) log.add({fact::kind::durable, "", run.value, s.value, 0, ""});
@@ -119,7 +125,13 @@ int run_subscriber(char** argv) {
     std::optional<position> held_back;  // acked out of order
     for (bool ended = false; !ended;) {
         const auto e = reader.next_event(1s);
-        if (!e) continue;
+        if (!e) {
+            const auto now = reader.state();
+            log.add("# quiet: state " + std::to_string(static_cast<int>(now.state)) + " lag " +
+                    std::to_string(now.lag_messages) + " acks waiting " +
+                    std::to_string(now.acks_waiting) + "\n");
+            continue;
+        }
         if (const auto* g = std::get_if<gap>(&*e))
             log.add({fact::kind::gap, group, g->epoch.value, g->range.first.value,
                      g->range.last.value, ""});
@@ -150,8 +162,8 @@ int run_subscriber(char** argv) {
 
 int main(int argc, char** argv) try {
     const std::string_view role = argc > 1 ? argv[1] : "";
-    if (role == "store" && argc == 4) return run_store(argv);
-    if (role == "publisher" && argc == 8) return run_publisher(argv);
+    if (role == "store" && argc >= 4) return run_store(argv);
+    if (role == "publisher" && (argc == 8 || argc == 9)) return run_publisher(argv);
     if (role == "subscriber" && argc == 6) return run_subscriber(argv);
     return 2;
 } catch (const std::exception& error) {

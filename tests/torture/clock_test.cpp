@@ -1,0 +1,138 @@
+#include "torture.hpp"
+
+#include <cairn/store/database.hpp>
+#include <cairn/store/reader.hpp>
+
+#include <algorithm>
+#include <csignal>
+
+// Wall clocks that go back between two runs of a process.
+namespace cairn::test {
+namespace {
+
+class WrongClock : public Torture {
+protected:
+    static constexpr std::chrono::hours day{24};
+
+    static process start_at(std::chrono::seconds wrong, std::vector<std::string> words) {
+        words.insert(words.begin(),
+                     {"/usr/bin/env", "CAIRN_TEST_CLOCK=" + std::to_string(wrong.count()),
+                      CAIRN_TORTURE_PARTY});
+        return std::make_unique<child_process>(words);
+    }
+    process store_at(std::chrono::seconds wrong) const {
+        return start_at(wrong, {"store", file("data"), store_});
+    }
+    /// `state`: "-" without.
+    process publisher_at(std::chrono::seconds wrong, const std::string& messages,
+                         const std::string& state) const {
+        return start_at(
+            wrong, {"publisher", home_, store_, state, file("publisher.log"), "block", messages});
+    }
+    void start_subscribers() {
+        for (const std::string& g : groups_)
+            subscribers_.push_back(start({"subscriber", home_, store_, g, file(g + ".log")}));
+    }
+    /// Epochs of what a log tells, in its order.
+    std::vector<std::uint64_t> runs(fact::kind what, const std::string& log) const {
+        std::vector<std::uint64_t> all;
+        for (const fact& f : read_history(file(log)))
+            if (f.what == what && (all.empty() || all.back() != f.epoch)) all.push_back(f.epoch);
+        return all;
+    }
+    /// Until each group was given something of that many runs.
+    bool given_of(std::size_t count) const {
+        return eventually(
+            [&] {
+                return std::all_of(groups_.begin(), groups_.end(), [&](const std::string& g) {
+                    return runs(fact::kind::given, g + ".log").size() >= count;
+                });
+            },
+            patience);
+    }
+    /// When each batch was stored, in the order of the store.
+    std::vector<wall_time> stored_times() const {
+        const store::database data(file("data"));
+        store::reader reader(data);
+        const auto topic = reader.find_topic("torture");
+        EXPECT_EQ(topic.error(), errc::ok);
+        std::vector<wall_time> all;
+        std::vector<std::byte> buffer;
+        store::page page;
+        for (store::offset at{1};; at = page.next) {
+            EXPECT_EQ(reader.read(*topic, at, std::size_t{1} << 20, buffer, page), errc::ok);
+            for (const store::entry& e : page.entries) all.push_back(e.stored);
+            if (page.next >= page.end) return all;
+        }
+    }
+
+    std::string home_ = "ipc://" + file("home");
+    std::vector<process> subscribers_;
+};
+
+TEST_F(WrongClock, OfAPublisherTakesNoEpochDown) {
+    const process kept = store();
+    start_subscribers();
+    for (int run = 0; run != 3; ++run) {
+        const process sender = publisher_at(-run * day, "0", file("state"));
+        ASSERT_TRUE(given_of(static_cast<std::size_t>(run) + 1)) << "run " << run;
+        sender->signal(SIGKILL);
+    }
+    const process last = publisher_at(-3 * day, "500", file("state"));
+    EXPECT_EQ(last->wait(60s), 0) << last->output();
+    for (const process& s : subscribers_) EXPECT_EQ(s->wait(60s), 0) << s->output();
+    const auto epochs = runs(fact::kind::published, "publisher.log");
+    EXPECT_EQ(epochs.size(), 4U);
+    EXPECT_TRUE(std::is_sorted(epochs.begin(), epochs.end()));
+    check();
+}
+
+TEST_F(WrongClock, OfAPublisherWithoutAStateDirectoryFencesIt) {
+    process kept = store();
+    start_subscribers();
+    {
+        const process sender = publisher_at(0s, "0", "-");
+        ASSERT_TRUE(given_of(1));
+    }
+    const auto known = runs(fact::kind::published, "publisher.log");
+    process earlier = publisher_at(-day, "0", "-");
+    EXPECT_EQ(earlier->wait(60s), 1);
+    for (const char* part : {"a newer run of this source exists", "state_directory"})
+        EXPECT_NE(earlier->output().find(part), std::string::npos) << earlier->output();
+
+    // With a right clock again it goes on; of the fenced run nothing was given or stored.
+    const process last = publisher_at(0s, "500", "-");
+    EXPECT_EQ(last->wait(60s), 0) << last->output();
+    for (const process& s : subscribers_) EXPECT_EQ(s->wait(60s), 0) << s->output();
+    for (const std::string& g : groups_)
+        EXPECT_EQ(runs(fact::kind::given, g + ".log").front(), known.front());
+    check();
+}
+
+TEST_F(WrongClock, OfAStoreTakesNoStoredTimeDown) {
+    start_subscribers();
+    {
+        const process kept = store();
+        const process sender = publisher_at(0s, "0", file("state"));
+        ASSERT_TRUE(given_of(1));
+    }
+    const wall_time right = std::chrono::system_clock::now();
+    {
+        const process kept = store_at(-day);
+        const process sender = publisher_at(-day, "0", file("state"));
+        ASSERT_TRUE(given_of(2));
+    }
+    process kept = store_at(-2 * day);
+    const process last = publisher_at(-2 * day, "500", file("state"));
+    EXPECT_EQ(last->wait(60s), 0) << last->output();
+    for (const process& s : subscribers_) EXPECT_EQ(s->wait(60s), 0) << s->output();
+    check();
+    kept.reset();
+    const auto times = stored_times();
+    EXPECT_GT(times.size(), 2U);
+    EXPECT_TRUE(std::is_sorted(times.begin(), times.end()));
+    EXPECT_LE(times.back(), right) << "the clock that it was opened with is behind what it has";
+}
+
+}  // namespace
+}  // namespace cairn::test

@@ -1,0 +1,175 @@
+#include "support/rounds.hpp"
+#include "support/split_network.hpp"
+#include "torture.hpp"
+
+#include <fstream>
+#include <system_error>
+
+// Store, publisher and subscribers on machines of their own, between which the network is cut and
+// slow.
+namespace cairn::test {
+namespace {
+
+/// Counts the facts of one kind in a log as it grows.
+class followed {
+public:
+    followed(const std::string& log, fact::kind what) : log_(log), what_(static_cast<char>(what)) {}
+
+    std::uint64_t count() {
+        std::ifstream lines(log_);
+        lines.seekg(at_);
+        for (std::string line; std::getline(lines, line) && !lines.eof(); at_ = lines.tellg())
+            count_ += line.starts_with(what_) ? 1 : 0;
+        return count_;
+    }
+    bool grows(std::uint64_t by = 1) {
+        const std::uint64_t before = count();
+        return eventually([&] { return count() >= before + by; }, patience);
+    }
+
+private:
+    std::string log_;
+    char what_;
+    std::streamoff at_ = 0;
+    std::uint64_t count_ = 0;
+};
+
+class ProcessesOnANetwork : public Torture {
+protected:
+    static constexpr std::size_t store_machine = 0;
+    static constexpr std::size_t publisher_machine = 1;
+    static constexpr std::size_t alarms_machine = 2;
+    static constexpr std::size_t archive_machine = 3;
+    static constexpr std::size_t machines = 4;
+
+    void SetUp() override {
+        try {
+            network_ = std::make_unique<split_network>(machines);
+        } catch (const std::system_error& e) {
+            GTEST_SKIP() << "no network of its own can be made here: " << e.what();
+        }
+        all_[store_machine] = on(store_machine, {"store", file("data"), kept_at_, store_});
+        start_publisher("0", ring_bytes());
+        for (const std::size_t m : {alarms_machine, archive_machine}) {
+            const std::string& group = groups_[m - alarms_machine];
+            all_[m] = on(m, {"subscriber", home_, kept_at_, group, file(group + ".log")});
+        }
+        ASSERT_TRUE(all_go_on());
+    }
+    process on(std::size_t machine, const std::vector<std::string>& words) {
+        process made;
+        network_->on(machine, [&] { made = start(words); });
+        return made;
+    }
+    /// Of the publisher that runs until the end.
+    virtual std::string ring_bytes() const { return "65536"; }
+    void start_publisher(const std::string& messages, const std::string& ring_bytes) {
+        all_[publisher_machine].reset();
+        all_[publisher_machine] =
+            on(publisher_machine, {"publisher", home_, kept_at_, file("state"),
+                                   file("publisher.log"), "spill", messages, ring_bytes});
+    }
+    bool all_go_on() { return confirmed_.grows(100) && alarms_.grows(100) && archive_.grows(100); }
+    /// As DurableProcesses: the publisher's last run ends, and with it all.
+    void come_to_an_end() {
+        network_->heal();
+        start_publisher("500", "65536");
+        for (const std::size_t m : {publisher_machine, alarms_machine, archive_machine})
+            EXPECT_EQ(all_[m]->wait(120s), 0) << all_[m]->output();
+        check();
+    }
+
+    const std::string kept_at_ = "tcp://" + split_network::address(store_machine) + ":7700";
+    const std::string home_ = "tcp://" + split_network::address(publisher_machine) + ":7701";
+    std::unique_ptr<split_network> network_;
+    std::vector<process> all_ = std::vector<process>(machines);
+    followed confirmed_{file("publisher.log"), fact::kind::durable};
+    followed alarms_{file("alarms.log"), fact::kind::given};
+    followed archive_{file("archive.log"), fact::kind::given};
+};
+
+// Longer than silence_max: links are given up.
+constexpr auto long_cut = 4'500ms;
+
+/// A reader that is so far behind that only the store has what it needs cannot go on without it:
+/// here the publisher holds all.
+class ProcessesOnANetworkWithALargeRing : public ProcessesOnANetwork {
+    std::string ring_bytes() const override { return std::to_string(std::size_t{1} << 30); }
+};
+
+TEST_F(ProcessesOnANetworkWithALargeRing, GoOnLiveWhileTheStoreIsCutOffAndAreConfirmedLater) {
+    network_->cut_off(store_machine);
+    // What was under way may still be told.
+    EXPECT_TRUE(eventually(
+        [&] {
+            const std::uint64_t before = confirmed_.count();
+            return throughout(200ms, [&] { return confirmed_.count() == before; });
+        },
+        patience));
+    const std::uint64_t before = confirmed_.count();
+    EXPECT_TRUE(alarms_.grows(1'000));
+    pass(long_cut);
+    EXPECT_TRUE(archive_.grows(1'000));
+    EXPECT_EQ(confirmed_.count(), before);
+    network_->heal();
+    EXPECT_TRUE(all_go_on());
+    come_to_an_end();
+}
+
+TEST_F(ProcessesOnANetwork, ReadFromTheStoreWhileTheirPublisherIsOutOfReach) {
+    network_->cut(publisher_machine, alarms_machine);
+    pass(long_cut);
+    EXPECT_TRUE(alarms_.grows(1'000)) << "by way of the store";
+    EXPECT_TRUE(archive_.grows(1'000)) << "live";
+    network_->heal();
+    EXPECT_TRUE(all_go_on());
+    come_to_an_end();
+}
+
+TEST_F(ProcessesOnANetwork, CatchUpWhenTheyWereCutOff) {
+    network_->cut_off(alarms_machine);
+    EXPECT_TRUE(archive_.grows(1'000)) << "nobody waits for it";
+    pass(long_cut);
+    EXPECT_TRUE(archive_.grows(1'000));
+    network_->heal();
+    EXPECT_TRUE(all_go_on());
+    come_to_an_end();
+}
+
+TEST_F(ProcessesOnANetwork, GoOnOverALongWay) {
+    network_->delay(100ms);
+    EXPECT_TRUE(all_go_on());
+    pass(1s);
+    EXPECT_TRUE(all_go_on());
+    come_to_an_end();
+}
+
+TEST_F(ProcessesOnANetwork, LoseNothingThatWasConfirmedHoweverItIsCut) {
+    SCOPED_TRACE(seed_);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(long_test() ? 120 : 8);
+    while (std::chrono::steady_clock::now() < end) {
+        const std::size_t one = random_() % machines;
+        const std::size_t other = random_() % machines;
+        switch (random_() % 5) {
+            case 0:
+                network_->cut_off(one);
+                break;
+            case 1:
+                network_->cut(one, other);
+                break;
+            case 2:
+                network_->cut_one_way(one, other);
+                break;
+            case 3:
+                network_->delay(std::chrono::milliseconds(random_() % 200));
+                break;
+            default:
+                network_->heal();
+        }
+        pass(random_() % 5 == 0 ? long_cut : std::chrono::milliseconds(random_() % 1'000));
+    }
+    come_to_an_end();
+}
+
+}  // namespace
+}  // namespace cairn::test
