@@ -12,6 +12,18 @@ if(CAIRN_BUILD_TESTS)
   include(GoogleTest)
 endif()
 
+# What nearly all tests include, read once for all of them.
+if(CAIRN_BUILD_TESTS AND CAIRN_FOR_TESTS_ONLY)
+  file(WRITE ${CMAKE_BINARY_DIR}/test_headers.cpp "")
+  add_library(cairn_test_headers OBJECT ${CMAKE_BINARY_DIR}/test_headers.cpp)
+  target_compile_features(cairn_test_headers PRIVATE cxx_std_20)
+  target_link_libraries(cairn_test_headers PRIVATE GTest::gtest Threads::Threads)
+  target_precompile_headers(cairn_test_headers PRIVATE <gtest/gtest.h>
+    <algorithm> <array> <atomic> <chrono> <condition_variable> <deque> <filesystem> <fstream>
+    <functional> <map> <memory> <mutex> <optional> <random> <set> <span> <sstream> <string>
+    <string_view> <thread> <unordered_map> <utility> <variant> <vector>)
+endif()
+
 # cairn_test_program(NAME LABEL label SOURCES a_test.cpp... [TIMEOUT seconds] [LIBRARIES target...]
 #   [APART])
 # One executable of GoogleTest tests; each TEST becomes a test of its own. APART: the sources use
@@ -24,10 +36,11 @@ function(cairn_test_program name)
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE
     ${arg_LIBRARIES} cairn_test_support cairn_internal GTest::gtest_main)
-  if(CMAKE_UNITY_BUILD AND arg_APART)
+  if(arg_APART)
     set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
-    target_precompile_headers(${name} PRIVATE <gtest/gtest.h>
-      <algorithm> <atomic> <chrono> <map> <memory> <string> <thread> <variant> <vector>)
+  endif()
+  if(CAIRN_FOR_TESTS_ONLY)
+    target_precompile_headers(${name} REUSE_FROM cairn_test_headers)
   endif()
   set(properties LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
   if(CAIRN_TEST_ENVIRONMENT)

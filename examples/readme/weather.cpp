@@ -11,7 +11,7 @@ int main() {
     const std::string endpoint = station.bind("tcp://127.0.0.1:0");  // 0: any free port
     cairn::publisher readings(station, "weather.harbour");
 
-    std::jthread listener([endpoint] {  // could as well be another process on another machine
+    std::jthread listener([endpoint] {  // could as well be another process
         cairn::node house({.name = "house"});
         house.connect(endpoint);
         cairn::subscriber weather(house, "weather.*");
@@ -25,5 +25,5 @@ int main() {
     for (int hour = 6; hour < 22; ++hour)
         readings.publish(std::to_string(hour) + ":00 wind " + std::to_string(hour % 7) + " m/s");
     readings.publish("good night");
-    return readings.close(5s) == 0 ? 0 : 1;  // 0 messages are still on their way
+    return readings.close(5s) == 0 ? 0 : 1;  // how many are still on their way
 }

@@ -23,6 +23,11 @@ finish() {
     ((code == 0)) || die "$2 failed (exit code $code)"
 }
 
+# destroy PID: kills a process that this script started, without a word of the shell about it.
+destroy() {
+    { kill -KILL "$1" && wait "$1"; } 2>/dev/null || true
+}
+
 # Ends what this script started and still runs, by id, and leaves nothing behind.
 tidy() {
     local pids
