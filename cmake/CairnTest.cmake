@@ -4,8 +4,9 @@ option(CAIRN_TEST_TREE
 option(CAIRN_TEST_SINGLE_THREADED "Also test what no two threads share" ON)
 set(CAIRN_TEST_SUFFIX "" CACHE STRING "Appended to test names, so that reports tell presets apart")
 set(CAIRN_TEST_ENVIRONMENT "" CACHE STRING "NAME=VALUE set for each test (sanitizer options)")
+set(CAIRN_TEST_LEAKS "" CACHE FILEPATH "Leaks that the leak sanitizer does not count")
 mark_as_advanced(CAIRN_TEST_TREE CAIRN_TEST_SINGLE_THREADED
-  CAIRN_TEST_SUFFIX CAIRN_TEST_ENVIRONMENT)
+  CAIRN_TEST_SUFFIX CAIRN_TEST_ENVIRONMENT CAIRN_TEST_LEAKS)
 
 if(CAIRN_BUILD_TESTS)
   find_package(GTest 1.12 REQUIRED)
@@ -46,6 +47,10 @@ function(cairn_test_program name)
   if(CAIRN_TEST_ENVIRONMENT)
     list(APPEND properties ENVIRONMENT ${CAIRN_TEST_ENVIRONMENT})
   endif()
+  if(CAIRN_TEST_LEAKS)
+    list(APPEND properties ENVIRONMENT_MODIFICATION
+      LSAN_OPTIONS=set:suppressions=${CAIRN_TEST_LEAKS}:print_suppressions=0)
+  endif()
   gtest_discover_tests(${name}
     TEST_SUFFIX "${CAIRN_TEST_SUFFIX}" DISCOVERY_TIMEOUT 60 PROPERTIES ${properties})
 endfunction()
@@ -66,5 +71,9 @@ function(cairn_test_command name)
     LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ${arg_PROPERTIES})
   if(CAIRN_TEST_ENVIRONMENT)
     set_property(TEST "${test}" APPEND PROPERTY ENVIRONMENT "${CAIRN_TEST_ENVIRONMENT}")
+  endif()
+  if(CAIRN_TEST_LEAKS)
+    set_property(TEST "${test}" PROPERTY ENVIRONMENT_MODIFICATION
+      LSAN_OPTIONS=set:suppressions=${CAIRN_TEST_LEAKS}:print_suppressions=0)
   endif()
 endfunction()
