@@ -5,6 +5,8 @@
 #include "system_now.hpp"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -29,6 +31,56 @@ struct origin {
 
 }  // namespace
 
+/// Threads in commit(). Whose commands one transaction holds sleep on one word and are woken by one
+/// call of the system: woken one by one, each costs its waker more than the commit of a message.
+class waiters final : public completion {
+public:
+    struct place {
+        reply answer{};
+        std::atomic<bool> done{false};
+    };
+
+    void replied(std::uint64_t token, const reply& answer, bool flushed) override {
+        of(token).answer = answer;
+        if (flushed) of(token).done.store(true, std::memory_order_release);
+    }
+    void kept(std::uint64_t token) override {
+        of(token).done.store(true, std::memory_order_release);
+    }
+    void taken_back(std::uint64_t token, errc why) override {
+        of(token).answer = {why, {}};
+        of(token).done.store(true, std::memory_order_release);
+    }
+    void committed() override {
+        words_[round_ & 1].fetch_add(1, std::memory_order_release);
+        words_[round_ & 1].notify_all();
+    }
+
+    /// Whose turn it is from now on: the commands that were taken in this round.
+    void begin(std::uint64_t round) noexcept { round_ = round; }
+
+    static std::uint64_t token(place& mine) noexcept {
+        return reinterpret_cast<std::uintptr_t>(&mine);
+    }
+    /// Two words, so that who waits for the next round sleeps on.
+    void wait(const place& mine, std::uint64_t round) const noexcept {
+        const std::atomic<std::uint32_t>& word = words_[round & 1];
+        for (;;) {
+            const std::uint32_t seen = word.load(std::memory_order_acquire);
+            if (mine.done.load(std::memory_order_acquire)) return;
+            word.wait(seen, std::memory_order_acquire);
+        }
+    }
+
+private:
+    static place& of(std::uint64_t token) noexcept {
+        return *reinterpret_cast<place*>(static_cast<std::uintptr_t>(token));
+    }
+
+    std::uint64_t round_ = 0;  // of the committer's thread
+    std::array<std::atomic<std::uint32_t>, 2> words_{};
+};
+
 struct committer::impl {
     impl(database& target, const committer_options& wanted) : db(target), chosen(wanted) {
         if (chosen.transaction_bytes_max < 1 || chosen.transaction_bytes_max > commit_bytes_max ||
@@ -37,7 +89,8 @@ struct committer::impl {
         thread = std::thread([this] { run(); });
     }
 
-    errc submit(command& wanted, completion& to, std::uint64_t token, const time_point* deadline);
+    errc submit(command& wanted, completion& to, std::uint64_t token, const time_point* deadline,
+                std::uint64_t* in_round = nullptr);
     void run();
     void gather();
     void commit();
@@ -54,6 +107,7 @@ struct committer::impl {
     std::vector<origin> origins;
     std::size_t waiting = 0;  // charge of what is queued or being committed
     std::uint64_t waiting_commands = 0;
+    std::uint64_t round = 0;  // in which the commands will be taken
     bool sleeping = false;
     std::size_t blocked = 0;
     bool closing = false;
@@ -66,11 +120,12 @@ struct committer::impl {
     std::vector<reply> replies;
     bool more = false;
     clock::duration last_commit{};
+    waiters callers;
     std::thread thread;
 };
 
 errc committer::impl::submit(command& wanted, completion& to, std::uint64_t token,
-                             const time_point* deadline) {
+                             const time_point* deadline, std::uint64_t* in_round) {
     if (forks() != made_after_forks) return errc::forked;
     const std::size_t body = body_bytes(wanted);
     const std::size_t charge = body + command_charge_bytes;
@@ -89,6 +144,7 @@ errc committer::impl::submit(command& wanted, completion& to, std::uint64_t toke
     ++waiting_commands;
     commands.push_back(std::move(wanted));
     origins.push_back({&to, token, false});
+    if (in_round != nullptr) *in_round = round;
     if (sleeping) {
         sleeping = false;
         hold.unlock();
@@ -122,6 +178,7 @@ void committer::impl::run() {
             if (commands.empty() && closing) return;
             std::swap(commands, taken);
             std::swap(origins, taken_origins);
+            callers.begin(round++);
         }
         next = 0;
         do {
@@ -190,6 +247,17 @@ errc committer::try_submit(command& wanted, completion& to, std::uint64_t token)
 errc committer::submit_until(command& wanted, completion& to, std::uint64_t token,
                              time_point deadline) {
     return impl_->submit(wanted, to, token, &deadline);
+}
+
+reply committer::commit(command wanted) {
+    waiters::place mine;
+    std::uint64_t round = 0;
+    constexpr time_point whenever = time_point::max();
+    const errc taken =
+        impl_->submit(wanted, impl_->callers, waiters::token(mine), &whenever, &round);
+    if (taken != errc::ok) return {taken, {}};
+    impl_->callers.wait(mine, round);
+    return std::move(mine.answer);
 }
 
 void committer::close() {

@@ -206,6 +206,16 @@ TEST_F(Written, IsNotTakenBackWhenAllGoesWell) {
     EXPECT_TRUE(inbox_.taken_.empty());
 }
 
+TEST_F(Written, IsWaitedForUntilItsSync) {
+    one(create_topic{"ticks", {.retention = {}, .confirm = durability::written}});
+    const auto early = opened("ticks", "a");
+    committer group(*db_);
+    EXPECT_TRUE(group.commit(batch(early, {1}, 1, 1, tick(1))).ok());
+    disk::start_faults(directory_ / "db" / "data.mdb", disk::fault::io_error, 0, true);
+    EXPECT_EQ(group.commit(batch(early, {1}, 2, 1, tick(2))).code, errc::store_failed);
+    disk::stop_faults();
+}
+
 TEST_F(Written, IsConfirmedBeforeItsSyncAndKeptAfterIt) {
     one(create_topic{"ticks", {.retention = {}, .confirm = durability::written}});
     const auto early = opened("ticks", "a");

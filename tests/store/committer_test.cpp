@@ -113,6 +113,37 @@ TEST_F(Committer, CommitsWhatWasSubmittedBeforeItCloses) {
     EXPECT_TRUE(std::holds_alternative<trim>(late)) << "what is not taken stays the caller's";
 }
 
+TEST_F(Committer, LetsManyThreadsWaitForTheirOwnCommits) {
+    constexpr int producers = 16;
+    static constexpr std::uint64_t messages = 40;
+    std::vector<source_opened> sources;
+    for (int i = 0; i < producers; ++i) sources.push_back(opened("jobs", "s" + std::to_string(i)));
+    committer group(*db_);
+    std::vector<std::jthread> threads;
+    for (const source_opened& s : sources)
+        threads.emplace_back([&group, &s] {
+            for (std::uint64_t i = 1; i <= messages; ++i) {
+                const reply answer = group.commit(batch(s, {1}, i, 1, records({"x"})));
+                ASSERT_TRUE(answer.ok());
+                ASSERT_TRUE(std::holds_alternative<appended>(answer.value));
+            }
+        });
+    threads.clear();
+    EXPECT_EQ(group.stats().commands, producers * messages);
+    EXPECT_EQ(texts("jobs").size(), producers * messages);
+}
+
+TEST_F(Committer, AnswersAWaitingThreadWithWhatIsWrong) {
+    const auto s = opened("jobs", "a");
+    committer group(*db_);
+    EXPECT_TRUE(group.commit(batch(s, {1}, 1, 1, records({"x"}))).ok());
+    const reply hole = group.commit(batch(s, {1}, 3, 1, records({"x"})));
+    EXPECT_EQ(hole.code, errc::hole);
+    EXPECT_EQ(std::get<expected>(hole.value).next, cairn::sequence{2});
+    group.close();
+    EXPECT_EQ(group.commit(trim{s.topic, {1}}).code, errc::closed);
+}
+
 /// Holds the committer's thread inside a reply until it is let go.
 class gate final : public completion {
 public:

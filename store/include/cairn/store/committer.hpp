@@ -76,6 +76,11 @@ public:
     /// Waits for room until `deadline`.
     errc submit_until(command& wanted, completion& to, std::uint64_t token, time_point deadline);
 
+    /// Submits `wanted` and waits until it is flushed: for a thread that has nothing else to do.
+    /// Any number may wait at once; those whose commands one transaction holds are woken together.
+    /// The reply's code may also be one that submitting returns. A completion must not call it.
+    reply commit(command wanted);
+
     /// Commits what was submitted, then ends the thread. Submitting fails from now on.
     void close();
 
