@@ -120,7 +120,8 @@ struct puller::impl {
 
     job job_here() {
         report_progress();
-        const auto [sequence, record] = current.take();
+        const cairn::sequence sequence = current.next();
+        const wire::record record = current.take();
         hand.store(sequence.value, std::memory_order_relaxed);
         ++batch_messages;
         batch_bytes += record.attributes.size() + record.body.size();

@@ -53,7 +53,8 @@ public:
 
 private:
     message message_here() {
-        const auto [sequence, record] = current_.take();
+        const cairn::sequence sequence = current_.next();
+        const wire::record record = current_.take();
         ++batch_messages_;
         batch_bytes_ += record.attributes.size() + record.body.size();
         if (acks_itself_) reader_->acks().giving(sequence);

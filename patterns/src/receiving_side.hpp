@@ -38,17 +38,16 @@ public:
         if (left_out_) leave_out();
     }
 
-    /// Requires: !done().
-    std::pair<sequence, wire::record> take() noexcept {
-        const sequence given = next_;
+    /// The message at next(). Requires: !done().
+    wire::record take() noexcept {
         ++next_;
         const wire::record r = records_.next();
         if (left_out_) [[unlikely]]
             leave_out();
-        return {given, r};
+        return r;
     }
 
-    /// The sequence that take() gives next.
+    /// The sequence of what take() gives next.
     sequence next() const noexcept { return next_; }
 
     std::unique_ptr<runtime::received_batch> close() noexcept {
