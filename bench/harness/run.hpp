@@ -52,7 +52,7 @@ public:
     /// Sleeps, but not past the end of a process.
     void let_pass(std::chrono::nanoseconds time);
 
-    /// Counts for as long as `window`; a run is measured once.
+    /// Counts for as long as `window`, and on until something came; a run is measured once.
     sample measure(std::chrono::nanoseconds window);
 
     child_process& binder() { return children_.front(); }
