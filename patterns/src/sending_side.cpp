@@ -45,8 +45,8 @@ claimed_source::~claimed_source() {
 sequence send(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
               std::string_view verb, std::string_view topic, std::span<const std::byte> attributes,
               std::span<const std::byte> body) {
+    runtime::waiting_line::place place(inlet.line());
     for (;;) {
-        const std::uint32_t ticket = inlet.room_ticket();
         const send_result result = offer(hub, inlet, sender, attributes, body);
         switch (result.status) {
             case send_status::accepted:
@@ -58,7 +58,7 @@ sequence send(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
                                     "the ring is full of what the store does not have "
                                     "(full_ring::refuse); try again when it is back, or raise "
                                     "ring_bytes_max");
-                inlet.wait_for_room(ticket);
+                place.wait();
                 continue;
             case send_status::closed:
                 hub.check_open(verb);

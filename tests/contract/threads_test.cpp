@@ -1,5 +1,7 @@
 #include "contract.hpp"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -9,6 +11,25 @@
 #include <thread>
 
 namespace cairn::test {
+
+/// This thread, and those that it starts, share one processor as long as this lives.
+class one_processor {
+public:
+    one_processor() {
+        ::sched_getaffinity(0, sizeof before_, &before_);
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        for (int cpu = 0; CPU_COUNT(&one) == 0; ++cpu)
+            if (CPU_ISSET(cpu, &before_)) CPU_SET(cpu, &one);
+        ::sched_setaffinity(0, sizeof one, &one);
+    }
+    ~one_processor() { ::sched_setaffinity(0, sizeof before_, &before_); }
+    one_processor(const one_processor&) = delete;
+    one_processor& operator=(const one_processor&) = delete;
+
+private:
+    cpu_set_t before_{};
+};
 
 /// Many threads on one handle, and many messages.
 class Threads : public contract {
@@ -27,6 +48,35 @@ protected:
         stamp s{};
         if (m.body().size() == sizeof s) std::memcpy(&s, m.body().data(), sizeof s);
         return s;
+    }
+
+    /// Publishes from all threads through a small ring until each was heard 10,000 times.
+    void expect_all_served() {
+        node& here = listening();
+        node& there = connected_to(here);
+        publisher sender(here, "weather",
+                         {.ring_bytes_max = 50'000, .patience = publisher_options::forever});
+        subscriber reader(there, "weather", {.credit_bytes = 10'000});
+        ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+        std::atomic<bool> stop{false};
+        std::vector<std::thread> running;
+        for (std::uint32_t t = 0; t != threads; ++t)
+            running.emplace_back([&, t] {
+                for (std::uint32_t n = 0; !stop; ++n) sender.publish(bytes({t, n}));
+            });
+
+        std::array<std::uint64_t, threads> counts{};
+        const auto least = [&] { return *std::min_element(counts.begin(), counts.end()); };
+        for (int i = 0; i != 10'000'000 && least() < 10'000; ++i) {
+            const auto m = reader.receive_for(patience);
+            if (!m) break;
+            ++counts[stamp_of(*m).thread];
+        }
+        stop = true;
+        reader.close();
+        for (std::thread& t : running) t.join();
+
+        EXPECT_EQ(least(), 10'000U);
     }
 
     /// Runs `send` on all threads at once for `count` messages each.
@@ -80,33 +130,12 @@ TEST_P(Threads, MayPushOnOneHandle) {
     for (std::thread& t : running) t.join();
 }
 
-TEST_P(Threads, AreServedFairlyWhenTheRingIsFull) {
-    node& here = listening();
-    node& there = connected_to(here);
-    publisher sender(here, "weather",
-                     {.ring_bytes_max = 50'000, .patience = publisher_options::forever});
-    subscriber reader(there, "weather", {.credit_bytes = 10'000});
-    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
-    std::atomic<bool> stop{false};
-    std::vector<std::thread> running;
-    for (std::uint32_t t = 0; t != threads; ++t)
-        running.emplace_back([&, t] {
-            for (std::uint32_t n = 0; !stop; ++n) sender.publish(bytes({t, n}));
-        });
+// Fair in the long run: the system gives threads their turns, and no turn is in vain.
+TEST_P(Threads, AreServedFairlyWhenTheRingIsFull) { expect_all_served(); }
 
-    std::array<std::uint64_t, threads> counts{};
-    const auto least = [&] { return *std::min_element(counts.begin(), counts.end()); };
-    // Fair in the long run: the system gives threads their turns, and no turn is in vain.
-    for (int i = 0; i != 10'000'000 && least() < 10'000; ++i) {
-        const auto m = reader.receive_for(patience);
-        if (!m) break;
-        ++counts[stamp_of(*m).thread];
-    }
-    stop = true;
-    reader.close();
-    for (std::thread& t : running) t.join();
-
-    EXPECT_EQ(least(), 10'000U);
+TEST_P(Threads, AreServedFairlyOnOneProcessor) {
+    const one_processor here;
+    expect_all_served();
 }
 
 TEST_P(Threads, MayAckForTheOneThatReceives) {

@@ -24,7 +24,6 @@ send_result inlet::add(std::span<const std::byte> attributes, std::span<const st
         return {send_status::too_large, {}};
     if (open_bytes_ + bytes > open_.capacity() || open_count_ == limits_.batch_messages) {
         if (sealed_bytes_ + open_bytes_ > limits_.waiting_bytes) {
-            somebody_waits_ = true;
             refusals_.fetch_add(1, std::memory_order_relaxed);
             return {send_status::full, {}};
         }
@@ -90,7 +89,6 @@ sealed_batch inlet::pop_sealed() {
 
 std::optional<sealed_batch> inlet::take(bool open_too) {
     std::optional<sealed_batch> taken;
-    bool wake_waiters = false;
     {
         const std::lock_guard lock(lock_);
         if (sealed_empty() && open_too && open_count_ != 0) seal();
@@ -102,12 +100,8 @@ std::optional<sealed_batch> inlet::take(bool open_too) {
         taken = pop_sealed();
         sealed_bytes_ -= taken->bytes;
         sealed_messages_ -= taken->count;
-        wake_waiters = std::exchange(somebody_waits_, false);
     }
-    if (wake_waiters) {
-        room_.fetch_add(1, std::memory_order_release);
-        room_.notify_all();
-    }
+    line_.let_in();
     return taken;
 }
 
@@ -129,16 +123,13 @@ void inlet::stop(send_status status) {
     {
         const std::lock_guard lock(lock_);
         stopped_ = status;
-        somebody_waits_ = false;
     }
-    room_.fetch_add(1, std::memory_order_release);
-    room_.notify_all();
+    line_.wake_all();
 }
 
 void inlet::refuse(bool yes) {
     if (refusing_.exchange(yes, std::memory_order_acq_rel) == yes || !yes) return;
-    room_.fetch_add(1, std::memory_order_release);
-    room_.notify_all();
+    line_.wake_all();
 }
 
 sequence inlet::last() const {

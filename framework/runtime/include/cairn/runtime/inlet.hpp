@@ -3,6 +3,7 @@
 #include <cairn/ids.hpp>
 #include <cairn/runtime/block.hpp>
 #include <cairn/runtime/burst_lock.hpp>
+#include <cairn/runtime/waiting_line.hpp>
 #include <cairn/sending.hpp>
 
 #include <atomic>
@@ -29,7 +30,7 @@ struct sealed_batch {
 /// The batch stays open as long as the loop has not taken it, so batches grow exactly as much as
 /// the loop or the network is behind.
 ///
-/// Threads: add(), wait_for_room() and stop() thread-safe; take() loop.
+/// Threads: add(), line() and stop() thread-safe; take() loop.
 /// Limits:  limits.waiting_bytes may wait, and one batch more.
 class inlet {
 public:
@@ -44,16 +45,12 @@ public:
 
     /// Copies one message into the open batch. `wake` is set when the loop must be told: the loop
     /// had taken everything, or waits for a full batch and now there is one.
-    /// Returns full when too much waits; wait_for_room(ticket) then blocks until that may have
-    /// changed.
+    /// Returns full when too much waits; a place in line() then waits until that may have changed.
     send_result add(std::span<const std::byte> attributes, std::span<const std::byte> body,
                     bool& wake);
 
-    /// For a caller that was told `full`: take the ticket before add(), wait with it after.
-    std::uint32_t room_ticket() const noexcept { return room_.load(std::memory_order_acquire); }
-    void wait_for_room(std::uint32_t ticket) const noexcept {
-        room_.wait(ticket, std::memory_order_acquire);
-    }
+    /// For callers that were told `full`.
+    waiting_line& line() noexcept { return line_; }
 
     /// The next batch to send. A batch that is still open is taken only when `open_too`. Nothing:
     /// the next add() that changes that says `wake`.
@@ -93,7 +90,6 @@ private:
     send_status stopped_ = send_status::accepted;  // accepted: not stopped
     bool wake_on_any_ = true;
     bool wake_on_seal_ = true;
-    bool somebody_waits_ = false;
     block_ref open_;
     std::size_t open_bytes_ = 0;
     std::uint32_t open_count_ = 0;
@@ -107,7 +103,7 @@ private:
     std::vector<sealed_batch> sealed_;
     std::size_t sealed_begin_ = 0;
 
-    std::atomic<std::uint32_t> room_{0};
+    waiting_line line_;
     std::atomic<std::uint64_t> refusals_{0};
     std::atomic<bool> refusing_{false};
 };
