@@ -30,8 +30,10 @@ void commit_queue::push(std::uint64_t token, outcome::kind what, const store::re
 
 void commit_queue::replied(std::uint64_t token, const store::reply& answer, bool flushed) {
     push(token, flushed ? outcome::kind::flushed : outcome::kind::written, answer);
-    // Confirmed before the sync: does not wait for it.
-    if (!flushed) committed();
+    if (flushed) return;
+    // Confirmed before the sync: does not wait for it, nor the sync for a turn of ours.
+    loop_.flag(*this);
+    loop_.wake();
 }
 
 void commit_queue::kept(std::uint64_t token) { push(token, outcome::kind::kept, {}); }
@@ -40,9 +42,10 @@ void commit_queue::taken_back(std::uint64_t token, errc why) {
     push(token, outcome::kind::taken_back, {why, {}});
 }
 
+// A lone commit is told by the committer itself: its next one has nothing to begin with before.
 void commit_queue::committed() {
     loop_.flag(*this);
-    loop_.wake();
+    loop_.kick();
 }
 
 void commit_queue::tell(const outcome& o) {

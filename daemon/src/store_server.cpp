@@ -1,3 +1,4 @@
+#include "background_scheduling.hpp"
 #include "service.hpp"
 
 #include <cairn/protocol/topics.hpp>
@@ -160,6 +161,7 @@ store_server::store_server(const std::filesystem::path& path)
 store_server::store_server(store_server_options options) {
     std::vector<std::string> binds = options.network.bind;
     if (binds.empty()) binds.emplace_back("tcp://127.0.0.1:0");
+    const daemon::background_scheduling for_our_threads;
     // The services are in place before the first peer can ask for anything.
     parts_ = std::make_unique<parts>(std::move(options));
     for (const std::string& endpoint : binds) bind(endpoint);

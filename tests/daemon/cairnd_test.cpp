@@ -5,12 +5,14 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -24,6 +26,7 @@ namespace {
 using namespace cairn;
 using namespace cairn::test;
 using namespace std::chrono_literals;
+namespace fs = std::filesystem;
 
 class Cairnd : public testing::Test {
 protected:
@@ -207,6 +210,20 @@ TEST_F(Cairnd, RefusesToBeOpenToStrangersAndSaysWhatMendsIt) {
     for (const char* part : {"tcp://0.0.0.0:0", "--make-keys store.cert", "--security-key-file",
                              "--listen tcp://127.0.0.1:7700", "--security-insecure"})
         EXPECT_TRUE(has(text, part)) << text;
+}
+
+// Peers on the same machine go first (sched(7): a SCHED_BATCH thread pushes nobody aside).
+TEST_F(Cairnd, WorksInThreadsThatPushNobodyAside) {
+    start();
+    std::size_t working = 0;
+    const fs::path process = "/proc/" + std::to_string(running_->pid());
+    for (const auto& thread : fs::directory_iterator(process / "task")) {
+        const auto number = static_cast<pid_t>(std::stol(thread.path().filename().string()));
+        if (number == running_->pid()) continue;  // waits for signals
+        EXPECT_EQ(::sched_getscheduler(number), SCHED_BATCH) << thread.path();
+        ++working;
+    }
+    EXPECT_GE(working, 5u) << "libzmq's two, the loop's, the committer's, and one that reads";
 }
 
 TEST_F(Cairnd, ServesTheKeysThatItMade) {

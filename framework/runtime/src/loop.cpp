@@ -114,22 +114,20 @@ bool loop::try_lock() noexcept {
     return true;
 }
 
-void loop::unlock() {
+void loop::release() noexcept {
+    tell_sleepers();
     owner_.store({}, std::memory_order_relaxed);
     mutex_.unlock();
+}
+
+void loop::unlock() {
+    release();
     // Whoever flagged something while we held the lock relied on us to see it (see try_turn()).
     if (!pending() || !try_lock()) return;
     turn();
-    owner_.store({}, std::memory_order_relaxed);
-    mutex_.unlock();
+    release();
     // Others keep flagging: that is the loop's thread's work, not this caller's.
     if (pending()) wake();
-}
-
-void loop::waiting_lock::unlock() noexcept {
-    owner.owner_.store({}, std::memory_order_relaxed);
-    owner.mutex_.unlock();
-    if (owner.pending()) owner.wake();
 }
 
 bool loop::try_turn() {
@@ -336,6 +334,61 @@ void loop::stop_driving(waiter& w) {
 void loop::drive(std::optional<time_point> deadline) {
     collect(driver_set_, -1, deadline);
     try_turn();
+}
+
+// --- Waiting for a change -----------------------------------------------------------------------
+
+void loop::sleeper::sleep(time_point deadline) {
+    std::unique_lock lock(mutex_);
+    signal_.wait_until(lock, deadline, [this] { return over_; });
+}
+
+void loop::sleeper::wake() noexcept {
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+    signal_.notify_one();
+}
+
+bool loop::sleeper::over() const noexcept {
+    const std::lock_guard lock(mutex_);
+    return over_;
+}
+
+bool loop::begin_sleep(sleeper& mine) {
+    const guard holding(*this);
+    if (mine.done()) return false;
+    sleepers_.push_back(&mine);
+    if (become_driver()) mine.driver = std::this_thread::get_id();
+    return true;
+}
+
+void loop::sleep(sleeper& mine, time_point deadline) {
+    if (mine.driver == std::thread::id{}) return mine.sleep(deadline);
+    while (!mine.over() && now() < deadline) drive(deadline);
+    driven_.store(false);
+}
+
+bool loop::end_sleep(sleeper& mine) {
+    if (mine.over()) return true;
+    const guard holding(*this);
+    std::erase(sleepers_, &mine);
+    return mine.over() || mine.done();
+}
+
+// What one sleeper does may be what another one waits for.
+void loop::tell_sleepers() noexcept {
+    for (int round = 0; changed_ && round != rounds_max; ++round) {
+        changed_ = false;
+        std::erase_if(sleepers_, [this](sleeper* s) {
+            if (!s->done()) return false;
+            const std::thread::id driver = s->driver;
+            s->wake();
+            if (driver != std::thread::id{} && driver != std::this_thread::get_id())
+                ring(driver_bell_);
+            return true;
+        });
+    }
+    if (changed_) again_.store(true);  // the rest in another turn
 }
 
 }  // namespace cairn::runtime

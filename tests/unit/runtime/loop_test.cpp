@@ -12,7 +12,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 // Turns are taken by run_once() here: no thread, no sockets.
 namespace {
@@ -158,6 +160,104 @@ TEST_F(Turn, RunsATaskThatIsFlaggedAndDueOnce) {
     loop_.at(a, loop_.now());
     take();
     EXPECT_EQ(runs_, "a");
+}
+
+// Whoever waits first drives, the others sleep.
+class Change : public testing::Test {
+protected:
+    static constexpr auto patience = std::chrono::seconds(30);
+
+    ~Change() override {
+        for (std::thread& t : threads_) t.join();
+    }
+    /// A thread that waits until `reached` is at least `wanted`.
+    std::future<bool> waits_for(int wanted, std::function<void()> act = {}) {
+        std::promise<bool> promise;
+        std::future<bool> over = promise.get_future();
+        const std::size_t asked = wait_count();
+        threads_.emplace_back([this, wanted, act, over = std::move(promise)]() mutable {
+            over.set_value(loop_.wait_until(loop_.now() + patience, [&] {
+                ++asked_;
+                if (reached_ < wanted) return false;
+                if (act) act();
+                return true;
+            }));
+        });
+        while (wait_count() == asked) std::this_thread::yield();
+        return over;
+    }
+    void reach(int value) {
+        const loop::guard holding(loop_);
+        reached_ = value;
+        loop_.changed();
+    }
+    std::size_t wait_count() {
+        const loop::guard holding(loop_);
+        return asked_;
+    }
+
+    loop loop_;
+    int reached_ = 0;        // guarded by the loop's lock
+    std::size_t asked_ = 0;  // guarded by the loop's lock
+
+private:
+    std::vector<std::thread> threads_;
+};
+
+TEST_F(Change, EndsTheWaitOfADriverAndOfWhoSleeps) {
+    auto driver = waits_for(1);
+    auto sleeper = waits_for(1);
+    reach(1);
+    EXPECT_TRUE(driver.get());
+    EXPECT_TRUE(sleeper.get());
+}
+
+TEST_F(Change, LeavesThoseAloneWhomItDoesNotConcern) {
+    auto driver = waits_for(2);
+    auto sleeper = waits_for(1);
+    reach(1);
+    EXPECT_TRUE(sleeper.get());
+    EXPECT_EQ(driver.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+    reach(2);
+    EXPECT_TRUE(driver.get());
+}
+
+TEST_F(Change, ThatOneWaiterMakesIsToldToTheOthers) {
+    auto last = waits_for(3);
+    auto second = waits_for(2, [&] {
+        reached_ = 3;
+        loop_.changed();
+    });
+    auto first = waits_for(1, [&] {
+        reached_ = 2;
+        loop_.changed();
+    });
+    reach(1);
+    EXPECT_TRUE(first.get());
+    EXPECT_TRUE(second.get());
+    EXPECT_TRUE(last.get());
+}
+
+TEST_F(Change, IsWaitedForUntilTheDeadlineOnly) {
+    EXPECT_FALSE(loop_.wait_until(loop_.now(), [] { return false; }));
+    EXPECT_TRUE(loop_.wait_until(loop_.now(), [] { return true; }));
+    EXPECT_FALSE(
+        loop_.wait_until(loop_.now() + std::chrono::milliseconds(2), [] { return false; }));
+}
+
+TEST_F(Change, ThatWaitersMakeForEverDoesNotKeepTheLoop) {
+    std::promise<void> told;
+    std::size_t rounds = 0;
+    std::thread restless([&] {
+        EXPECT_TRUE(loop_.wait_until(loop_.now() + patience, [&] {
+            loop_.changed();
+            if (++rounds == 3) told.set_value();
+            return reached_ == 1;
+        }));
+    });
+    told.get_future().wait();
+    reach(1);
+    restless.join();
 }
 
 }  // namespace

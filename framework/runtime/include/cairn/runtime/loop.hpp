@@ -137,12 +137,13 @@ public:
     template <typename Ready>
     bool wait(waiter& w, std::optional<time_point> deadline, Ready ready);
 
-    /// Waits on the loop's own lock until `done()` (called with the lock held) or the deadline.
-    /// changed() wakes it. Returns done().
+    /// Blocks until `done()` or the deadline; drives the loop meanwhile when nobody else does.
+    /// done() is called with the lock held, at first by the caller, then by whoever ends a turn in
+    /// which something changed(); it may act, but must not throw. Returns done().
     template <typename Done>
     bool wait_until(time_point deadline, Done done);
     /// Something that wait_until() callers may wait for has changed. Loop.
-    void changed() { changed_.notify_all(); }
+    void changed() noexcept { changed_ = true; }
 
     /// One turn by the caller, then, if `wait` is not zero, waits for an event and takes another.
     /// For tests and for nodes that are driven by their owner.
@@ -180,14 +181,39 @@ private:
     std::mutex mutex_;
     std::atomic<std::thread::id> owner_{};
 
-    // What wait_until() hands to the condition variable. It must not take turns when it unlocks: a
-    // turn may call changed(), and the condition variable holds a lock of its own at that moment.
-    struct waiting_lock {
-        loop& owner;
-        void lock() { owner.lock(); }
-        void unlock() noexcept;
+    /// A thread in wait_until(). Only those whose wait is over are woken: a node may have as many as
+    /// it has handles, and each is told of what concerns the others.
+    class sleeper {
+    public:
+        virtual bool done() = 0;
+
+        void sleep(time_point deadline);
+        /// May be gone when this returns.
+        void wake() noexcept;
+        /// Whoever woke it does not touch it any more.
+        bool over() const noexcept;
+
+        std::thread::id driver;  // not nobody: waits in the driver's set
+
+    protected:
+        ~sleeper() = default;
+
+    private:
+        mutable std::mutex mutex_;
+        std::condition_variable signal_;
+        bool over_ = false;  // guarded by mutex_
     };
-    std::condition_variable_any changed_;
+
+    /// Whether the caller has to wait still.
+    bool begin_sleep(sleeper& mine);
+    void sleep(sleeper& mine, time_point deadline);
+    bool end_sleep(sleeper& mine);
+    void tell_sleepers() noexcept;
+    /// Gives the lock back after all that changed under it was told.
+    void release() noexcept;
+
+    std::vector<sleeper*> sleepers_;  // guarded by the lock
+    bool changed_ = false;            // guarded by the lock
 
     std::atomic<task*> flagged_{nullptr};
     task* running_ = nullptr;  // of these, what this turn has still to run; guarded by the lock
@@ -230,11 +256,17 @@ bool loop::wait(waiter& w, std::optional<time_point> deadline, Ready ready) {
 
 template <typename Done>
 bool loop::wait_until(time_point deadline, Done done) {
-    const guard holding(*this);
-    waiting_lock lock{*this};
-    while (!done())
-        if (changed_.wait_until(lock, deadline) == std::cv_status::timeout) return done();
-    return true;
+    struct waiting final : sleeper {
+        explicit waiting(Done& what) : done_(what) {}
+        bool done() override { return done_(); }
+
+    private:
+        Done& done_;
+    };
+    waiting mine(done);
+    if (!begin_sleep(mine)) return true;
+    sleep(mine, deadline);
+    return end_sleep(mine);
 }
 
 }  // namespace cairn::runtime
