@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -55,8 +56,29 @@ node_options without_endpoints(node_options options) {
     return options;
 }
 
-store::committer_options committing(const store_server_options& options) {
+/// The committer's thread serves the network while it has nothing to commit: what comes alone is
+/// received, committed and confirmed by one thread.
+class network_room final : public store::waiting_room {
+public:
+    explicit network_room(runtime::loop& loop) : loop_(loop) {}
+
+    void wait(time_point deadline, const std::function<bool()>& done) override {
+        loop_.wait_until(deadline, done);
+    }
+    void wake() override {
+        if (loop_.locked_by_me()) return loop_.changed();
+        const runtime::loop::guard holding(loop_);
+        loop_.changed();
+    }
+
+private:
+    runtime::loop& loop_;
+};
+
+store::committer_options committing(const store_server_options& options,
+                                    store::waiting_room& room) {
     store::committer_options chosen;
+    chosen.room = &room;
     // Whatever was granted fits, and one batch of the largest size.
     chosen.waiting_bytes_max =
         std::max(options.append_bytes_max, wire::batch_bytes_max) + 2 * wire::batch_bytes_max;
@@ -75,8 +97,9 @@ struct store_server::parts {
           begun(clock::now()),
           data(options.path, options.storage),
           opening_time(clock::now() - begun),
-          committer(data, committing(options)),
           hub(without_endpoints(options.network)),
+          room(hub.loop()),
+          committer(data, committing(options, room)),
           commits(hub.loop(), committer),
           readers(hub.loop(), data, options.replay_threads),
           gate(options.access),
@@ -99,8 +122,9 @@ struct store_server::parts {
     const time_point begun;
     store::database data;
     const std::chrono::nanoseconds opening_time;
-    store::committer committer;
     runtime::hub hub;
+    network_room room;
+    store::committer committer;
     daemon::commit_queue commits;
     daemon::reader_pool readers;
     daemon::topic_table topics;

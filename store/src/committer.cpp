@@ -92,6 +92,9 @@ struct committer::impl {
     errc submit(command& wanted, completion& to, std::uint64_t token, const time_point* deadline,
                 std::uint64_t* in_round = nullptr);
     void run();
+    bool has_work() const;
+    void wait_for_work();
+    void wake();
     void gather();
     void commit();
     bool has_room(std::size_t charge) const { return waiting + charge <= chosen.waiting_bytes_max; }
@@ -148,9 +151,39 @@ errc committer::impl::submit(command& wanted, completion& to, std::uint64_t toke
     if (sleeping) {
         sleeping = false;
         hold.unlock();
-        work.notify_one();
+        wake();
     }
     return errc::ok;
+}
+
+bool committer::impl::has_work() const {
+    const std::lock_guard hold(mutex);
+    return closing || !commands.empty();
+}
+
+// Until there is something to do, or retention is to be looked after.
+void committer::impl::wait_for_work() {
+    {
+        const std::lock_guard hold(mutex);
+        if (closing || !commands.empty() || more) return;
+        sleeping = true;
+    }
+    const time_point until = clock::now() + chosen.idle_interval;
+    if (chosen.room != nullptr) {
+        chosen.room->wait(until, [this] { return has_work(); });
+    } else {
+        std::unique_lock hold(mutex);
+        work.wait_until(hold, until, [this] { return closing || !commands.empty(); });
+    }
+    const std::lock_guard hold(mutex);
+    sleeping = false;
+}
+
+void committer::impl::wake() {
+    if (chosen.room != nullptr)
+        chosen.room->wake();
+    else
+        work.notify_one();
 }
 
 // Who was just answered may have more to say: it goes into the next transaction rather than into
@@ -167,14 +200,9 @@ void committer::impl::gather() {
 
 void committer::impl::run() {
     for (;;) {
+        wait_for_work();
         {
-            std::unique_lock hold(mutex);
-            if (commands.empty() && !closing && !more) {
-                sleeping = true;
-                work.wait_for(hold, chosen.idle_interval,
-                              [&] { return closing || !commands.empty(); });
-                sleeping = false;
-            }
+            const std::lock_guard hold(mutex);
             if (commands.empty() && closing) return;
             std::swap(commands, taken);
             std::swap(origins, taken_origins);
@@ -266,7 +294,7 @@ void committer::close() {
         const std::lock_guard hold(impl_->mutex);
         impl_->closing = true;
     }
-    impl_->work.notify_one();
+    impl_->wake();
     impl_->room.notify_all();
     if (impl_->thread.joinable()) impl_->thread.join();
 }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
+#include <functional>
 #include <latch>
 #include <map>
 #include <mutex>
@@ -159,6 +160,56 @@ private:
     std::latch entered_{1};
     std::latch open_{1};
 };
+
+TEST_F(Committer, WaitsForWorkWhereItIsTold) {
+    class room final : public waiting_room {
+    public:
+        void wait(time_point deadline, const std::function<bool()>& done) override {
+            std::unique_lock hold(mutex_);
+            waiter_ = std::this_thread::get_id();
+            ++waits_;
+            changed_.notify_all();
+            changed_.wait_until(hold, deadline, done);
+        }
+        void wake() override {
+            const std::lock_guard hold(mutex_);
+            EXPECT_NE(std::this_thread::get_id(), waiter_);
+            ++wakes_;
+            changed_.notify_all();
+        }
+        std::size_t wakes() {
+            const std::lock_guard hold(mutex_);
+            return wakes_;
+        }
+        void wait_until_used(std::size_t times) {
+            std::unique_lock hold(mutex_);
+            changed_.wait(hold, [&] { return waits_ >= times; });
+        }
+
+    private:
+        std::mutex mutex_;
+        std::condition_variable changed_;
+        std::thread::id waiter_;
+        std::size_t waits_ = 0;
+        std::size_t wakes_ = 0;
+    };
+    const source_opened s = opened("jobs", "maker");
+    inbox answers;
+    room lobby;
+    committer_options chosen;
+    chosen.room = &lobby;
+    chosen.idle_interval = 1h;
+    committer group(*db_, chosen);
+    for (std::uint64_t i = 1; i <= 20; ++i) {
+        lobby.wait_until_used(i);
+        command one = batch(s, {1}, i, 1, records({std::to_string(i)}));
+        ASSERT_EQ(group.try_submit(one, answers, i), errc::ok);
+        EXPECT_TRUE(answers.wait(i).ok());
+    }
+    lobby.wait_until_used(21);
+    group.close();
+    EXPECT_EQ(lobby.wakes(), 21u);
+}
 
 TEST_F(Committer, BoundsWhatWaits) {
     const auto s = opened("jobs", "a");

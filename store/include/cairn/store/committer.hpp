@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 namespace cairn::store {
@@ -34,6 +35,21 @@ protected:
     ~completion() = default;
 };
 
+/// Where the committer's thread waits while there is nothing to commit. A program that receives
+/// commands over a network can let that thread receive meanwhile: what comes alone is committed by
+/// the thread that received it.
+class waiting_room {
+public:
+    /// Returns when `done()`, or at the deadline or before. done() is quick, takes the committer's
+    /// own lock, and holds only after a wake() when it did not at first.
+    virtual void wait(time_point deadline, const std::function<bool()>& done) = 0;
+    /// done() may hold now. Called by who submits or closes, on its thread.
+    virtual void wake() = 0;
+
+protected:
+    ~waiting_room() = default;
+};
+
 struct committer_options {
     /// Bytes of bodies, and 256 a command, that may wait at once.
     std::size_t waiting_bytes_max = std::size_t{64} << 20;
@@ -42,6 +58,8 @@ struct committer_options {
     std::size_t transaction_commands_max = 8'192;
     /// While nothing is asked: how often retention is looked after.
     std::chrono::milliseconds idle_interval{1'000};
+    /// Must outlive the committer. None: its thread sleeps.
+    waiting_room* room = nullptr;
 };
 
 struct committer_stats {
