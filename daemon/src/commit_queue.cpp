@@ -42,7 +42,7 @@ void commit_queue::taken_back(std::uint64_t token, errc why) {
     push(token, outcome::kind::taken_back, {why, {}});
 }
 
-// A lone commit is told by the committer itself: its next one has nothing to begin with before.
+// Where nobody else is busy with the network the committer's thread confirms by itself.
 void commit_queue::committed() {
     loop_.flag(*this);
     loop_.kick();

@@ -102,11 +102,10 @@ std::uint64_t environment::pages() const {
 std::uint64_t environment::file_bytes() const {
     mdb_filehandle_t fd = -1;
     expect_success("mdb_env_get_fd", mdb_env_get_fd(env_, &fd));
-    // Not fstat(): who asks for a file's times makes Linux 6.13 note a new one with the next write,
-    // and each commit's sync wait for the inode as well, a fifth of a commit's time.
+    // Not fstat(): once somebody has asked for a file's times, Linux 6.13 notes a new one with the
+    // next write (multigrain timestamps), and the sync takes longer: a fifth of a small commit.
     struct statx info {};
-    expect_success("statx",
-                   ::statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &info) == 0 ? 0 : errno);
+    expect_success("statx", ::statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &info) == 0 ? 0 : errno);
     return info.stx_size;
 }
 

@@ -71,7 +71,8 @@ struct [[nodiscard]] store_closing {
 /// What it confirms is flushed, unless its topic says otherwise.
 ///
 /// Owns:    its node, the database in `path`, and the threads that commit, that read history, and
-///          that close.
+///          that close. Those that work are scheduled with SCHED_BATCH, so that peers on the same
+///          machine go first, unless the thread that makes it has another policy than SCHED_OTHER.
 /// Threads: thread-safe, but close() one at a time.
 /// Fails:   construction throws error: what opening the database throws (store_in_use, store_newer,
 ///          store_damaged, filesystem_refused, permission_denied, disk_full), what binding throws

@@ -338,7 +338,7 @@ void loop::drive(std::optional<time_point> deadline) {
 
 // --- Waiting for a change -----------------------------------------------------------------------
 
-void loop::sleeper::sleep(time_point deadline) {
+void loop::sleeper::rest(time_point deadline) {
     std::unique_lock lock(mutex_);
     signal_.wait_until(lock, deadline, [this] { return over_; });
 }
@@ -354,7 +354,7 @@ bool loop::sleeper::over() const noexcept {
     return over_;
 }
 
-bool loop::begin_sleep(sleeper& mine) {
+bool loop::begin_wait(sleeper& mine) {
     const guard holding(*this);
     if (mine.done()) return false;
     sleepers_.push_back(&mine);
@@ -362,13 +362,13 @@ bool loop::begin_sleep(sleeper& mine) {
     return true;
 }
 
-void loop::sleep(sleeper& mine, time_point deadline) {
-    if (mine.driver == std::thread::id{}) return mine.sleep(deadline);
+void loop::go_on_waiting(sleeper& mine, time_point deadline) {
+    if (mine.driver == std::thread::id{}) return mine.rest(deadline);
     while (!mine.over() && now() < deadline) drive(deadline);
     driven_.store(false);
 }
 
-bool loop::end_sleep(sleeper& mine) {
+bool loop::end_wait(sleeper& mine) {
     if (mine.over()) return true;
     const guard holding(*this);
     std::erase(sleepers_, &mine);

@@ -55,9 +55,9 @@ private:
 /// while holding it. A *turn* runs every flagged task and every timer that is due. Turns are taken
 /// by
 ///  - the loop's own thread, which always waits for events when nobody else does;
-///  - a user thread that waits in receive(): it waits for the network itself, so that a message
-///    reaches it without a second thread in between (at most one such thread at a time, the
-///    driver);
+///  - a thread that waits in receive() or wait_until(): it waits for the network itself, so that a
+///    message or an answer reaches it without a second thread in between (at most one such thread
+///    at a time, the driver);
 ///  - a user thread that publishes to an idle loop: it sends at once by itself.
 ///
 /// Both the driver and the loop's thread wait in an epoll set of their own over the same
@@ -181,13 +181,13 @@ private:
     std::mutex mutex_;
     std::atomic<std::thread::id> owner_{};
 
-    /// A thread in wait_until(). Only those whose wait is over are woken: a node may have as many as
-    /// it has handles, and each is told of what concerns the others.
+    /// A thread in wait_until(). Only those whose wait is over are woken: a node may have as many
+    /// as it has handles.
     class sleeper {
     public:
         virtual bool done() = 0;
 
-        void sleep(time_point deadline);
+        void rest(time_point deadline);
         /// May be gone when this returns.
         void wake() noexcept;
         /// Whoever woke it does not touch it any more.
@@ -205,9 +205,9 @@ private:
     };
 
     /// Whether the caller has to wait still.
-    bool begin_sleep(sleeper& mine);
-    void sleep(sleeper& mine, time_point deadline);
-    bool end_sleep(sleeper& mine);
+    bool begin_wait(sleeper& mine);
+    void go_on_waiting(sleeper& mine, time_point deadline);
+    bool end_wait(sleeper& mine);
     void tell_sleepers() noexcept;
     /// Gives the lock back after all that changed under it was told.
     void release() noexcept;
@@ -264,9 +264,9 @@ bool loop::wait_until(time_point deadline, Done done) {
         Done& done_;
     };
     waiting mine(done);
-    if (!begin_sleep(mine)) return true;
-    sleep(mine, deadline);
-    return end_sleep(mine);
+    if (!begin_wait(mine)) return true;
+    go_on_waiting(mine, deadline);
+    return end_wait(mine);
 }
 
 }  // namespace cairn::runtime
