@@ -382,8 +382,6 @@ std::uint64_t publication::close(time_point until) {
     });
     if (left != 0 && store_ && store_->has_spill()) left = put_aside(left);
     if (left == 0) handed_over_ = true;
-    const runtime::loop::guard holding(loop);
-    tell_end();
     return left;
 }
 
@@ -419,6 +417,7 @@ std::uint64_t publication::flush(time_point until) {
 
 void publication::node_closing() {
     inlet_.stop(send_status::closed);
+    tell_end();
     if (store_) store_->stop();
 }
 

@@ -128,13 +128,17 @@ send_result publisher::try_publish(std::string_view body, const attributes& attr
 sequence publisher::durable() const noexcept { return impl_->publication->durable(); }
 
 std::uint64_t publisher::flush(std::chrono::milliseconds deadline) {
+    if (impl_->parts.hub.forked()) return 0;
     return impl_->publication->flush(patterns::later(impl_->parts.hub.loop().now(), deadline));
 }
 
 bool publisher::wait_for_subscribers(std::size_t count, std::chrono::milliseconds deadline) {
-    runtime::loop& loop = impl_->parts.hub.loop();
-    return loop.wait_until(patterns::later(loop.now(), deadline),
-                           [&] { return impl_->publication->readers() >= count; });
+    runtime::hub& hub = impl_->parts.hub;
+    if (hub.forked()) return false;
+    const patterns::publication& own = *impl_->publication;
+    hub.loop().wait_until(patterns::later(hub.loop().now(), deadline),
+                          [&] { return hub.closed() || own.readers() >= count; });
+    return !hub.closed() && subscribers() >= count;
 }
 
 std::size_t publisher::subscribers() const {
@@ -152,6 +156,7 @@ handle_stats publisher::stats() const {
 }
 
 std::uint64_t publisher::close(std::chrono::milliseconds deadline) {
+    if (impl_->parts.hub.forked()) return 0;
     return impl_->publication->close(patterns::later(impl_->parts.hub.loop().now(), deadline));
 }
 

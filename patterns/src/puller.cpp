@@ -18,6 +18,9 @@ namespace cairn {
 
 namespace {
 
+// PROTOCOL.md: what a pusher takes of NACK and EXTEND.
+constexpr std::chrono::milliseconds verb_time_max = std::chrono::hours(24);
+
 using batch_ptr = std::unique_ptr<runtime::received_batch>;
 
 // With ack_mode::on_next a worker that is in the middle of a long batch says so after this time, so
@@ -45,6 +48,7 @@ struct puller::impl {
         if (options.member.size() > wire::name_bytes_max)
             throw error(errc::too_large, "pull: the member's name is longer than 255 bytes");
         const runtime::loop::guard holding(hub.loop());
+        hub.check_open("pull");  // it may have been closed meanwhile
         reader = std::make_unique<patterns::work_reader>(hub, std::string(topic), options);
     }
 
@@ -52,6 +56,7 @@ struct puller::impl {
         if (hub.forked()) {
             // Left as it is: it belongs to the parent.
             static_cast<void>(reader.release());
+            if (thread.joinable()) thread.detach();
             return;
         }
         close();
@@ -61,9 +66,11 @@ struct puller::impl {
     }
 
     void close() {
+        if (hub.forked()) return;
         const runtime::loop::guard holding(hub.loop());
         if (acks_itself()) ack_to_hand();
         reader->close();
+        hub.loop().changed();
     }
 
     // What was taken before the message in hand is done, whoever closes.
@@ -224,6 +231,7 @@ std::optional<job> puller::try_receive() { return impl_->receive(time_point{}); 
 
 void puller::start(std::function<void(const job&)> handler) {
     if (impl_->serving) throw error(errc::invalid_argument, "puller: start() was called before");
+    if (!handler) throw error(errc::invalid_argument, "puller: start() needs a handler");
     impl_->serving = true;
     impl_->thread =
         std::thread([i = impl_.get(), handler = std::move(handler)] { i->serve(handler); });
@@ -234,7 +242,7 @@ int puller::file_descriptor() { return impl_->reader->inbox().descriptor(); }
 bool puller::ack(job_id id) { return impl_->apply(patterns::job_verb::kind::ack, id); }
 
 bool puller::nack(job_id id, std::chrono::milliseconds delay) {
-    return impl_->apply(patterns::job_verb::kind::nack, id, delay);
+    return impl_->apply(patterns::job_verb::kind::nack, id, std::min(delay, verb_time_max));
 }
 
 bool puller::reject(job_id id, std::string_view reason) {
@@ -242,7 +250,7 @@ bool puller::reject(job_id id, std::string_view reason) {
 }
 
 bool puller::extend(job_id id, std::chrono::milliseconds ack_wait) {
-    return impl_->apply(patterns::job_verb::kind::extend, id, ack_wait);
+    return impl_->apply(patterns::job_verb::kind::extend, id, std::min(ack_wait, verb_time_max));
 }
 
 bool puller::release(job_id id) { return impl_->apply(patterns::job_verb::kind::release, id); }
@@ -253,9 +261,11 @@ std::size_t puller::attached() const {
 }
 
 bool puller::wait_attached(std::size_t pushers, std::chrono::milliseconds deadline) {
+    if (impl_->hub.forked()) return false;
     runtime::loop& loop = impl_->hub.loop();
-    return loop.wait_until(patterns::later(loop.now(), deadline),
-                           [&] { return impl_->reader->attached() >= pushers; });
+    loop.wait_until(patterns::later(loop.now(), deadline),
+                    [&] { return closed() || impl_->reader->attached() >= pushers; });
+    return !closed() && attached() >= pushers;
 }
 
 bool puller::closed() const noexcept { return impl_->reader->inbox().closed(); }

@@ -109,9 +109,12 @@ send_result pusher::try_push(std::string_view body, const attributes& attributes
 }
 
 bool pusher::wait_for_pullers(std::size_t count, std::chrono::milliseconds deadline) {
-    runtime::loop& loop = impl_->parts.hub.loop();
-    return loop.wait_until(patterns::later(loop.now(), deadline),
-                           [&] { return impl_->workload->pullers() >= count; });
+    runtime::hub& hub = impl_->parts.hub;
+    if (hub.forked()) return false;
+    const patterns::workload& own = *impl_->workload;
+    hub.loop().wait_until(patterns::later(hub.loop().now(), deadline),
+                          [&] { return hub.closed() || own.pullers() >= count; });
+    return !hub.closed() && pullers() >= count;
 }
 
 std::size_t pusher::pullers() const {

@@ -27,6 +27,13 @@ subscriber_options checked(runtime::hub& hub, const std::string& verb, std::stri
                         "the beginning of topics followed by one `*`");
     if (options.credit_bytes == 0)
         throw error(errc::invalid_argument, where + "credit_bytes must be at least 1");
+    for (const resume_from& r : options.from.positions)
+        if (!valid_topic(r.topic) || r.next.source.empty() ||
+            r.next.source.size() > wire::source_bytes_max)
+            throw error(errc::invalid_argument,
+                        where +
+                            "a position to go on from has no valid topic, or its source has "
+                            "not 1 to 255 bytes; take positions() of an earlier run");
     if (!options.use_store)
         options.store.clear();
     else if (options.store.empty())
@@ -59,6 +66,7 @@ reading_side::reading_side(runtime::hub& owner, std::string_view verb, std::stri
     std::string store;
     if (!options_.store.empty()) store = hub_.connect_store(options_.store);
     const runtime::loop::guard holding(hub_.loop());
+    hub_.check_open(verb);  // it may have been closed meanwhile
     reader_ = std::make_unique<subscription_reader>(hub_, std::string(pattern), options_,
                                                     std::move(store), end);
     for (const resume_from& r : options_.from.positions)
@@ -76,8 +84,10 @@ reading_side::~reading_side() {
 }
 
 void reading_side::close() {
+    if (hub_.forked()) return;
     const runtime::loop::guard holding(hub_.loop());
     reader_->close();
+    hub_.loop().changed();
 }
 
 // What will not come is done, or the group would wait for it for ever; but not before the user, who

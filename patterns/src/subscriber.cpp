@@ -69,6 +69,7 @@ std::optional<event> subscriber::next_event(std::chrono::milliseconds patience) 
 void subscriber::start(std::function<void(const message&)> handler) {
     if (impl_->serving)
         throw error(errc::invalid_argument, "subscriber: start() was called before");
+    if (!handler) throw error(errc::invalid_argument, "subscriber: start() needs a handler");
     impl_->serving = true;
     impl_->thread = std::thread([side = &impl_->side, handler = std::move(handler)] {
         while (const auto m = side->next_message(std::nullopt)) handler(*m);
@@ -83,9 +84,11 @@ std::size_t subscriber::attached() const {
 }
 
 bool subscriber::wait_attached(std::size_t publishers, std::chrono::milliseconds deadline) {
+    if (impl_->side.hub().forked()) return false;
     runtime::loop& loop = impl_->loop();
-    return loop.wait_until(patterns::later(loop.now(), deadline),
-                           [&] { return impl_->reader().attached() >= publishers; });
+    loop.wait_until(patterns::later(loop.now(), deadline),
+                    [&] { return closed() || impl_->reader().attached() >= publishers; });
+    return !closed() && attached() >= publishers;
 }
 
 void subscriber::ack(const message& done) {
@@ -97,6 +100,7 @@ void subscriber::ack(const position& first, sequence last) {
 }
 
 std::uint64_t subscriber::flush(std::chrono::milliseconds deadline) {
+    if (impl_->side.hub().forked()) return 0;
     runtime::loop& loop = impl_->loop();
     std::uint64_t waiting = 0;
     loop.wait_until(patterns::later(loop.now(), deadline), [&] {
@@ -112,9 +116,13 @@ reading subscriber::state() const {
 }
 
 bool subscriber::wait_live(std::chrono::milliseconds deadline) {
+    if (impl_->side.hub().forked()) return false;
     runtime::loop& loop = impl_->loop();
-    return loop.wait_until(patterns::later(loop.now(), deadline),
-                           [&] { return impl_->reader().state().state == reading::state::live; });
+    const auto live = [&] { return impl_->reader().state().state == reading::state::live; };
+    bool reached = false;
+    loop.wait_until(patterns::later(loop.now(), deadline),
+                    [&] { return (reached = live()) || closed(); });
+    return reached;
 }
 
 std::vector<resume_from> subscriber::positions() const { return impl_->side.positions(); }

@@ -19,7 +19,9 @@ constexpr std::uint64_t idle_bytes_max = 4 * runtime::link::transit_ping_bytes;
 
 protocol::lease_options lease_options_of(const pusher_options& options) {
     protocol::lease_options o;
-    o.ack_wait = options.ack_wait;
+    // A lease ends at a time of the clock, which must not overflow.
+    constexpr std::chrono::milliseconds ack_wait_max = std::chrono::hours(24 * 365);
+    o.ack_wait = std::min(options.ack_wait, ack_wait_max);
     o.deliveries_max = options.deliveries_max;
     o.ordered_by_key = options.ordered_by_key;
     return o;

@@ -1,6 +1,7 @@
 #include "contract.hpp"
 
 #include <algorithm>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -272,6 +273,40 @@ TEST_P(Node, ClosesWhileAPublisherWaitsForRoom) {
     EXPECT_GT(here.close(0ms), 0U);
 
     publishing.join();
+}
+
+TEST_P(Node, EndsWaitsForPeersThatNeverComeWhenItCloses) {
+    node& alone = listening();
+    publisher news(alone, "news");
+    pusher work(alone, "work");
+    subscriber reader(alone, "other");
+    puller worker(alone, "jobs");
+    std::vector<std::future<bool>> waits;
+    const auto wait = [&](auto how) { waits.push_back(std::async(std::launch::async, how)); };
+    wait([&] { return news.wait_for_subscribers(1, 1h); });
+    wait([&] { return work.wait_for_pullers(1, 1h); });
+    wait([&] { return reader.wait_attached(1, 1h); });
+    wait([&] { return worker.wait_attached(1, 1h); });
+    alone.close(1s);
+    for (auto& w : waits) EXPECT_FALSE(w.get());
+}
+
+TEST_P(Node, RefusesOptionsOfNoUse) {
+    const auto refused = [](const node_options& options) {
+        try {
+            node made(options);
+        } catch (const error& e) {
+            return e.code() == errc::invalid_argument;
+        }
+        return false;
+    };
+    EXPECT_TRUE(refused({.topics_per_peer_max = 0}));
+    EXPECT_TRUE(refused({.silence_max = std::chrono::milliseconds::max()}));
+    EXPECT_TRUE(refused({.reconnect_max = std::chrono::milliseconds::max()}));
+    node& fine = listening();
+    EXPECT_THROW(subscriber(fine, "news", {.from = from::after({{"", {"me", {1}, {1}}}})}), error);
+    puller worker(fine, "jobs");
+    EXPECT_THROW(worker.start({}), error);
 }
 
 TEST_P(Node, TakesWaitsWithoutADeadline) {

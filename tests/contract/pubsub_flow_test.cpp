@@ -207,6 +207,21 @@ TEST_P(Flow, FreesThePublisherWhenAStuckReaderGoes) {
     EXPECT_EQ(sender.stats().messages, 1'000U);
 }
 
+TEST_P(Flow, GoesOnToAReaderAfterACloseThatWasInVain) {
+    constexpr std::uint64_t total = 200;
+    publisher sender(here, "weather", {.batch_bytes_max = 1});
+    subscriber slow(there, "weather", {.credit_bytes = 4'000});
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    publish_bodies(sender, total);
+    EXPECT_GT(sender.close(1ms), 0u);
+    std::pair<std::uint64_t, std::uint64_t> got;
+    std::jthread reader([&] { got = received_and_lost(slow, total); });
+    EXPECT_EQ(sender.close(patience), 0u);
+    reader.join();
+    EXPECT_EQ(got.first, total);
+    EXPECT_EQ(got.second, 0u);
+}
+
 TEST_P(Flow, KeepsTheRingWithinItsLimit) {
     publisher sender(here, "weather", {.ring_bytes_max = 100'000});
     publish_bodies(sender, 1'000);

@@ -23,6 +23,8 @@ node_id random_id() {
     return id;
 }
 
+constexpr std::chrono::milliseconds timing_max = std::chrono::hours(24);
+
 node_options checked(node_options options, const node_id& id) {
     if (options.name.empty()) {
         char text[32];
@@ -43,8 +45,12 @@ node_options checked(node_options options, const node_id& id) {
         options.reconnect_max < options.reconnect_min)
         throw error(errc::invalid_argument,
                     "node: reconnect_min must be above zero and not above reconnect_max");
-    if (options.peers_max == 0)
-        throw error(errc::invalid_argument, "node: peers_max must be at least 1");
+    if (options.silence_max > timing_max || options.reconnect_max > timing_max)
+        throw error(errc::invalid_argument,
+                    "node: silence_max and reconnect_max must not be above 24 hours");
+    if (options.peers_max == 0 || options.topics_per_peer_max == 0)
+        throw error(errc::invalid_argument,
+                    "node: peers_max and topics_per_peer_max must be at least 1");
     return options;
 }
 

@@ -99,6 +99,9 @@ private:
 
 template <typename T>
 T unpack(std::span<const std::byte> body, std::string_view topic, sequence number) {
+    static_assert(!std::is_same_v<T, ::msgpack::object>,
+                  "an object refers to memory that is gone when unpack() returns; ask for a type "
+                  "that owns what it holds");
     const auto fail = [&](const char* what) -> error {
         return {errc::malformed, "unpack message " + std::to_string(number.value) + " on " +
                                      std::string(topic) + ": " + what};

@@ -86,11 +86,12 @@ public:
     /// Done: the message comes to nobody again. All five: false when the delivery is not this
     /// puller's any more (acked, given back, its pusher gone), as far as this side knows.
     bool ack(job_id id);
-    /// Not done: deliver it again, to anybody, not before `delay`. Counts as a delivery.
+    /// Not done: deliver it again, to anybody, not before `delay`, 24 h at most. Counts as a
+    /// delivery.
     bool nack(job_id id, std::chrono::milliseconds delay = {});
     /// Never deliver it again: the pusher gives it up, with this reason (at most 1,024 bytes).
     bool reject(job_id id, std::string_view reason);
-    /// Still working: the lease ends `ack_wait` from now.
+    /// Still working: the lease ends `ack_wait` from now, 24 h at most.
     bool extend(job_id id, std::chrono::milliseconds ack_wait);
     /// Not begun: deliver it to another; not counted as a delivery.
     bool release(job_id id);

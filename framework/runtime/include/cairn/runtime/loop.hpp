@@ -3,6 +3,7 @@
 #include <cairn/ids.hpp>
 #include <cairn/runtime/waiter.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -19,10 +20,12 @@
 
 namespace cairn::runtime {
 
-/// `now` + `delay` without overflow: a user's deadline may be milliseconds::max().
+/// `now` + `delay` without overflow: a user's deadline may be milliseconds::max(), or below zero,
+/// which is zero.
 inline time_point later(time_point now, std::chrono::milliseconds delay) {
     const auto room = std::chrono::floor<std::chrono::milliseconds>(time_point::max() - now);
-    return delay >= room ? time_point::max() : now + delay;
+    if (delay >= room) return time_point::max();
+    return now + std::max(delay, std::chrono::milliseconds::zero());
 }
 
 /// Something that the loop does: serve a socket, send what was published, keep a timer.
