@@ -1,5 +1,6 @@
 #include "apply.hpp"
 
+#include "run_index.hpp"
 #include "sabotage.hpp"
 
 #include <cairn/wire/attributes.hpp>
@@ -93,7 +94,10 @@ topic_id applier::make_topic(std::string_view name, const topic_config& config, 
 
 source_id applier::make_source(topic_id t, std::string_view name, std::string_view owner) {
     const source_id s{c_.change(t).next_source++};
-    c_.add(t, s, source_record{std::string(name), std::string(owner), {}, {}});
+    source_record r;
+    r.name = name;
+    r.owner = owner;
+    c_.add(t, s, std::move(r));
     std::vector<std::byte> number;
     packer(number).number(s.value);
     c_.put(source_name_key(t, name), number);
@@ -132,8 +136,11 @@ reply applier::on(const open_source& w) {
             c_.put(ended_run_key(t, s, r->epoch), last);
         }
         source_record& changed = c_.change(t, s);
+        close_stretches(c_.txn(), c_.dbs(), t, s, changed, c_.topic(t)->kept);
         changed.epoch = w.epoch;
         changed.last = {};
+        // Sources that take turns do not all reach the index in one commit.
+        changed.unindexed = static_cast<std::uint8_t>(s.value % stretches_linked_max);
     }
     return {errc::ok, source_opened{t, s, r->last, generation_}};
 }
@@ -203,7 +210,10 @@ appended applier::store(topic_id t, source_id s, batch_record header, bytes body
     const offset first = topic.next;
     const bool goes_on = topic.last_source == s && topic.last_epoch == header.epoch &&
                          header.first == source.last + 1;
-    write_batch(c_.txn(), c_.dbs(), t, first, header, body, goes_on);
+    if (!goes_on)
+        header.back =
+            begin_stretch(c_.txn(), c_.dbs(), t, s, source, topic.kept, header.first, first);
+    write_batch(c_.txn(), c_.dbs(), t, first, header, body);
     topic.last_source = s;
     topic.last_epoch = header.epoch;
     topic.next = topic.next + header.count;
@@ -231,7 +241,8 @@ void applier::remember_keys(topic_id t, offset first, bytes body) {
 }
 
 reply applier::repeated(const append& w, sequence last_stored) {
-    const epoch e = w.epoch;
+    const run_index run(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch,
+                        *c_.source(w.topic, w.source));
     appended answer{
         .first = {}, .last = {}, .up_to = {}, .repeated = true, .level = durability::flushed};
     const offset kept = c_.topic(w.topic)->first;
@@ -239,7 +250,7 @@ reply applier::repeated(const append& w, sequence last_stored) {
     sequence at = w.first;
     bytes rest = w.body.bytes;
     while (at <= last_stored) {
-        const found_position found = find_position(c_.txn(), c_.dbs(), w.topic, w.source, e, at);
+        const found_position found = run.find(at);
         if (found.mark) {
             if (found.mark_at >= kept) return {errc::lost, {}};
             const sequence next = std::min(last_stored, found.mark->last) + 1;
@@ -250,7 +261,7 @@ reply applier::repeated(const append& w, sequence last_stored) {
         }
         if (!found.batch) {
             // Trimmed: what was confirmed once is confirmed again. Later ones may still be there.
-            const auto next = held_from(c_.txn(), c_.dbs(), w.topic, w.source, e, at);
+            const auto next = run.held_from(at);
             if (!next || next->position > last_stored) break;
             rest = rest.subspan(
                 wire::prefix_bytes(rest, static_cast<std::uint32_t>(next->position - at)));
@@ -309,6 +320,8 @@ reply applier::on(const declare_lost& w) {
             if (const errc problem = make_room(c_, limits_, w.topic, mark_cost, 0, budget_);
                 problem != errc::ok)
                 return {problem, {}};
+            close_stretches(c_.txn(), c_.dbs(), w.topic, w.source, c_.change(w.topic, w.source),
+                            topic->kept);
             write_mark(c_.txn(), c_.dbs(), w.topic, topic->next, mark);
             c_.change(w.topic).bytes += mark_cost;
             c_.counters().bytes += mark_cost;

@@ -1,5 +1,6 @@
 #include "apply.hpp"
 #include "groups.hpp"
+#include "run_index.hpp"
 #include "untold.hpp"
 
 #include <cairn/wire/limits.hpp>
@@ -126,27 +127,15 @@ reply applier::on(const ack_positions& w) {
 
 sequence applier::offsets_of(const ack_positions& w, sequence_range range, ack_budget& left,
                              std::vector<offset_range>& out) {
-    const offset floor = c_.group(w.topic, w.group)->floor;
-    // Offsets rise with the sequences of a run: what lies below the floor is skipped by halving.
-    const auto behind_floor = [&](sequence s) {
-        const auto entry = index_before(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, s);
-        return entry && entry->at_of(s) > floor;
-    };
-    sequence low = range.first;
-    if (!behind_floor(low) && low < range.last) {
-        sequence high = range.last;
-        while (low + 1 < high) {
-            const sequence middle = low + (high - low) / 2;
-            (behind_floor(middle) ? high : low) = middle;
-        }
-        low = high;
-    }
+    const run_index run(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch,
+                        *c_.source(w.topic, w.source));
+    const auto open = run.first_behind(c_.group(w.topic, w.group)->floor + 1);
+    if (!open) return {};
     const std::size_t begun = out.size();
-    for (sequence at = low; at <= range.last;) {
+    for (sequence at = std::max(range.first, *open); at <= range.last;) {
         if (left.batches == 0) return at;
         --left.batches;
-        const found_position found =
-            find_position(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, at);
+        const found_position found = run.find(at);
         if (found.mark) {
             at = found.mark->last + 1;
         } else if (found.batch) {
@@ -163,7 +152,7 @@ sequence applier::offsets_of(const ack_positions& w, sequence_range range, ack_b
             at = to + 1;
         } else {
             // Trimmed: go on where this run's stored part begins.
-            const auto next = held_from(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, at);
+            const auto next = run.held_from(at);
             if (!next) break;
             at = next->position;
         }

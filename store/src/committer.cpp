@@ -4,9 +4,14 @@
 #include "forks.hpp"
 #include "system_now.hpp"
 
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <climits>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -53,7 +58,7 @@ public:
     }
     void committed() override {
         words_[round_ & 1].fetch_add(1, std::memory_order_release);
-        words_[round_ & 1].notify_all();
+        wake_all(words_[round_ & 1]);
     }
 
     /// Whose turn it is from now on: the commands that were taken in this round.
@@ -68,11 +73,20 @@ public:
         for (;;) {
             const std::uint32_t seen = word.load(std::memory_order_acquire);
             if (mine.done.load(std::memory_order_acquire)) return;
-            word.wait(seen, std::memory_order_acquire);
+            sleep(word, seen);
         }
     }
 
 private:
+    // Not std::atomic::wait(): libstdc++ yields the processor four times before it sleeps, and among
+    // 64 threads each of these is a switch to another one that has nothing to do either.
+    static void sleep(const std::atomic<std::uint32_t>& word, std::uint32_t seen) noexcept {
+        ::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, seen, nullptr);
+    }
+    static void wake_all(const std::atomic<std::uint32_t>& word) noexcept {
+        ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX);
+    }
+
     static place& of(std::uint64_t token) noexcept {
         return *reinterpret_cast<place*>(static_cast<std::uintptr_t>(token));
     }
@@ -89,12 +103,15 @@ struct committer::impl {
         thread = std::thread([this] { run(); });
     }
 
+    enum class rest { none, asleep, in_room };
+
     errc submit(command& wanted, completion& to, std::uint64_t token, const time_point* deadline,
                 std::uint64_t* in_round = nullptr);
     void run();
     bool has_work() const;
     void wait_for_work();
-    void wake();
+    void sleep(std::unique_lock<std::mutex>& hold, time_point until);
+    void wake(rest where);
     void gather();
     void commit();
     bool has_room(std::size_t charge) const { return waiting + charge <= chosen.waiting_bytes_max; }
@@ -104,14 +121,15 @@ struct committer::impl {
     const std::uint64_t made_after_forks = forks();
 
     mutable std::mutex mutex;
-    std::condition_variable work;  // something waits, or closing
+    std::condition_variable work;  // as many commands as are awaited, or closing
     std::condition_variable room;  // less waits
     std::vector<command> commands;
     std::vector<origin> origins;
     std::size_t waiting = 0;  // charge of what is queued or being committed
     std::uint64_t waiting_commands = 0;
-    std::uint64_t round = 0;  // in which the commands will be taken
-    bool sleeping = false;
+    std::uint64_t round = 0;    // in which the commands will be taken
+    rest resting = rest::none;  // the thread; whoever wakes it says that it does not any more
+    std::size_t awaited = 1;    // commands for which it is woken
     std::size_t blocked = 0;
     bool closing = false;
     committer_stats counts;
@@ -148,10 +166,10 @@ errc committer::impl::submit(command& wanted, completion& to, std::uint64_t toke
     commands.push_back(std::move(wanted));
     origins.push_back({&to, token, false});
     if (in_round != nullptr) *in_round = round;
-    if (sleeping) {
-        sleeping = false;
+    if (resting != rest::none && commands.size() >= awaited) {
+        const rest where = std::exchange(resting, rest::none);
         hold.unlock();
-        wake();
+        wake(where);
     }
     return errc::ok;
 }
@@ -163,24 +181,28 @@ bool committer::impl::has_work() const {
 
 // Until there is something to do, or retention is to be looked after.
 void committer::impl::wait_for_work() {
-    {
-        const std::lock_guard hold(mutex);
-        if (closing || !commands.empty() || more) return;
-        sleeping = true;
-    }
     const time_point until = clock::now() + chosen.idle_interval;
-    if (chosen.room != nullptr) {
-        chosen.room->wait(until, [this] { return has_work(); });
-    } else {
-        std::unique_lock hold(mutex);
-        work.wait_until(hold, until, [this] { return closing || !commands.empty(); });
-    }
-    const std::lock_guard hold(mutex);
-    sleeping = false;
+    std::unique_lock hold(mutex);
+    if (closing || !commands.empty() || more) return;
+    if (chosen.room == nullptr) return sleep(hold, until);
+    resting = rest::in_room;
+    hold.unlock();
+    chosen.room->wait(until, [this] { return has_work(); });
+    hold.lock();
+    resting = rest::none;
 }
 
-void committer::impl::wake() {
-    if (chosen.room != nullptr)
+void committer::impl::sleep(std::unique_lock<std::mutex>& hold, time_point until) {
+    const auto enough = [this] { return closing || commands.size() >= awaited; };
+    while (!enough()) {
+        resting = rest::asleep;
+        if (work.wait_until(hold, until) == std::cv_status::timeout) break;
+    }
+    resting = rest::none;
+}
+
+void committer::impl::wake(rest where) {
+    if (where == rest::in_room)
         chosen.room->wake();
     else
         work.notify_one();
@@ -190,12 +212,11 @@ void committer::impl::wake() {
 // the one after, or two halves of the producers take turns. Ends when as many are back, and after a
 // small part of the time that the commit took; meanwhile the processor is theirs.
 void committer::impl::gather() {
-    const auto end = clock::now() + last_commit / gather_share;
-    do {
-        std::this_thread::yield();
-        const std::lock_guard hold(mutex);
-        if (commands.size() >= taken.size() || closing) return;
-    } while (clock::now() < end);
+    const time_point until = clock::now() + last_commit / gather_share;
+    std::unique_lock hold(mutex);
+    awaited = taken.size();
+    sleep(hold, until);
+    awaited = 1;
 }
 
 void committer::impl::run() {
@@ -294,7 +315,8 @@ void committer::close() {
         const std::lock_guard hold(impl_->mutex);
         impl_->closing = true;
     }
-    impl_->wake();
+    impl_->wake(impl::rest::asleep);
+    if (impl_->chosen.room != nullptr) impl_->wake(impl::rest::in_room);
     impl_->room.notify_all();
     if (impl_->thread.joinable()) impl_->thread.join();
 }

@@ -1,6 +1,7 @@
 #include <cairn/store/reader.hpp>
 
 #include "database_impl.hpp"
+#include "run_index.hpp"
 
 #include <cairn/wire/limits.hpp>
 
@@ -92,12 +93,11 @@ struct reader::impl {
     /// What of a run lies at `from` or behind it.
     run_info run_behind(topic_id t, source_id s, const source_record& r, epoch e, offset from,
                         offset end) const;
-    /// The first epoch from `e` on of which the index knows something; 0: none.
-    epoch epoch_from(topic_id t, source_id s, epoch e) const;
     /// The first run of which something lies at `from` or behind it, or the present one.
     result<run_info> run_at(topic_id t, source_id s, offset from, offset end) const;
     /// In front of the losses that end right in front of `at`, whatever runs they are of.
-    position_of_source before_losses(topic_id t, source_id s, position_of_source at) const;
+    position_of_source before_losses(topic_id t, source_id s, const source_record& r,
+                                     position_of_source at) const;
     /// What can be read of a source's messages up to a group's floor, from a run on.
     std::vector<range_of_run> acked_from(topic_id t, const topic_record& topic, source_id s,
                                          epoch from, offset floor) const;
@@ -216,7 +216,8 @@ result<offset> reader::offset_of(topic_id topic, source_id source, epoch e, sequ
         if (s.value == 0 || s.value > number_max || e > known->epoch ||
             (e == known->epoch && s > known->last))
             return errc::not_stored;
-        const found_position found = find_position(impl_->txn, impl_->db.dbs, topic, source, e, s);
+        const run_index run(impl_->txn, impl_->db.dbs, topic, source, e, *known);
+        const found_position found = run.find(s);
         if (found.mark) return errc::lost;
         if (found.batch) {
             const offset at = found.batch->offset_of(s);
@@ -224,9 +225,8 @@ result<offset> reader::offset_of(topic_id topic, source_id source, epoch e, sequ
             return at;
         }
         // Of a former run we know what is stored, not what there was.
-        const auto later = held_from(impl_->txn, impl_->db.dbs, topic, source, e, s);
-        const auto earlier = index_before(impl_->txn, impl_->db.dbs, topic, source, e, s);
-        return e < known->epoch && earlier && !later ? errc::not_stored : errc::gone;
+        return e < known->epoch && run.before(s) && !run.held_from(s) ? errc::not_stored
+                                                                      : errc::gone;
     });
 }
 
@@ -238,40 +238,17 @@ sequence reader::impl::last_of(topic_id t, source_id s, const source_record& r, 
     return {in.number<std::uint64_t>()};
 }
 
-// Offsets rise with the sequences of a run.
 run_info reader::impl::run_behind(topic_id t, source_id s, const source_record& r, epoch e,
                                   offset from, offset end) const {
     run_info run{e, {}, last_of(t, s, r, e), end, e < r.epoch};
     run.first_held = run.last + 1;
-    const auto begin = index_from(txn, db.dbs, t, s, e, {1});
-    if (!begin) return run;
-    const auto before = [&](sequence at) {
-        const auto entry = index_before(txn, db.dbs, t, s, e, at);
-        return !entry || entry->at_of(at) < from;
-    };
-    sequence low = begin->first;
-    if (before(low)) {
-        sequence high = run.last;
-        if (before(high)) return run;
-        while (low + 1 < high) {
-            const sequence middle = low + (high - low) / 2;
-            (before(middle) ? low : high) = middle;
-        }
-        low = high;
-    }
-    const auto held = held_from(txn, db.dbs, t, s, e, low);
+    const run_index index(txn, db.dbs, t, s, e, r);
+    const auto first = index.first_behind(from);
+    const auto held = first ? index.held_from(*first) : std::nullopt;
     if (!held) return run;
     run.first_held = held->position;
     run.at = held->at;
     return run;
-}
-
-epoch reader::impl::epoch_from(topic_id t, source_id s, epoch e) const {
-    lmdb::cursor walk(txn, db.dbs.index);
-    const key wanted = index_key(t, s, e, {0});
-    const auto item = walk.seek(wanted);
-    if (!item || !same_prefix(item->key, wanted, sizeof t.value + sizeof s.value)) return {};
-    return epoch_of_index(item->key);
 }
 
 result<run_info> reader::impl::run_at(topic_id t, source_id s, offset from, offset end) const {
@@ -279,7 +256,7 @@ result<run_info> reader::impl::run_at(topic_id t, source_id s, offset from, offs
     if (!known) return errc::source_unknown;
     if (from < end) {
         for (epoch at{0}; at <= known->epoch; at = {at.value + 1}) {
-            at = epoch_from(t, s, at);
+            at = first_run_from(txn, db.dbs, t, s, at, *known);
             if (at.value == 0 || at > known->epoch) break;
             const run_info run = run_behind(t, s, *known, at, from, end);
             if (run.first_held <= run.last) return run;
@@ -289,8 +266,11 @@ result<run_info> reader::impl::run_at(topic_id t, source_id s, offset from, offs
     return run_info{known->epoch, known->last + 1, known->last, end, false};
 }
 
-position_of_source reader::impl::before_losses(topic_id t, source_id s,
+position_of_source reader::impl::before_losses(topic_id t, source_id s, const source_record& r,
                                                position_of_source at) const {
+    const auto front = run_index(txn, db.dbs, t, s, at.epoch, r).before({at.sequence.value - 1});
+    if (front && front->kind != part_kind::mark) return at;
+    // From here on all has its entry: stretches in front of marks, and the last ones of former runs.
     lmdb::cursor walk(txn, db.dbs.index);
     const key wanted = index_key(t, s, at.epoch, at.sequence);
     for (auto item = walk.before(wanted);
@@ -308,11 +288,12 @@ std::vector<range_of_run> reader::impl::acked_from(topic_id t, const topic_recor
     std::vector<range_of_run> all;
     const auto known = record(source_key(t, s), decode_source);
     if (!known) return all;
-    for (epoch e = epoch_from(t, s, from); e.value != 0 && e <= known->epoch;
-         e = epoch_from(t, s, {e.value + 1})) {
+    for (epoch e = first_run_from(txn, db.dbs, t, s, from, *known);
+         e.value != 0 && e <= known->epoch;
+         e = first_run_from(txn, db.dbs, t, s, {e.value + 1}, *known)) {
         const sequence first = run_behind(t, s, *known, e, topic.first, topic.next).first_held;
         const run_info open = run_behind(t, s, *known, e, floor + 1, topic.next);
-        const position_of_source behind = before_losses(t, s, {e, open.first_held});
+        const position_of_source behind = before_losses(t, s, *known, {e, open.first_held});
         if (behind.epoch == e && first < behind.sequence)
             all.push_back({e, {first, behind.sequence - 1}});
         if (open.first_held <= open.last || e == known->epoch) break;
@@ -344,7 +325,7 @@ result<run_info> reader::held_run_from(topic_id topic, source_id source, epoch e
         const auto known = impl_->record(source_key(topic, source), decode_source);
         if (!known || e > known->epoch) return errc::source_unknown;
         for (epoch at = e; at < known->epoch; at = {at.value + 1}) {
-            at = impl_->epoch_from(topic, source, at);
+            at = first_run_from(impl_->txn, impl_->db.dbs, topic, source, at, *known);
             if (at.value == 0 || at >= known->epoch) break;
             const run_info run = impl_->run_behind(topic, source, *known, at, r->first, r->next);
             if (run.first_held <= run.last) return run;
@@ -586,8 +567,10 @@ result<position_of_group> reader::position_of(topic_id topic, group_id group, so
                 from = open.empty() ? t->first : std::min(open.front().first, t->first);
                 if (from > run->at) continue;
             }
+            const auto known = impl_->record(source_key(topic, source), decode_source);
+            if (!known) return errc::source_unknown;
             return position_of_group{
-                impl_->before_losses(topic, source, {run->epoch, run->first_held}), {}};
+                impl_->before_losses(topic, source, *known, {run->epoch, run->first_held}), {}};
         }
     });
 }

@@ -167,7 +167,14 @@ std::optional<topic_record> decode_topic(bytes value) {
 }
 
 void encode(const source_record& r, std::vector<std::byte>& out) {
-    packer(out).text(r.name).text(r.owner).number(r.epoch.value).number(r.last.value);
+    packer(out)
+        .text(r.name)
+        .text(r.owner)
+        .number(r.epoch.value)
+        .number(r.last.value)
+        .number(r.tail.first.value)
+        .number(r.tail.at.value)
+        .number(r.unindexed);
 }
 
 std::optional<source_record> decode_source(bytes value) {
@@ -177,6 +184,10 @@ std::optional<source_record> decode_source(bytes value) {
     r.owner = in.text();
     r.epoch = {in.number<std::uint64_t>()};
     r.last = {in.number<std::uint64_t>()};
+    if (in.rest().empty()) return decoded(in, std::move(r));  // of format 2
+    r.tail.first = {in.number<std::uint64_t>()};
+    r.tail.at = {in.number<std::uint64_t>()};
+    r.unindexed = in.number<std::uint8_t>();
     return decoded(in, std::move(r));
 }
 
@@ -279,8 +290,7 @@ void encode(const batch_record& r, topic_id topic, offset first, std::byte* out)
     thread_local std::vector<std::byte> fields;
     fields.clear();
     packer(fields)
-        .number(batch_layout)
-        .raw(std::array<std::byte, 3>{})
+        .number(std::uint32_t{batch_layout} << 24 | r.back)
         .number(r.count)
         .number(r.body_bytes)
         .number(r.source.value)
@@ -294,8 +304,9 @@ void encode(const batch_record& r, topic_id topic, offset first, std::byte* out)
 
 std::optional<batch_record> decode_batch_record(bytes value, topic_id topic, offset first) {
     if (!sealed_header(value, log_key(topic, first, part_kind::piece, 0), batch_layout)) return {};
-    unpacker in(value.subspan(4));
+    unpacker in(value);
     batch_record r;
+    r.back = in.number<std::uint32_t>() & back_max;
     r.count = in.number<std::uint32_t>();
     r.body_bytes = in.number<std::uint32_t>();
     r.source = {in.number<std::uint32_t>()};

@@ -17,7 +17,7 @@
 /// value that was flipped, or belongs elsewhere, is noticed.
 namespace cairn::store {
 
-inline constexpr std::uint32_t format_version = 2;
+inline constexpr std::uint32_t format_version = 3;
 inline constexpr std::size_t seal_bytes = 8;
 
 /// What needs to be read fails its seal or does not decode. Thrown inside the store only.
@@ -69,6 +69,12 @@ struct source_record {
     std::string owner;
     cairn::epoch epoch;
     sequence last;
+    /// Where the last stretch of the present run begins; no offset: the index has what there is.
+    struct {
+        sequence first;
+        offset at;
+    } tail;
+    std::uint8_t unindexed = 0;  ///< stretches since the last one with an entry in the index
 };
 
 struct group_record {
@@ -135,6 +141,7 @@ bytes unsealed(bytes key, bytes value);
 /// free pages, which fragmentation makes dear).
 inline constexpr std::size_t piece_bytes_max = 4'080;
 inline constexpr std::size_t entry_header_bytes = 64;
+inline constexpr std::uint32_t back_max = 0xff'ffff;  // three bytes
 
 /// First bytes of a batch's first piece; the body follows.
 struct batch_record {
@@ -146,6 +153,9 @@ struct batch_record {
     wall_time time;
     wall_time stored;
     std::uint64_t checksum = 0;  ///< XXH3-64 of the body
+    /// Offsets from the begin of the run's stretch in front, where this batch begins one. 0: none,
+    /// or one that has an entry in the index.
+    std::uint32_t back = 0;
 
     sequence last() const { return first + (count - 1); }
     std::uint32_t pieces() const {

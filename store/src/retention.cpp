@@ -1,6 +1,7 @@
 #include "retention.hpp"
 
 #include "groups.hpp"
+#include "run_index.hpp"
 #include "untold.hpp"
 
 #include <cairn/wire/attributes.hpp>
@@ -201,7 +202,7 @@ bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget, last_batch l
         for (std::uint32_t n = header.pieces(); n-- > 0;)
             c.txn().erase(c.dbs().log, log_key(t, found.at, part_kind::piece, n));
         try {
-            end_stretch(c.txn(), c.dbs(), t, found.batch);
+            leave_stretch(c.txn(), c.dbs(), t, found.batch);
         } catch (const damaged&) {
             // The entry stays behind; readers find that it leads nowhere.
         }

@@ -1,5 +1,7 @@
 #include "untold.hpp"
 
+#include "run_index.hpp"
+
 namespace cairn::store {
 
 namespace {
@@ -24,13 +26,16 @@ std::optional<offset> first_open(changes& c, topic_id t, group_id g, offset firs
 
 // Where the source's next message behind a loss lies: who is done with it was told of the loss.
 offset message_behind(changes& c, topic_id t, const mark_record& mark) {
-    lmdb::cursor walk(c.txn(), c.dbs().index);
-    const key behind = index_key(t, mark.source, mark.epoch, mark.last + 1);
-    for (auto item = walk.seek(behind);
-         item && same_prefix(item->key, behind, sizeof(topic_id) + sizeof(source_id));
-         item = walk.next()) {
-        const index_entry entry = decode_index(item->key, item->value);
-        if (entry.kind != part_kind::mark) return entry.at;
+    const source_record* const source = c.source(t, mark.source);
+    if (source == nullptr) throw damaged{"a mark of no source"};
+    sequence next = mark.last + 1;
+    for (epoch e = mark.epoch; e.value != 0;) {
+        const run_index run(c.txn(), c.dbs(), t, mark.source, e, *source);
+        for (auto entry = run.from(next); entry; entry = run.from(entry->first + 1))
+            if (entry->kind != part_kind::mark) return entry->at;
+        if (e >= source->epoch) break;
+        next = {1};
+        e = first_run_from(c.txn(), c.dbs(), t, mark.source, {e.value + 1}, *source);
     }
     return never;
 }
@@ -61,7 +66,7 @@ epoch run_behind(changes& c, topic_id t, source_id s, epoch e) {
 
 // Whether a position can still be read, as a message or as a loss.
 bool is_held(changes& c, topic_id t, source_id s, epoch e, sequence at) {
-    const found_position found = find_position(c.txn(), c.dbs(), t, s, e, at);
+    const found_position found = run_index(c.txn(), c.dbs(), t, s, e, *c.source(t, s)).find(at);
     const offset first = c.topic(t)->first;
     if (found.batch) return found.batch->offset_of(at) >= first;
     return found.mark && found.mark_at >= first;

@@ -4,10 +4,11 @@ namespace cairn::store {
 
 namespace {
 
-// What format 1 holds, an entry of the index for each batch, format 2 may hold too.
+// An entry of the index for each batch, as in format 1, or for each stretch, as in format 2, is
+// what later formats may have too.
 void leave_as_it_is(lmdb::transaction&, const databases&) {}
 
-constexpr upgrade_step steps_known[] = {{1, leave_as_it_is}};
+constexpr upgrade_step steps_known[] = {{1, leave_as_it_is}, {2, leave_as_it_is}};
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 #include "changes.hpp"
 #include "directory.hpp"
+#include "run_index.hpp"
 #include "structure.hpp"
 
 #include <cairn/store/maintenance.hpp>
@@ -33,8 +34,12 @@ private:
     }
     void check_topic(topic_id t, const topic_record& r);
     void check_log(topic_id t, const topic_record& r);
-    void check_index_of(topic_id t, source_id source, epoch e, sequence first, offset at,
-                        part_kind kind, std::uint32_t number);
+    struct run_state;
+    void check_stretch(topic_id t, run_state& run, const found_batch& batch);
+    void check_mark(topic_id t, run_state& run, const mark_record& m, offset at,
+                    std::uint32_t number);
+    void check_last_stretch(topic_id t, run_state& run, const std::optional<index_entry>& tail);
+    bool has_entry(topic_id t, source_id source, epoch e, const index_entry& wanted);
     void check_groups(topic_id t, const topic_record& r);
     void check_all_sealed();
     void check_no_strangers();
@@ -45,8 +50,7 @@ private:
     const databases& dbs_;
     verify_report& report_;
     std::map<topic_id, topic_record> topics_;
-    std::uint64_t index_entries_ = 0;                          // that the log asks for
-    std::map<std::pair<source_id, epoch>, sequence> entries_;  // the last one of each, of a topic
+    std::uint64_t index_entries_ = 0;  // that the log asks for
     std::uint64_t bytes_ = 0;
     std::uint64_t messages_ = 0;
 };
@@ -80,19 +84,71 @@ void verifier::check_all_sealed() {
     look(dbs_.index, "index");
 }
 
-void verifier::check_index_of(topic_id t, source_id source, epoch e, sequence first, offset at,
-                              part_kind kind, std::uint32_t number) {
+/// What the walk through a topic's log has seen of a run.
+struct verifier::run_state {
+    sequence next;                       // that goes on with the stretch
+    offset behind;                       // where it would
+    std::optional<index_entry> stretch;  // the last one
+    bool indexed = false;                // that one
+    int unindexed = 0;                   // stretches in a row
+};
+
+bool verifier::has_entry(topic_id t, source_id source, epoch e, const index_entry& wanted) {
+    const key k = index_key(t, source, e, wanted.first);
+    const auto value = txn_.get(dbs_.index, k);
+    if (!value) return false;
+    ++index_entries_;
     try {
-        const auto entry = index_before(txn_, dbs_, t, source, e, first);
-        if (!entry) return found("a position is not in the index", t, {at, at});
-        auto& known = entries_[{source, e}];
-        if (known != entry->first) ++index_entries_;
-        known = entry->first;
-        if (entry->at_of(first) != at || entry->kind != kind || entry->number != number)
-            found("the index leads elsewhere", t, {at, at});
-    } catch (const damaged&) {
-        ++index_entries_;
+        const index_entry entry = decode_index(k, *value);
+        if (entry.at != wanted.at || entry.kind != wanted.kind || entry.number != wanted.number)
+            found("the index leads elsewhere", t, {wanted.at, wanted.at});
+    } catch (const damaged&) {  // told by check_all_sealed
     }
+    return true;
+}
+
+// `tail`: where the source's record leads.
+void verifier::check_last_stretch(topic_id t, run_state& run,
+                                  const std::optional<index_entry>& tail) {
+    if (!run.stretch || run.indexed) return;
+    if (!tail || tail->at != run.stretch->at || tail->first != run.stretch->first)
+        found("a position is not found", t, {run.stretch->at, run.stretch->at});
+}
+
+void verifier::check_mark(topic_id t, run_state& run, const mark_record& m, offset at,
+                          std::uint32_t number) {
+    check_last_stretch(t, run, {});
+    if (!has_entry(t, m.source, m.epoch, {m.first, at, part_kind::mark, number}))
+        found("a loss is not in the index", t, {at, at});
+    run = {};
+}
+
+void verifier::check_stretch(topic_id t, run_state& run, const found_batch& batch) {
+    const batch_record& h = batch.header;
+    const bool goes_on = run.stretch && run.behind == batch.first && run.next == h.first;
+    const bool own = has_entry(t, h.source, h.epoch, {h.first, batch.first});
+    run.behind = batch.last() + 1;
+    run.next = h.last() + 1;
+    if (goes_on && !own) return;
+    if (run.stretch && !run.indexed && batch.first - run.stretch->at != h.back)
+        check_last_stretch(t, run, {});
+    if (!run.stretch && !own) {
+        // Its stretch may have lost its begin: the entry stays.
+        const key k = index_key(t, h.source, h.epoch, h.first);
+        lmdb::cursor index(txn_, dbs_.index);
+        const auto item = index.before(k);
+        if (item && same_prefix(item->key, k, index_key_bytes - sizeof(std::uint64_t))) {
+            const index_entry entry = decode_index(item->key, item->value);
+            run.indexed = entry.kind == part_kind::piece && entry.at_of(h.first) == batch.first;
+            if (run.indexed) ++index_entries_;
+        }
+    } else {
+        run.indexed = own;
+    }
+    run.stretch = index_entry{h.first, batch.first};
+    run.unindexed = run.indexed ? 0 : run.unindexed + 1;
+    if (run.unindexed > stretches_linked_max)
+        found("too many links follow each other", t, {batch.first, batch.first});
 }
 
 void verifier::check_log(topic_id t, const topic_record& r) {
@@ -114,12 +170,13 @@ void verifier::check_log(topic_id t, const topic_record& r) {
             found("the sequences of a source have a hole", t, {at, at});
         last[{s, e}] = end;
     };
-    entries_.clear();
+    std::map<std::pair<source_id, epoch>, run_state> runs;
     log_walk walk(txn_, dbs_, t);
     for (walk.start({0}); walk.here() != log_walk::kind::end; walk.next()) {
         if (walk.here() == log_walk::kind::damaged) {
             found("an entry cannot be read", t);
             damage = true;
+            runs.clear();  // links around it are not followed
             continue;
         }
         if (walk.at() >= r.first) damaged_to(walk.at());
@@ -127,8 +184,7 @@ void verifier::check_log(topic_id t, const topic_record& r) {
             const mark_record& m = walk.mark();
             bytes_of_topic += mark_cost;
             if (walk.at() >= r.first) follows(m.source, m.epoch, m.first, m.last, walk.at());
-            check_index_of(t, m.source, m.epoch, m.first, walk.at(), part_kind::mark,
-                           walk.mark_number());
+            check_mark(t, runs[{m.source, m.epoch}], m, walk.at(), walk.mark_number());
             continue;
         }
         const found_batch batch = walk.batch();
@@ -150,8 +206,10 @@ void verifier::check_log(topic_id t, const topic_record& r) {
         if (batch.last() >= r.first)
             follows(batch.header.source, batch.header.epoch, batch.header.first,
                     batch.header.last(), batch.first);
-        check_index_of(t, batch.header.source, batch.header.epoch, batch.header.first, batch.first,
-                       part_kind::piece, 0);
+        try {
+            check_stretch(t, runs[{batch.header.source, batch.header.epoch}], batch);
+        } catch (const damaged&) {  // told by check_all_sealed
+        }
     }
     if (r.deleted) return;
     damaged_to(r.next);
@@ -163,7 +221,12 @@ void verifier::check_log(topic_id t, const topic_record& r) {
         const auto known = last.find({source_id{load_be<std::uint32_t>(rest.data())}, s->epoch});
         if (known != last.end() && known->second != s->last && !damage)
             found("a source's last sequence differs from its log", t);
+        const auto run = runs.find({source_id{load_be<std::uint32_t>(rest.data())}, s->epoch});
+        if (run == runs.end()) return;
+        check_last_stretch(t, run->second, index_entry{s->tail.first, s->tail.at});
+        runs.erase(run);
     });
+    for (auto& [which, run] : runs) check_last_stretch(t, run, {});
 }
 
 void verifier::check_groups(topic_id t, const topic_record& r) {

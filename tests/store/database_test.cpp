@@ -146,8 +146,13 @@ TEST_F(Database, TellsThePositionBehindARunOfTheHighestEpoch) {
         header.epoch = highest;
         header.first = {1};
         header.checksum = wire::checksum(body);
-        write_batch(txn, dbs, s.topic, {1}, header, body, false);
-        put(txn, dbs, source_key(s.topic, s.source), source_record{"a", "", highest, {1}});
+        write_batch(txn, dbs, s.topic, {1}, header, body);
+        source_record source;
+        source.name = "a";
+        source.epoch = highest;
+        source.last = {1};
+        source.tail = {{1}, {1}};
+        put(txn, dbs, source_key(s.topic, s.source), source);
         auto counters = counters_in(txn, dbs);
         counters.commit = txn.id();
         put(txn, dbs, counters_key(), counters);
@@ -267,10 +272,10 @@ TEST_F(Database, BringsAnOlderFormatUpInOneStep) {
     db_.reset();
     rewrite_meta([](meta_record& m) { m.format = 0; });
     EXPECT_EQ(refusal(), errc::store_damaged) << "no step leads on from format 0";
-    const upgrade_step steps[] = {
-        {0, [](lmdb::transaction& txn,
-               const databases& dbs) { txn.put(dbs.state, last_of_key_key({7}, "upgraded"), {}); }},
-        known_steps()[0]};
+    std::vector<upgrade_step> steps(known_steps().begin(), known_steps().end());
+    steps.push_back({0, [](lmdb::transaction& txn, const databases& dbs) {
+                         txn.put(dbs.state, last_of_key_key({7}, "upgraded"), {});
+                     }});
     EXPECT_TRUE(upgraded(steps));
     EXPECT_FALSE(upgraded(steps));
     EXPECT_EQ(refusal(), errc::ok);

@@ -28,13 +28,14 @@ std::vector<std::byte> block(const std::string& name) {
 wall_time ns(std::int64_t n) { return wall_time(std::chrono::nanoseconds(n)); }
 
 TEST(Format, ShowsTheHeaderOfABatchAsTheCodeWritesIt) {
-    const batch_record r{2, 16, {3}, {4}, {5}, ns(6), ns(7), 8};
+    const batch_record r{2, 16, {3}, {4}, {5}, ns(6), ns(7), 8, 4};
     std::vector<std::byte> written(entry_header_bytes);
     encode(r, topic, at, written.data());
     EXPECT_EQ(block("batch_record"), written);
     const auto read = decode_batch_record(written, topic, at);
     ASSERT_TRUE(read);
     EXPECT_EQ(read->stored, r.stored);
+    EXPECT_EQ(read->back, r.back);
     EXPECT_FALSE(decode_batch_record(written, topic, at + 1)) << "sealed for another place";
 }
 

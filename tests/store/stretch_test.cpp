@@ -1,5 +1,7 @@
-// What the index has an entry for, and that every position is found by it all the same.
+// What the index has an entry for, and that every position is found all the same.
 #include "store/support/fixture.hpp"
+
+#include "../../store/src/run_index.hpp"
 
 #include <cairn/store/maintenance.hpp>
 
@@ -49,20 +51,86 @@ protected:
         const auto at = reader(*db_).offset_of(s.topic, s.source, {e}, {sequence});
         return at ? std::to_string(at->value) : std::string(name(at.error()));
     }
+    /// The sources take turns from now on: a at odd offsets, b at even ones, each in their order.
+    void take_turns(std::uint64_t turns) {
+        std::vector<command> commands;
+        for (std::uint64_t at = 1; at <= turns; ++at) {
+            commands.emplace_back(batch(a_, {1}, at, 1, records({"x"})));
+            commands.emplace_back(batch(b_, {1}, at, 1, records({"x"})));
+        }
+        for (const reply& answer : all(commands)) ASSERT_EQ(answer.code, errc::ok);
+    }
+    void expect_all_found_from(offset first, std::uint64_t turns) {
+        for (std::uint64_t at = 1; at <= turns; ++at) {
+            const std::uint64_t odd = 2 * at - 1;
+            ASSERT_EQ(place(a_, at), odd < first.value ? "gone" : std::to_string(odd));
+            ASSERT_EQ(place(b_, at), odd + 1 < first.value ? "gone" : std::to_string(odd + 1));
+        }
+    }
+    /// What older formats had: an entry of the index for each of these batches, and no links.
+    void make_older(std::uint32_t format, const std::vector<std::uint64_t>& indexed) {
+        db_.reset();
+        inside([&](lmdb::transaction& txn, const databases& dbs) {
+            const auto shorten = [&](const key& k, std::size_t by) {
+                const bytes content = unsealed(k, *txn.get(dbs.state, k));
+                std::vector<std::byte> older(content.begin(),
+                                             content.end() - static_cast<std::ptrdiff_t>(by));
+                add_seal(k, older);
+                txn.put(dbs.state, k, older);
+            };
+            for (const std::uint64_t first : indexed) {
+                const key piece = log_key(a_.topic, {first}, part_kind::piece, 0);
+                const bytes present = *txn.get(dbs.log, piece);
+                std::vector<std::byte> older(present.begin(), present.end());
+                batch_record header = *decode_batch_record(older, a_.topic, {first});
+                header.back = 0;
+                encode(header, a_.topic, {first}, older.data());
+                txn.put(dbs.log, piece, older);
+                const key k = index_key(a_.topic, header.source, header.epoch, header.first);
+                std::vector<std::byte> value;
+                packer(value).number(first).number(std::uint32_t{1} << 24);
+                add_seal(k, value);
+                txn.put(dbs.index, k, value);
+            }
+            for (const source_opened& s : {a_, b_}) shorten(source_key(s.topic, s.source), 17);
+            if (format == 1) shorten(topic_key(a_.topic), 12);
+            auto meta = *decode_meta(unsealed(meta_key(), *txn.get(dbs.state, meta_key())));
+            meta.format = format;
+            put(txn, dbs, meta_key(), meta);
+            auto counters = counters_in(txn, dbs);
+            counters.commit = txn.id();
+            put(txn, dbs, counters_key(), counters);
+        });
+        reopen();
+    }
+    void damage(offset first) {
+        db_.reset();
+        inside([&](lmdb::transaction& txn, const databases& dbs) {
+            const key k = log_key(a_.topic, first, part_kind::piece, 0);
+            const auto stored = txn.get(dbs.log, k);
+            std::vector<std::byte> changed(stored->begin(), stored->end());
+            changed[20] ^= std::byte{1};
+            txn.put(dbs.log, k, changed);
+            auto counters = counters_in(txn, dbs);
+            counters.commit = txn.id();
+            put(txn, dbs, counters_key(), counters);
+        });
+        reopen();
+    }
 
     source_opened a_;
     source_opened b_;
 };
 
-TEST_F(Stretch, OfOneSourceHasOneEntryHoweverItIsTrimmed) {
+TEST_F(Stretch, OfOneSourceNeedsNoEntryUntilItsBeginIsTrimmed) {
     append_each(a_, 1, 1'000);
-    EXPECT_EQ(entries(), strings{"1 1:1@1"});
+    EXPECT_TRUE(entries().empty());
     for (const std::uint64_t at : {1U, 2U, 500U, 1'000U})
         EXPECT_EQ(place(a_, at), std::to_string(at));
     EXPECT_EQ(place(a_, 1'001), "not_stored");
     trim_to(700);
     append_each(a_, 1'001, 1'001);
-    EXPECT_EQ(entries(), strings{"1 1:1@1"});
+    EXPECT_EQ(entries(), strings{"1 1:2@2"});
     EXPECT_EQ(place(a_, 700), "gone");
     EXPECT_EQ(place(a_, 701), "701");
     EXPECT_EQ(place(a_, 1'001), "1001");
@@ -72,12 +140,12 @@ TEST_F(Stretch, OfOneSourceHasOneEntryHoweverItIsTrimmed) {
     trim_to(1'001);
     EXPECT_TRUE(entries().empty());
     append_each(a_, 1'002, 1'003);
-    EXPECT_EQ(entries(), strings{"1 1:1002@1002"});
+    EXPECT_TRUE(entries().empty());
     EXPECT_EQ(place(a_, 1'001), "gone");
     EXPECT_EQ(place(a_, 1'003), "1003");
 }
 
-TEST_F(Stretch, EndsWhereAnotherSourceOrRunOrALossComesBetween) {
+TEST_F(Stretch, HasItsEntryInFrontOfALossAndAtTheEndOfItsRun) {
     append_each(a_, 1, 2);
     append_each(b_, 1, 2);
     append_each(a_, 3, 4);
@@ -85,10 +153,10 @@ TEST_F(Stretch, EndsWhereAnotherSourceOrRunOrALossComesBetween) {
     append_each(a_, 5, 6);
     ASSERT_TRUE(one(declare_lost{a_.topic, a_.source, {1}, {{7}, {8}}, errc::lost}).ok());
     append_each(a_, 9, 10);
+    EXPECT_EQ(entries(), (strings{"1 1:3@5", "1 1:7!9", "2 1:1@3", "2 1:3!7"}));
     a_ = opened("quakes", "a", 2);
     append_each(a_, 1, 2, 2);
-    EXPECT_EQ(entries(), (strings{"1 1:1@1", "1 1:3@5", "1 1:7!9", "1 1:9@9", "1 2:1@11", "2 1:1@3",
-                                  "2 1:3!7"}));
+    EXPECT_EQ(entries(), (strings{"1 1:3@5", "1 1:7!9", "1 1:9@9", "2 1:1@3", "2 1:3!7"}));
     EXPECT_EQ(place(a_, 2), "2");
     EXPECT_EQ(place(a_, 4), "6");
     EXPECT_EQ(place(a_, 6), "8");
@@ -96,64 +164,81 @@ TEST_F(Stretch, EndsWhereAnotherSourceOrRunOrALossComesBetween) {
     EXPECT_EQ(place(a_, 10), "10");
     EXPECT_EQ(place(a_, 2, 2), "12");
     trim_to(5);
-    EXPECT_EQ(entries(), (strings{"1 1:3@5", "1 1:7!9", "1 1:9@9", "1 2:1@11", "2 1:3!7"}));
+    EXPECT_EQ(entries(), (strings{"1 1:3@5", "1 1:7!9", "1 1:9@9", "2 1:3!7"}));
     EXPECT_EQ(place(a_, 3), "gone");
     EXPECT_EQ(place(a_, 4), "6");
     EXPECT_EQ(place(b_, 9), "lost");
+}
+
+TEST_F(Stretch, OfSourcesThatTakeTurnsIsFoundByLinksFromOneEntryInThirtyTwo) {
+    constexpr std::uint64_t turns = 200;
+    take_turns(turns);
+    expect_all_found_from({1}, turns);
+    EXPECT_EQ(entries().size(), 12U) << "six of each source";
+    for (std::uint64_t last = 1; last < 2 * turns; last += 7) {
+        trim_to(last);
+        expect_all_found_from({last + 1}, turns);
+        const run_info run = reader(*db_).run_from(a_.topic, a_.source, {1}).value();
+        EXPECT_EQ(run.at.value, last + 1 + last % 2);
+    }
+    EXPECT_LE(entries().size(), 1U);
+}
+
+TEST_F(Stretch, TooFarFromTheOneBehindItToBeLinkedHasAnEntry) {
+    append_each(a_, 1, 1);
+    const auto many = static_cast<std::uint32_t>(wire::batch_messages_max);
+    const std::vector<std::byte> empty_records(std::size_t{4} * many);
+    std::uint64_t others = 0;
+    while (others <= back_max) {
+        ASSERT_TRUE(one(batch(b_, {1}, others + 1, many, empty_records)).ok());
+        others += many;
+    }
+    append_each(a_, 2, 2);
+    EXPECT_EQ(entries(), strings{"1 1:1@1"});
+    EXPECT_EQ(place(a_, 1), "1");
+    EXPECT_EQ(place(a_, 2), std::to_string(others + 2));
+    EXPECT_EQ(place(b_, others), std::to_string(others + 1));
+}
+
+TEST_F(Stretch, OfFormatTwoHasItsEntryAndIsFollowedByLinks) {
+    append_each(a_, 1, 5);
+    append_each(b_, 1, 1);
+    append_each(a_, 6, 9);
+    make_older(2, {1, 6, 7});
+    append_each(a_, 10, 12);
+    append_each(b_, 2, 2);
+    append_each(a_, 13, 13);
+    for (const std::uint64_t at : {6U, 9U, 10U, 12U})
+        EXPECT_EQ(place(a_, at), std::to_string(at + 1));
+    EXPECT_EQ(place(b_, 2), "14");
+    EXPECT_EQ(place(a_, 13), "15");
+    EXPECT_EQ(entries(), (strings{"1 1:1@1", "1 1:6@7", "2 1:1@6"}));
+    trim_to(8);
+    EXPECT_EQ(entries(), strings{"1 1:6@7"});
+    EXPECT_EQ(place(a_, 12), "13");
+    trim_to(13);
+    EXPECT_TRUE(entries().empty());
+    EXPECT_EQ(place(a_, 13), "15");
 }
 
 TEST_F(Stretch, OfFormatOneHasAnEntryForEachBatchAndGoesOn) {
     append_each(a_, 1, 5);
     append_each(b_, 1, 1);
     append_each(a_, 6, 9);
-    db_.reset();
-    inside([&](lmdb::transaction& txn, const databases& dbs) {
-        log_walk walk(txn, dbs, a_.topic);
-        for (walk.start({1}); walk.here() == log_walk::kind::batch; walk.next()) {
-            const batch_record header = walk.batch().header;
-            const key k = index_key(a_.topic, header.source, header.epoch, header.first);
-            std::vector<std::byte> value;
-            packer(value).number(walk.at().value).number(std::uint32_t{1} << 24);
-            add_seal(k, value);
-            txn.put(dbs.index, k, value);
-        }
-        const auto stored = txn.get(dbs.state, topic_key(a_.topic));
-        const bytes content = unsealed(topic_key(a_.topic), *stored);
-        std::vector<std::byte> older(content.begin(), content.end() - 12);
-        add_seal(topic_key(a_.topic), older);
-        txn.put(dbs.state, topic_key(a_.topic), older);
-        auto meta = *decode_meta(unsealed(meta_key(), *txn.get(dbs.state, meta_key())));
-        meta.format = 1;
-        put(txn, dbs, meta_key(), meta);
-        auto counters = counters_in(txn, dbs);
-        counters.commit = txn.id();
-        put(txn, dbs, counters_key(), counters);
-    });
-    reopen();
+    make_older(1, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
     append_each(a_, 10, 12);
     for (const std::uint64_t at : {6U, 9U, 10U, 12U})
         EXPECT_EQ(place(a_, at), std::to_string(at + 1));
     trim_to(8);
-    EXPECT_EQ(entries(), (strings{"1 1:8@9", "1 1:9@10", "1 1:10@11"}));
+    EXPECT_EQ(entries(), (strings{"1 1:8@9", "1 1:9@10"}));
     trim_to(11);
-    EXPECT_EQ(entries(), strings{"1 1:10@11"});
+    EXPECT_EQ(entries(), strings{"1 1:9@10"});
     EXPECT_EQ(place(a_, 12), "13");
 }
 
 TEST_F(Stretch, IsFoundOnBothSidesOfADamagedBatch) {
     append_each(a_, 1, 9);
-    db_.reset();
-    inside([&](lmdb::transaction& txn, const databases& dbs) {
-        const key k = log_key(a_.topic, {5}, part_kind::piece, 0);
-        const auto stored = txn.get(dbs.log, k);
-        std::vector<std::byte> changed(stored->begin(), stored->end());
-        changed[20] ^= std::byte{1};
-        txn.put(dbs.log, k, changed);
-        auto counters = counters_in(txn, dbs);
-        counters.commit = txn.id();
-        put(txn, dbs, counters_key(), counters);
-    });
-    reopen();
+    damage({5});
     EXPECT_EQ(place(a_, 4), "4");
     EXPECT_EQ(place(a_, 5), "store_damaged");
     EXPECT_EQ(place(a_, 6), "6");
@@ -162,6 +247,19 @@ TEST_F(Stretch, IsFoundOnBothSidesOfADamagedBatch) {
     EXPECT_EQ(reader(*db_).run_from(a_.topic, a_.source, {1})->first_held, sequence{6});
     append_each(a_, 10, 10);
     EXPECT_EQ(place(a_, 10), "10");
+}
+
+TEST_F(Stretch, IsFoundInTheLogWhereTheLinkToItIsDamaged) {
+    constexpr std::uint64_t turns = 100;
+    take_turns(turns);
+    damage({61});
+    for (std::uint64_t at = 1; at <= turns; ++at) {
+        EXPECT_EQ(place(a_, at), at == 31 ? "store_damaged" : std::to_string(2 * at - 1)) << at;
+        EXPECT_EQ(place(b_, at), std::to_string(2 * at)) << at;
+    }
+    trim_to(61);
+    EXPECT_EQ(place(a_, 32), "63");
+    EXPECT_EQ(reader(*db_).run_from(a_.topic, a_.source, {1})->first_held, sequence{32});
 }
 
 }  // namespace
