@@ -9,8 +9,12 @@ namespace cairn::runtime {
 
 namespace {
 
-// Within this time after the connection, HELLO is here or there is something to tell.
-constexpr std::chrono::milliseconds greeting_time_max{800};
+// Without HELLO for this long after the connection, there is something to tell.
+constexpr std::chrono::milliseconds greeting_time_usual{800};
+// Then somebody else may be there by now: a new connection finds out. Far above what a slow way
+// takes for five round trips, or a peer for the handshakes of a thousand others; libzmq's own limit
+// (socket_limits::handshake_time_max) ends most of those that come to nothing before this.
+constexpr std::chrono::seconds greeting_time_max{5};
 
 }  // namespace
 
@@ -34,6 +38,7 @@ bool connector::leads_to_store(const link& node) const noexcept {
 void connector::open(time_point now) {
     retry_at_ = loop::never;
     greeting_due_ = loop::never;
+    told_silent_ = false;
     abandon_ = false;
     const endpoint& where = addresses_[next_address_++ % addresses_.size()];
     dealer_ = hub_.sockets().dealer();
@@ -50,7 +55,7 @@ void connector::open(time_point now) {
     link_->last_received_ = now;
     // libzmq tells nothing of an inproc endpoint that nobody bound.
     if (where.scheme == scheme::inproc) {
-        greeting_due_ = now + greeting_time_max;
+        greeting_due_ = now + greeting_time_usual;
         hub_.loop().at(*this, greeting_due_);
     }
 }
@@ -93,19 +98,23 @@ void connector::run(time_point now) {
     }
     receive_frames(now);
     if (link_->blocked_ && (ready(dealer_) & ZMQ_POLLOUT) != 0) hub_.retry(*link_);
-    if (now >= greeting_due_ && !abandon_) greeting_missed();
+    if (now >= greeting_due_ && !abandon_) greeting_missed(now);
     // A lost link is buried by the hub first, which then calls forget().
     if (abandon_ && !link_->greeted() && !link_->lost()) retry_later(now);
 }
 
-void connector::greeting_missed() {
+void connector::greeting_missed(time_point now) {
     greeting_due_ = loop::never;
     if (addresses_.front().scheme == scheme::inproc) return tell_unreachable();
+    if (!std::exchange(told_silent_, true)) {
+        hub_.log(log_level::warning, "greeting",
+                 "connected to " + name_ +
+                     ", but nobody there speaks this protocol so far; check the port, and that "
+                     "both sides use keys or neither does");
+        greeting_due_ = now + (greeting_time_max - greeting_time_usual);
+        return hub_.loop().at(*this, greeting_due_);
+    }
     ++hub_.counters_.handshakes_failed;
-    hub_.log(log_level::warning, "greeting",
-             "connected to " + name_ +
-                 ", but nobody there speaks this protocol; check the port, and that both sides "
-                 "use keys or neither does");
     abandon_ = true;
 }
 
@@ -139,7 +148,7 @@ void connector::handle(const monitor_event& event, time_point now) {
     using kind = event_kind;
     // HELLO may be read before the event of the connection that it came by.
     if (event.kind == kind::connected && !link_->greeted()) {
-        greeting_due_ = now + greeting_time_max;
+        greeting_due_ = now + greeting_time_usual;
         hub_.loop().at(*this, greeting_due_);
     }
     if (event.kind == kind::retried) tell_unreachable();

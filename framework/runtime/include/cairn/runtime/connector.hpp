@@ -59,7 +59,7 @@ private:
     void receive_frames(time_point now);
     void handle_events(time_point now);
     void handle(const monitor_event& event, time_point now);
-    void greeting_missed();
+    void greeting_missed(time_point now);
     void tell_unreachable();
 
     hub& hub_;
@@ -77,7 +77,8 @@ private:
     time_point greeting_due_ = loop::never;  // connected, and no HELLO yet
     protocol::backoff pause_;
     bool store_ = false;
-    bool abandon_ = false;  // this socket's life is over: close it at the end of the turn
+    bool abandon_ = false;      // this socket's life is over: close it at the end of the turn
+    bool told_silent_ = false;  // of this connection
     bool told_unreachable_ = false;
 };
 
