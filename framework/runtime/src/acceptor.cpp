@@ -1,9 +1,15 @@
 #include <cairn/runtime/acceptor.hpp>
 #include <cairn/runtime/hub.hpp>
 
+#include "unique_fd.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <string>
+#include <unordered_set>
 #include <utility>
 
 namespace cairn::runtime {
@@ -11,6 +17,10 @@ namespace cairn::runtime {
 namespace {
 
 constexpr std::chrono::seconds limits_check{1};
+
+// Who is connected for so long and no peer, or no peer any more, holds a descriptor in vain. Above
+// handshake_time_max, so that libzmq ends first what never finishes its handshake.
+constexpr std::chrono::seconds stranger_time_max{5};
 
 // The descriptor of the connection that a message came by; disconnected events name it.
 int descriptor_of(zmq::message_t& frame) noexcept { return zmq_msg_get(frame.handle(), ZMQ_SRCFD); }
@@ -40,6 +50,7 @@ bool acceptor::unbind(const endpoint& where) {
 
 void acceptor::event_reader::run(time_point now) {
     owner.handle_events(now);
+    if (now >= owner.end_strangers_at_) owner.end_strangers(now);
     owner.hub_.loop().flag(owner);
 }
 
@@ -101,13 +112,19 @@ link& acceptor::link_of(const zmq::message_t& id, const zmq::message_t& frame1) 
 
 void acceptor::forget(link& gone) {
     const auto found = links_.find(gone.routing_id_);
-    if (found != links_.end() && found->second.get() == &gone) links_.erase(found);
+    if (found == links_.end() || found->second.get() != &gone) return;
+    // It was told BYE, and may ignore that.
+    if (gone.was_greeted_ && watch_.has(gone.descriptor_))
+        note_stranger(gone.descriptor_, hub_.loop().now());
+    links_.erase(found);
 }
 
 void acceptor::handle_events(time_point now) {
     while (const auto event = monitor_.next()) {
         handle(*event);
+        if (event->kind == event_kind::accepted) note_stranger(event->value, now);
         if (event->kind == event_kind::disconnected) {
+            strangers_.erase(event->value);
             suspect_until_ = now + std::chrono::seconds(1);
             for (const auto& [id, l] : links_)
                 if (l->descriptor_ == event->value) l->suspected_ = true;
@@ -146,6 +163,46 @@ void acceptor::check_limits(time_point now) {
         paused_ = !all;
     }
     if (paused_) hub_.loop().at(*this, now + limits_check);
+}
+
+void acceptor::note_stranger(int descriptor, time_point now) {
+    strangers_.insert_or_assign(descriptor, now);
+    if (end_strangers_at_ != loop::never) return;
+    end_strangers_at_ = now + stranger_time_max;
+    hub_.loop().at(event_reader_, end_strangers_at_);
+}
+
+// libzmq ends a connection neither for silence after the handshake nor at anybody's request.
+void acceptor::end_strangers(time_point now) {
+    std::unordered_set<int> greeted;
+    for (const auto& [id, l] : links_)
+        if (l->greeted()) greeted.insert(l->descriptor_);
+    end_strangers_at_ = loop::never;
+    std::erase_if(strangers_, [&](const auto& stranger) {
+        const auto [descriptor, since] = stranger;
+        const bool due = now - since >= stranger_time_max;
+        if (due && (greeted.contains(descriptor) || end_connection(descriptor))) return true;
+        end_strangers_at_ =
+            std::min(end_strangers_at_, due ? now + limits_check : since + stranger_time_max);
+        return false;
+    });
+    hub_.loop().at(event_reader_, end_strangers_at_);
+}
+
+// The descriptor is libzmq's, which may have closed it by now, so that its number means anything
+// else in the process. A descriptor of our own cannot change under our feet.
+bool acceptor::end_connection(int descriptor) {
+    const unique_fd ours(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
+    if (!ours) return errno == EBADF;
+    const auto by =
+        std::ranges::find_if(listeners_, [&](const listener& l) { return l.accepted(ours.get()); });
+    if (by == listeners_.end()) return true;
+    ++hub_.counters_.handshakes_failed;
+    hub_.log(log_level::warning, "stranger",
+             "listening on " + by->where().text() + ": " + peer_of(ours.get()) +
+                 " is connected and does not become a peer: its connection is ended");
+    ::shutdown(ours.get(), SHUT_RDWR);
+    return true;
 }
 
 void acceptor::probe_suspects(time_point) {

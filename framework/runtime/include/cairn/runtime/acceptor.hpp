@@ -24,7 +24,8 @@ class hub;
 /// Owns:    socket, listeners, links.
 /// Threads: loop.
 /// Fails:   bind throws error as listener's constructor.
-/// Limits:  node_options::peers_max links, connection_guard's connections.
+/// Limits:  node_options::peers_max links, connection_guard's connections; one that is no link for
+///          five seconds is ended.
 class acceptor final : public task {
 public:
     explicit acceptor(hub& owner);
@@ -55,6 +56,10 @@ private:
     void handle_events(time_point now);
     void handle(const monitor_event& event);
     void check_limits(time_point now);
+    void note_stranger(int descriptor, time_point now);
+    void end_strangers(time_point now);
+    /// False when it has to be tried again.
+    bool end_connection(int descriptor);
     void probe_suspects(time_point now);
 
     hub& hub_;
@@ -64,6 +69,9 @@ private:
     std::list<listener> listeners_;
     std::unordered_map<std::string, std::unique_ptr<link>> links_;  // by routing id
     accept_watch watch_;
+    // Connections that were no link when this was looked at last, by descriptor; since when.
+    std::unordered_map<int, time_point> strangers_;
+    time_point end_strangers_at_ = loop::never;
     connection_guard guard_;
     bool paused_ = false;
     // A connection broke. Which link that was is only sure when sending to it is refused.
