@@ -18,9 +18,10 @@ constexpr std::chrono::seconds greeting_time_max{5};
 
 }  // namespace
 
-connector::connector(hub& owner, std::string name, std::vector<endpoint> addresses)
+connector::connector(hub& owner, endpoint where, std::vector<endpoint> addresses)
     : hub_(owner),
-      name_(std::move(name)),
+      where_(std::move(where)),
+      name_(where_.text()),
       addresses_(std::move(addresses)),
       pause_(owner.options().reconnect_min, owner.options().reconnect_max) {
     open(hub_.loop().now());
@@ -40,7 +41,14 @@ void connector::open(time_point now) {
     greeting_due_ = loop::never;
     told_silent_ = false;
     abandon_ = false;
-    const endpoint& where = addresses_[next_address_++ % addresses_.size()];
+    if (auto found = lookup_ ? lookup_->answer() : std::nullopt) {
+        lookup_.reset();
+        if (!found->empty() && *found != addresses_) {
+            addresses_ = std::move(*found);
+            address_ = 0;
+        }
+    }
+    const endpoint& where = addresses_[address_];
     dealer_ = hub_.sockets().dealer();
     monitor_.emplace(dealer_);
     watch_.emplace(hub_.sockets().secure());
@@ -81,8 +89,18 @@ void connector::close() {
 }
 
 void connector::retry_later(time_point now) {
+    const bool served = link_ && link_->was_greeted_;
     close();
-    retry_at_ = now + pause_.next(static_cast<std::uint32_t>(hub_.random_()));
+    retry_at_ = now;
+    if (served || last_address())
+        retry_at_ += pause_.next(static_cast<std::uint32_t>(hub_.random_()));
+    if (!served && last_address()) {
+        address_ = 0;
+        // The answer is used when it is there: a resolver that hangs holds up no address.
+        if (named() && !lookup_) lookup_.emplace(where_);
+    } else if (!served) {
+        ++address_;
+    }
     hub_.loop().at(*this, retry_at_);
 }
 
@@ -105,7 +123,7 @@ void connector::run(time_point now) {
 
 void connector::greeting_missed(time_point now) {
     greeting_due_ = loop::never;
-    if (addresses_.front().scheme == scheme::inproc) return tell_unreachable();
+    if (where_.scheme == scheme::inproc) return tell_unreachable();
     if (!std::exchange(told_silent_, true)) {
         hub_.log(log_level::warning, "greeting",
                  "connected to " + name_ +
@@ -151,7 +169,11 @@ void connector::handle(const monitor_event& event, time_point now) {
         greeting_due_ = now + greeting_time_usual;
         hub_.loop().at(*this, greeting_due_);
     }
-    if (event.kind == kind::retried) tell_unreachable();
+    if (event.kind == kind::retried) {
+        if (last_address()) tell_unreachable();
+        // libzmq would try this address for ever.
+        if (named()) abandon_ = true;
+    }
     if (const auto advice = watch_->on(event, now)) {
         ++hub_.counters_.handshakes_failed;
         hub_.log(log_level::warning, "handshake",

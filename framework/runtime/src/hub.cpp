@@ -228,7 +228,7 @@ std::string hub::connect(std::string_view text, bool store) {
     std::string name = where.text();
     auto found = connectors_.find(name);
     if (found == connectors_.end()) {
-        auto made = std::make_unique<connector>(*this, name, std::move(addresses));
+        auto made = std::make_unique<connector>(*this, where, std::move(addresses));
         found = connectors_.emplace(name, std::move(made)).first;
     }
     if (!store) return name;
