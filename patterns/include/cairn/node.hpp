@@ -27,7 +27,9 @@ namespace cairn {
 /// Threads: thread-safe.
 /// Fails:   construction, bind and connect throw error (address_invalid, address_in_use,
 ///          host_unknown, permission_denied, insecure_refused, key_invalid). What goes wrong with
-///          a peer later is logged and counted, and mended when its cause is gone.
+///          a peer later is logged and counted, and mended when its cause is gone. In a child that
+///          was forked later the node and its handles are the parent's: what waits or receives
+///          there ends at once with nothing, everything else throws error (forked).
 /// Limits:  node_options.
 class node {
 public:
