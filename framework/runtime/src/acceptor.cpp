@@ -37,15 +37,18 @@ acceptor::acceptor(hub& owner)
       watching_events_(owner.loop(), monitor_.fd(), event_reader_) {}
 
 endpoint acceptor::bind(const endpoint& where) {
-    endpoint bound = listeners_.emplace_back(hub_.sockets(), router_, where).where();
+    listener made(hub_.sockets(), router_, where);
+    endpoint told = connectable(made.where());
+    listeners_.push_back({std::move(made), told});
     // Peers of this process that connected before are attached by the bind itself, without an edge
     // on the descriptor, and their HELLO is here already.
     hub_.loop().flag(*this);
-    return bound;
+    return told;
 }
 
 bool acceptor::unbind(const endpoint& where) {
-    return listeners_.remove_if([&](const listener& l) { return l.where() == where; }) != 0;
+    return listeners_.remove_if(
+               [&](const listening& l) { return l.on.where() == where || l.told == where; }) != 0;
 }
 
 void acceptor::event_reader::run(time_point now) {
@@ -151,7 +154,7 @@ void acceptor::handle(const monitor_event& event) {
 void acceptor::check_limits(time_point now) {
     if (guard_.must_stop() && !paused_) {
         paused_ = true;
-        for (listener& l : listeners_) l.pause();
+        for (listening& l : listeners_) l.on.pause();
         hub_.log(log_level::error, "limit",
                  guard_.limited_by_descriptors()
                      ? "no more connections are accepted: close to the limit of open files; "
@@ -159,7 +162,7 @@ void acceptor::check_limits(time_point now) {
                      : "no more connections are accepted: peers_max is reached");
     } else if (paused_ && guard_.may_resume()) {
         const bool all = std::all_of(listeners_.begin(), listeners_.end(),
-                                     [](listener& l) { return l.resume(); });
+                                     [](listening& l) { return l.on.resume(); });
         paused_ = !all;
     }
     if (paused_) hub_.loop().at(*this, now + limits_check);
@@ -194,12 +197,12 @@ void acceptor::end_strangers(time_point now) {
 bool acceptor::end_connection(int descriptor) {
     const unique_fd ours(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
     if (!ours) return errno == EBADF;
-    const auto by =
-        std::ranges::find_if(listeners_, [&](const listener& l) { return l.accepted(ours.get()); });
+    const auto by = std::ranges::find_if(
+        listeners_, [&](const listening& l) { return l.on.accepted(ours.get()); });
     if (by == listeners_.end()) return true;
     ++hub_.counters_.handshakes_failed;
     hub_.log(log_level::warning, "stranger",
-             "listening on " + by->where().text() + ": " + peer_of(ours.get()) +
+             "listening on " + by->on.where().text() + ": " + peer_of(ours.get()) +
                  " is connected and does not become a peer: its connection is ended");
     ::shutdown(ours.get(), SHUT_RDWR);
     return true;

@@ -204,7 +204,7 @@ std::string hub::bind(std::string_view text) {
     const loop::guard holding(loop_);
     check_open("bind");
     if (!acceptor_) acceptor_ = std::make_unique<acceptor>(*this);
-    return connectable(acceptor_->bind(resolved.front())).text();
+    return acceptor_->bind(resolved.front()).text();
 }
 
 bool hub::unbind(std::string_view text) {

@@ -30,8 +30,9 @@ class acceptor final : public task {
 public:
     explicit acceptor(hub& owner);
 
-    /// Returns the endpoint as bound.
+    /// Returns the endpoint as others can connect to it.
     endpoint bind(const endpoint& where);
+    /// By either name: as it was bound, or as bind() returned it.
     bool unbind(const endpoint& where);
 
     void run(time_point now) override;
@@ -62,11 +63,16 @@ private:
     bool end_connection(int descriptor);
     void probe_suspects(time_point now);
 
+    struct listening {
+        listener on;
+        endpoint told;  // what bind() returned
+    };
+
     hub& hub_;
     event_reader event_reader_{*this};
     socket router_;
     monitor monitor_;
-    std::list<listener> listeners_;
+    std::list<listening> listeners_;
     std::unordered_map<std::string, std::unique_ptr<link>> links_;  // by routing id
     accept_watch watch_;
     // Connections that were no link when this was looked at last, by descriptor; since when.
