@@ -431,12 +431,13 @@ void hub::greet(link& from, const wire::hello& hello) {
     if (from.side() == link::role::binding) from.send(our_hello());
     for (const auto& [name, c] : connectors_) c->greeted(from);
     ++counters_.links;
-    if (!known_peers_.insert(hello.node).second) ++counters_.reconnects;
+    const bool known = !known_peers_.insert(hello.node).second;
     if (known_peers_.size() > known_peers_max) known_peers_.erase(known_peers_.begin());
     log(log_level::info, "greeting", "connected with " + from.description());
     // A second connection to the same node, or to ourselves, stands by for the first.
     const bool second = std::any_of(primary_links_.begin(), primary_links_.end(),
                                     [&](const link* l) { return same_node(*l, from); });
+    if (known && !second) ++counters_.reconnects;
     if (!second) introduce(from);
     for (link* l : std::vector(primary_links_))
         if (l != &from && same_node(*l, from)) note_stores(*l, true);
