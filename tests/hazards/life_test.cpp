@@ -371,6 +371,43 @@ TEST(AProcessWithoutDescriptors, GoesOnWithTheConnectionsItHas) {
     }
 }
 
+std::chrono::nanoseconds processor_time() {
+    timespec t{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
+
+// Z9: the program's own files, or another node's connections, not this node's.
+TEST(AProcessWithoutDescriptors, AcceptsNobodyServesWhoIsThereAndGoesOnWhenThereIsRoom) {
+    std::atomic<bool> stopped{false};
+    node here({.log = [&](log_level, std::string_view line) {
+        if (line.find("close to the limit of open files") != line.npos) stopped = true;
+    }});
+    const std::string where = here.bind("tcp://127.0.0.1:0");
+    publisher p(here, "t");
+    child_process guest({CAIRN_HAZARDS_READER, where, "t"});
+    ASSERT_TRUE(p.wait_for_subscribers(1, 30s)) << guest.output();
+    const few_descriptors limit(300);
+    std::vector<int> files;
+    while (files.size() != 260) files.push_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    ASSERT_GE(files.back(), 0);
+    ASSERT_TRUE(eventually([&] { return stopped.load(); }, 30s));
+
+    child_process late({CAIRN_HAZARDS_READER, where, "t"});
+    const auto before = processor_time();
+    EXPECT_FALSE(p.wait_for_subscribers(2, 1s));
+    EXPECT_LT(processor_time() - before, 250ms);
+    p.publish("for the one who is there");
+
+    for (const int file : files) ::close(file);
+    ASSERT_TRUE(p.wait_for_subscribers(2, 30s)) << late.output();
+    p.publish("end");
+    EXPECT_EQ(guest.wait(30s), 0);
+    EXPECT_NE(guest.output().find("received 2 gone 0"), std::string::npos) << guest.output();
+    EXPECT_EQ(late.wait(30s), 0);
+    EXPECT_NE(late.output().find("received 1 gone 0"), std::string::npos) << late.output();
+}
+
 TEST(ANodeThatIsClosed, MayBeOutlivedByItsHandles) {
     for (int i = 0; i != 20; ++i) {
         node a;

@@ -16,6 +16,7 @@ namespace cairn::runtime {
 
 namespace {
 
+// What the rest of the process opens is looked at so often.
 constexpr std::chrono::seconds limits_check{1};
 
 // Who is connected for so long and no peer, or no peer any more, holds a descriptor in vain. Above
@@ -34,7 +35,9 @@ acceptor::acceptor(hub& owner)
       watch_(owner.sockets().secure()),
       guard_(owner.options().peers_max),
       watching_frames_(owner.loop(), descriptor(router_), *this),
-      watching_events_(owner.loop(), monitor_.fd(), event_reader_) {}
+      watching_events_(owner.loop(), monitor_.fd(), event_reader_) {
+    check_limits(hub_.loop().now());
+}
 
 endpoint acceptor::bind(const endpoint& where) {
     listener made(hub_.sockets(), router_, where);
@@ -62,7 +65,7 @@ void acceptor::run(time_point now) {
     if (receive_frames(now)) hub_.give_up_unreachable(unreachable);
     hub_.retry_blocked(now);
     if (now < suspect_until_) probe_suspects(now);
-    if (paused_) check_limits(now);
+    if (now >= check_limits_at_ || (paused_ && guard_.may_resume())) check_limits(now);
     if (!hub_.unreachable_links_.empty()) hub_.loop().flag(*this);
 }
 
@@ -133,7 +136,7 @@ void acceptor::handle_events(time_point now) {
                 if (l->descriptor_ == event->value) l->suspected_ = true;
         }
     }
-    if (guard_.must_stop() && !paused_) check_limits(now);
+    if (!paused_ && (guard_.must_stop() || guard_.count() >= look_at_)) check_limits(now);
 }
 
 void acceptor::handle(const monitor_event& event) {
@@ -145,13 +148,25 @@ void acceptor::handle(const monitor_event& event) {
         hub_.log(log_level::warning, "handshake",
                  "listening on " + event.endpoint + ": " + std::string(advice->text));
     }
-    if (event.kind == kind::accept_failed)
+    if (event.kind == kind::accept_failed) {
+        look_at_ = 0;
         hub_.log(
             log_level::error, "accept",
             "listening on " + event.endpoint + ": cannot accept: " + std::strerror(event.value));
+    }
+}
+
+// Connections of other nodes and files of the program count as ours do: they are all the process's.
+void acceptor::look_at_process() {
+    const std::size_t open = open_descriptors();
+    guard_.update_process(descriptor_limit(), open - std::min(open, guard_.count()));
+    // Before half of what is left is used up it is looked at again.
+    const std::size_t left = guard_.stop_at() - std::min(guard_.stop_at(), guard_.count());
+    look_at_ = guard_.count() + std::max<std::size_t>(1, left / 2);
 }
 
 void acceptor::check_limits(time_point now) {
+    look_at_process();
     if (guard_.must_stop() && !paused_) {
         paused_ = true;
         for (listening& l : listeners_) l.on.pause();
@@ -165,7 +180,8 @@ void acceptor::check_limits(time_point now) {
                                      [](listening& l) { return l.on.resume(); });
         paused_ = !all;
     }
-    if (paused_) hub_.loop().at(*this, now + limits_check);
+    check_limits_at_ = now + limits_check;
+    hub_.loop().at(*this, check_limits_at_);
 }
 
 void acceptor::note_stranger(int descriptor, time_point now) {

@@ -56,6 +56,7 @@ private:
     link& link_of(const zmq::message_t& id, const zmq::message_t& frame1);
     void handle_events(time_point now);
     void handle(const monitor_event& event);
+    void look_at_process();
     void check_limits(time_point now);
     void note_stranger(int descriptor, time_point now);
     void end_strangers(time_point now);
@@ -79,6 +80,8 @@ private:
     std::unordered_map<int, time_point> strangers_;
     time_point end_strangers_at_ = loop::never;
     connection_guard guard_;
+    std::size_t look_at_ = 0;  // so many connections
+    time_point check_limits_at_{};
     bool paused_ = false;
     // A connection broke. Which link that was is only sure when sending to it is refused.
     time_point suspect_until_{};
