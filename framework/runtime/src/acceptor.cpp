@@ -217,9 +217,11 @@ bool acceptor::end_connection(int descriptor) {
         listeners_, [&](const listening& l) { return l.on.accepted(ours.get()); });
     if (by == listeners_.end()) return true;
     ++hub_.counters_.handshakes_failed;
+    const std::string address = peer_of(ours.get());  // of an ipc connection there is none
     hub_.log(log_level::warning, "stranger",
-             "listening on " + by->on.where().text() + ": " + peer_of(ours.get()) +
-                 " is connected and does not become a peer: its connection is ended");
+             "listening on " + by->on.where().text() + ": " +
+                 (address.empty() ? "somebody" : address) +
+                 " is connected and does not become a peer: the connection is ended");
     ::shutdown(ours.get(), SHUT_RDWR);
     return true;
 }
