@@ -171,7 +171,7 @@ struct puller::impl {
 
     bool apply(patterns::job_verb::kind what, job_id id, duration time = {},
                std::string_view reason = {}) {
-        if (id.attachment != reader->channel()) return false;
+        if (hub.forked() || id.attachment != reader->channel()) return false;
         return reader->apply({what,
                               id.stream,
                               {id.sequence, id.sequence},

@@ -123,6 +123,7 @@ std::size_t pusher::pullers() const {
 }
 
 bool pusher::flush(std::chrono::milliseconds deadline) {
+    if (impl_->parts.hub.forked()) return false;
     return impl_->workload->flush(patterns::later(impl_->parts.hub.loop().now(), deadline));
 }
 
@@ -141,6 +142,7 @@ handle_stats pusher::stats() const {
 }
 
 std::uint64_t pusher::close(std::chrono::milliseconds deadline) {
+    if (impl_->parts.hub.forked()) return 0;
     impl_->workload->inlet().stop(send_status::closed);
     flush(deadline);
     return unacked();

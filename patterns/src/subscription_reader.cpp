@@ -401,6 +401,9 @@ void subscription_reader::deliver(stream& s, std::unique_ptr<runtime::received_b
     batch->stream = s.number;
     subscriber_item item{std::move(batch), nullptr, s.number, nullptr};
     if ((!s.done.empty() || end_) && !leave_out(s, item)) return taken(*item.batch);
+    given_messages_ += item.batch->header.count - skip;
+    if (item.left_out)
+        for (const sequence_range& r : *item.left_out) given_messages_ -= r.size();
     in_hand.fetch_add(1, std::memory_order_relaxed);
     inbox_.put(std::move(item));
 }
@@ -475,6 +478,8 @@ handle_stats subscription_reader::stats() const {
     s.gaps = gaps_;
     s.repairs = repairs_;
     s.duplicates = duplicates_;
+    const std::uint64_t over = s.messages + dropped.load(std::memory_order_relaxed);
+    s.queue_messages = given_messages_ - std::min(given_messages_, over);
     for (const auto& p : peers_)
         s.queue_bytes +=
             p->credit.waiting() - std::min(p->credit.waiting(), p->taken.load() - p->accounted);

@@ -226,6 +226,7 @@ private:
     std::atomic<std::uint64_t> uncounted_{0};
     std::uint64_t uncounted_received_ = 0;
     std::uint64_t batches_ = 0;
+    std::uint64_t given_messages_ = 0;  // put into the inbox
     std::uint64_t gaps_ = 0;
     std::uint64_t lost_messages_ = 0;
     std::uint64_t repairs_ = 0;

@@ -108,4 +108,25 @@ TEST_F(Network, GivesAJobToAnotherWhenItSwallowsTheWorker) {
     EXPECT_EQ(j->attempt(), 2U);
 }
 
+// Five round trips of 300 ms lie between the connection and HELLO.
+TEST(ASlowNetwork, IsGivenTheTimeThatItsHandshakesTake) {
+    const key_pair server = generate_keys();
+    const key_pair client = generate_keys();
+    node here({.security = {.keys = server, .allowed_keys = {client.public_key}}});
+    tcp_proxy network(here.bind("tcp://127.0.0.1:0"));
+    network.delay(150ms);
+    node there({.connect = {network.endpoint()},
+                .security = {.keys = client, .server_key = server.public_key}});
+
+    ASSERT_TRUE(there.wait_for_peers(1, patience));
+
+    EXPECT_EQ(there.stats().handshakes_failed, 0U);
+    EXPECT_EQ(here.stats().handshakes_failed, 0U);
+    publisher sender(here, "weather");
+    subscriber reader(there, "weather");
+    ASSERT_TRUE(reader.wait_attached(1, patience));
+    sender.publish("fair");
+    EXPECT_EQ(texts(reader, 1), std::vector<std::string>{"fair"});
+}
+
 }  // namespace cairn::test

@@ -341,31 +341,108 @@ TEST_P(Node, CountsItsLinksAndReconnects) {
     EXPECT_EQ(here.stats().frames_malformed, 0U);
 }
 
-TEST_P(Node, ListsTheCountersOfItsHandles) {
+handle_stats counters(node& of, enum handle_stats::role role) {
+    for (const handle_stats& s : of.stats().handles)
+        if (s.role == role) return s;
+    ADD_FAILURE() << "no such handle";
+    return {};
+}
+
+TEST_P(Node, ListsTheCountersOfItsPublishersAndSubscribers) {
+    using role = enum handle_stats::role;
     node& here = listening();
+    node& there = connected_to(here);
     publisher sender(here, "weather");
-    subscriber reader(here, "wea*");
-    pusher jobs(here, "jobs");
-    puller worker(here, "jobs");
+    subscriber reader(there, "wea*");
     ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
     publish_numbers(sender, 1, 10);
-    ASSERT_EQ(texts(reader, 10), numbers(1, 10));
-    jobs.push("1");
+    ASSERT_TRUE(eventually([&] { return counters(there, role::subscriber).queue_messages == 10; },
+                           patience));
 
-    std::vector<std::string> listed;
-    for (const handle_stats& s : here.stats().handles) {
-        listed.push_back(s.topic);
-        if (s.role == handle_stats::role::publisher) {
-            EXPECT_EQ(s.messages, 10U);
-            EXPECT_EQ(s.bytes, 11U);
-            EXPECT_EQ(s.peers, 1U);
-        }
-        if (s.role == handle_stats::role::pusher) {
-            EXPECT_EQ(s.queue_messages, 1U);
-        }
+    EXPECT_EQ(here.stats().handles.size(), 1U);
+    const handle_stats sent = counters(here, role::publisher);
+    EXPECT_EQ(sent.topic, "weather");
+    EXPECT_EQ(sent.messages, 10U);
+    EXPECT_EQ(sent.bytes, 11U);
+    EXPECT_GE(sent.batches, 1U);
+    EXPECT_LE(sent.batches, 10U);
+    EXPECT_EQ(sent.queue_messages, 0U);
+    EXPECT_EQ(sent.peers, 1U);
+    ASSERT_EQ(sent.readers.size(), 1U);
+    EXPECT_EQ(sent.readers[0].pattern, "wea*");
+    EXPECT_EQ(sent.readers[0].lag_messages, 0U);
+    EXPECT_GT(sent.readers[0].unread_bytes, 0U);
+    EXPECT_EQ(sent.drops + sent.repairs + sent.refused + sent.owed_messages, 0U);
+
+    const handle_stats waiting = counters(there, role::subscriber);
+    EXPECT_EQ(waiting.topic, "wea*");
+    EXPECT_EQ(waiting.messages, 0U);
+    EXPECT_EQ(waiting.batches, sent.batches);
+    EXPECT_GT(waiting.queue_bytes, 11U);
+    EXPECT_EQ(waiting.peers, 1U);
+
+    ASSERT_EQ(texts(reader, 10), numbers(1, 10));
+    EXPECT_FALSE(reader.try_receive());
+    const handle_stats received = counters(there, role::subscriber);
+    EXPECT_EQ(received.messages, 10U);
+    EXPECT_EQ(received.bytes, 11U);
+    EXPECT_EQ(received.queue_messages, 0U);
+    EXPECT_EQ(received.queue_bytes, 0U);
+    EXPECT_EQ(received.drops + received.gaps + received.repairs + received.duplicates, 0U);
+}
+
+TEST_P(Node, ListsTheCountersOfItsPushersAndPullers) {
+    using role = enum handle_stats::role;
+    node& here = listening();
+    node& there = connected_to(here);
+    pusher jobs(here, "jobs");
+    puller worker(there, "jobs", {.acks = ack_mode::on_request});
+    ASSERT_TRUE(jobs.wait_for_pullers(1, patience));
+    push_numbers(jobs, 1, 10);
+    std::vector<job> in_hand;
+    while (in_hand.size() != 10) {
+        auto j = worker.receive_for(patience);
+        ASSERT_TRUE(j);
+        in_hand.push_back(std::move(*j));
     }
-    std::sort(listed.begin(), listed.end());
-    EXPECT_EQ(listed, (std::vector<std::string>{"jobs", "jobs", "wea*", "weather"}));
+
+    EXPECT_EQ(here.stats().handles.size(), 1U);
+    const handle_stats pushed = counters(here, role::pusher);
+    EXPECT_EQ(pushed.topic, "jobs");
+    EXPECT_EQ(pushed.messages, 10U);
+    EXPECT_EQ(pushed.bytes, 11U);
+    EXPECT_GE(pushed.batches, 1U);
+    EXPECT_LE(pushed.batches, 10U);
+    EXPECT_EQ(pushed.queue_messages, 10U);
+    EXPECT_GE(pushed.queue_bytes, 11U);
+    EXPECT_EQ(pushed.peers, 1U);
+    EXPECT_EQ(pushed.redeliveries + pushed.rejected + pushed.refused, 0U);
+
+    const handle_stats held = counters(there, role::puller);
+    EXPECT_EQ(held.topic, "jobs");
+    EXPECT_EQ(held.batches, pushed.batches);
+    EXPECT_EQ(held.queue_messages, 10U);
+    EXPECT_GE(held.queue_bytes, 11U);
+    EXPECT_EQ(held.peers, 1U);
+
+    EXPECT_TRUE(worker.nack(in_hand[0].id()));
+    EXPECT_TRUE(worker.reject(in_hand[1].id(), "no"));
+    for (std::size_t i = 2; i != 10; ++i) EXPECT_TRUE(worker.ack(in_hand[i].id()));
+    const auto again = worker.receive_for(patience);
+    ASSERT_TRUE(again);
+    EXPECT_TRUE(worker.ack(again->id()));
+    ASSERT_TRUE(jobs.flush(patience));
+    const handle_stats done = counters(here, role::pusher);
+    EXPECT_EQ(done.queue_messages, 0U);
+    EXPECT_EQ(done.queue_bytes, 0U);
+    EXPECT_EQ(done.redeliveries, 1U);
+    EXPECT_EQ(done.rejected, 1U);
+    EXPECT_FALSE(worker.try_receive());
+    const handle_stats worked = counters(there, role::puller);
+    EXPECT_EQ(worked.messages, 11U);
+    EXPECT_EQ(worked.bytes, 12U);
+    EXPECT_EQ(worked.queue_messages, 0U);
+    EXPECT_EQ(worked.refused, 0U);
 }
 
 TEST_P(Node, TellsItsLogOfPeersThatComeAndGo) {

@@ -1,5 +1,6 @@
 #include "contract.hpp"
 
+#include <atomic>
 #include <optional>
 #include <thread>
 
@@ -110,15 +111,17 @@ TEST_P(Flow, ShowsTheLagOfEachReader) {
 
 TEST_P(Flow, LeavesAStuckReaderBehindAfterItsPatience) {
     publisher sender(here, "weather", {.ring_bytes_max = 100'000, .patience = 50ms});
+    std::atomic<int> got{0};
     subscriber quick(there, "weather");
     subscriber stuck(there, "wea*", {.credit_bytes = 10'000});
     ASSERT_TRUE(sender.wait_for_subscribers(2, patience));
-    quick.start([](const message&) {});
+    quick.start([&](const message&) { ++got; });
 
     publish_bodies(sender, 1'000);
 
     EXPECT_TRUE(reader_of(sender, "wea*").left_behind);
-    EXPECT_TRUE(eventually([&] { return quick.stats().drops == 0; }, patience));
+    EXPECT_TRUE(eventually([&] { return got == 1'000; }, patience));
+    EXPECT_EQ(quick.stats().drops, 0U);
     const auto [received, lost] = received_and_lost(stuck, 1'000);
     EXPECT_EQ(received + lost, 1'000U);
     EXPECT_GT(lost, 700U);

@@ -22,6 +22,20 @@ protected:
 };
 CAIRN_OVER_EACH_TRANSPORT(TwoLinks);
 
+TEST_P(TwoLinks, AreNoReconnectUntilBothAreLost) {
+    EXPECT_EQ(one.stats().reconnects, 0U);
+    EXPECT_EQ(two.stats().reconnects, 0U);
+
+    cut(one, two);
+    mend(one, two);
+    EXPECT_EQ(one.stats().reconnects, 0U);
+
+    cut(one, two);
+    cut(two, one);
+    mend(one, two);
+    EXPECT_EQ(one.stats().reconnects, 1U);
+}
+
 TEST_P(TwoLinks, BringEachMessageOnceBothWays) {
     publisher out(one, "out");
     publisher back(two, "back");

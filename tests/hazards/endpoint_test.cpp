@@ -65,6 +65,16 @@ TEST(AListenerBeyondLoopback, IsAllowedToWhoSaysInsecure) {
     EXPECT_FALSE(n.bind("tcp://*:0").empty());
 }
 
+TEST(AListenerBeyondLoopback, IsEndedByEitherOfItsNames) {
+    node n({.security = {.insecure = true}});
+    const std::string told = n.bind("tcp://*:0");
+    EXPECT_TRUE(n.unbind(told));
+    EXPECT_FALSE(n.unbind(told));
+    const std::string another = n.bind("tcp://*:0");
+    EXPECT_TRUE(n.unbind("tcp://*" + another.substr(another.rfind(':'))));
+    EXPECT_FALSE(n.unbind(another));
+}
+
 // Z26
 TEST(AScheme, ThatIsNotOfTheAllowListIsRefused) {
     node n;

@@ -244,6 +244,33 @@ TEST_F(Flood, OfSilentConnectionsHoldsNobodyUp) {
     expect_honest_peers_unharmed();
 }
 
+// Z15: who finishes the handshake of ZeroMQ, and then says nothing, or what is no HELLO.
+TEST(ConnectionsThatBecomeNoPeer, AreEndedSoThatOthersAreAccepted) {
+    std::atomic<bool> full{false};
+    node host({.peers_max = 4, .log = [&](log_level, std::string_view line) {
+                   if (line.find("no more connections are accepted") != line.npos) full = true;
+               }});
+    const std::string where = host.bind("tcp://127.0.0.1:0");
+    const auto port = static_cast<std::uint16_t>(std::stoi(where.substr(where.rfind(':') + 1)));
+    node quiet({.connect = {where}});
+    ASSERT_TRUE(quiet.wait_for_peers(1, 10s));
+    std::vector<std::unique_ptr<raw_peer>> strangers;
+    for (int i = 0; i != 19; ++i) {
+        strangers.push_back(std::make_unique<raw_peer>(port));
+        ASSERT_TRUE(strangers.back()->greet_as_dealer());
+        // Answered BYE, which it ignores.
+        if (i % 2 == 0) strangers.back()->send(std::string_view("\0\2hi", 4));
+    }
+    ASSERT_TRUE(eventually([&] { return full.load(); }));
+
+    for (const auto& s : strangers) EXPECT_TRUE(s->closed_within(20s));
+
+    node late({.connect = {where}});
+    EXPECT_TRUE(late.wait_for_peers(1, 20s));
+    EXPECT_EQ(quiet.stats().links, 1U) << "a peer may be as silent as it likes";
+    EXPECT_EQ(quiet.stats().reconnects, 0U);
+}
+
 TEST_F(Flood, OfFiveHundredConnectionsIsTaken) {
     std::vector<std::unique_ptr<stranger>> peers;
     for (int i = 0; i != 500; ++i) {

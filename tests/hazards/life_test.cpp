@@ -13,11 +13,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -117,39 +119,95 @@ TEST_F(AStoppedSubscriber, CostsItsPublisherNoMoreThanRingAndCredit) {
     EXPECT_GT(gone, 0U);
 }
 
-TEST(AForkedChildOfANode, IsToldAndHarmsNobody) {
-    node n;
-    publisher p(n, "t");
-    subscriber s(n, "t");
-    pusher work(n, "w");
-    ASSERT_TRUE(p.wait_for_subscribers(1, 10s));
-    const pid_t child = ::fork();
-    if (child == 0) {
-        ::alarm(10);
-        int told = 0;
-        const auto throws = [&](auto&& call) {
-            try {
-                call();
-            } catch (const error& e) {
-                if (e.code() == errc::forked) ++told;
-            }
-        };
-        throws([&] { p.publish("x"); });
-        throws([&] { work.push("x"); });
-        throws([&] { n.bind("tcp://127.0.0.1:0"); });
-        throws([&] { n.connect("tcp://127.0.0.1:9"); });
-        throws([&] { publisher another(n, "u"); });
-        throws([&] { subscriber another(n, "u"); });
-        throws([&] { pusher another(n, "u"); });
-        throws([&] { puller another(n, "u"); });
-        ::_exit(told);
+class AForkedChildOfANode : public testing::Test {
+protected:
+    AForkedChildOfANode() {
+        EXPECT_TRUE(p.wait_for_subscribers(1, 10s));
+        EXPECT_TRUE(work.wait_for_pullers(1, 10s));
+        work.push("in hand");
+        in_hand = worker.receive_for(10s);
+        EXPECT_TRUE(in_hand);
     }
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    EXPECT_TRUE(WIFEXITED(status)) << "it hung";
-    EXPECT_EQ(WEXITSTATUS(status), 8);
-    p.publish("the parent goes on");
-    EXPECT_TRUE(s.receive_for(10s).has_value());
+    /// What `run` returns in a child, or -1 when it is still at it after ten seconds.
+    template <typename Run>
+    static int in_a_child(Run&& run) {
+        const pid_t child = ::fork();
+        if (child == 0) {
+            ::alarm(10);
+            ::_exit(run());
+        }
+        int status = 0;
+        EXPECT_EQ(::waitpid(child, &status, 0), child);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    }
+    template <typename Call>
+    static int told(Call&& call) {
+        try {
+            call();
+        } catch (const error& e) {
+            return e.code() == errc::forked ? 1 : 0;
+        }
+        return 0;
+    }
+    int everything() {
+        const int sends = told([&] { p.publish("x"); }) + told([&] { work.push("x"); });
+        const int makes =
+            told([&] { n.bind("tcp://127.0.0.1:0"); }) +
+            told([&] { n.connect("tcp://127.0.0.1:9"); }) +
+            told([&] { publisher another(n, "u"); }) + told([&] { subscriber another(n, "u"); }) +
+            told([&] { pusher another(n, "u"); }) + told([&] { puller another(n, "u"); });
+        const int counts = told([&] { p.subscribers(); }) + told([&] { p.stats(); }) +
+                           told([&] { s.attached(); }) + told([&] { s.stats(); }) +
+                           told([&] { work.pullers(); }) + told([&] { work.unacked(); }) +
+                           told([&] { work.stats(); }) + told([&] { worker.attached(); }) +
+                           told([&] { worker.stats(); }) + told([&] { n.stats(); });
+        const job_id id = in_hand->id();
+        const bool nothing =
+            p.try_publish("x").status == send_status::closed && p.flush(10s) == 0 &&
+            p.close(10s) == 0 && !s.receive_for(10s) && !s.wait_attached(1, 10s) &&
+            work.try_push("x").status == send_status::closed && !work.flush(10s) &&
+            work.close(10s) == 0 && !worker.ack(id) && !worker.nack(id) && !worker.release(id) &&
+            !worker.reject(id, "no") && !worker.extend(id, 1s) && !worker.receive_for(10s) &&
+            !n.wait_for_peers(1, 10s) && n.close(10s) == 0;
+        s.close();
+        worker.close();
+        return sends + makes + counts + (nothing ? 100 : 0);
+    }
+    void expect_the_parent_goes_on() {
+        p.publish("the parent goes on");
+        EXPECT_TRUE(s.receive_for(10s).has_value());
+        EXPECT_EQ(work.unacked(), 1U);
+        EXPECT_TRUE(worker.ack(in_hand->id()));
+        EXPECT_TRUE(work.flush(10s));
+    }
+
+    std::mutex hold;  // a thread that logs waits for it, with the loop's lock in its hand
+    std::atomic<bool> held{false};
+    node n{{.log = [this](log_level, std::string_view line) {
+        if (line.find("connected with") == line.npos) return;
+        held = true;
+        const std::lock_guard lock(hold);
+    }}};
+    publisher p{n, "t"};
+    subscriber s{n, "t"};
+    pusher work{n, "w"};
+    puller worker{n, "w", {.acks = ack_mode::on_request}};
+    std::optional<job> in_hand;
+};
+
+TEST_F(AForkedChildOfANode, IsToldAndHarmsNobody) {
+    EXPECT_EQ(in_a_child([&] { return everything(); }), 118);
+    expect_the_parent_goes_on();
+}
+
+TEST_F(AForkedChildOfANode, DoesNotWaitForALockThatNobodyHoldsAnyMore) {
+    std::unique_lock holding(hold);
+    const std::string where = n.bind("tcp://127.0.0.1:0");
+    node visitor({.connect = {where}});
+    ASSERT_TRUE(eventually([&] { return held.load(); }));
+    EXPECT_EQ(in_a_child([&] { return everything(); }), 118);
+    holding.unlock();
+    expect_the_parent_goes_on();
 }
 
 // Z23
@@ -311,6 +369,43 @@ TEST(AProcessWithoutDescriptors, GoesOnWithTheConnectionsItHas) {
         const auto got = s.receive_for(30s);
         ASSERT_TRUE(got && got->text() == "still there") << more;
     }
+}
+
+std::chrono::nanoseconds processor_time() {
+    timespec t{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
+
+// Z9: the program's own files, or another node's connections, not this node's.
+TEST(AProcessWithoutDescriptors, AcceptsNobodyServesWhoIsThereAndGoesOnWhenThereIsRoom) {
+    std::atomic<bool> stopped{false};
+    node here({.log = [&](log_level, std::string_view line) {
+        if (line.find("close to the limit of open files") != line.npos) stopped = true;
+    }});
+    const std::string where = here.bind("tcp://127.0.0.1:0");
+    publisher p(here, "t");
+    child_process guest({CAIRN_HAZARDS_READER, where, "t"});
+    ASSERT_TRUE(p.wait_for_subscribers(1, 30s)) << guest.output();
+    const few_descriptors limit(300);
+    std::vector<int> files;
+    while (files.size() != 260) files.push_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    ASSERT_GE(files.back(), 0);
+    ASSERT_TRUE(eventually([&] { return stopped.load(); }, 30s));
+
+    child_process late({CAIRN_HAZARDS_READER, where, "t"});
+    const auto before = processor_time();
+    EXPECT_FALSE(p.wait_for_subscribers(2, 1s));
+    EXPECT_LT(processor_time() - before, 250ms);
+    p.publish("for the one who is there");
+
+    for (const int file : files) ::close(file);
+    ASSERT_TRUE(p.wait_for_subscribers(2, 30s)) << late.output();
+    p.publish("end");
+    EXPECT_EQ(guest.wait(30s), 0);
+    EXPECT_NE(guest.output().find("received 2 gone 0"), std::string::npos) << guest.output();
+    EXPECT_EQ(late.wait(30s), 0);
+    EXPECT_NE(late.output().find("received 1 gone 0"), std::string::npos) << late.output();
 }
 
 TEST(ANodeThatIsClosed, MayBeOutlivedByItsHandles) {

@@ -8,15 +8,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <system_error>
+#include <utility>
 
 namespace cairn::test {
+
+using namespace std::chrono_literals;
 
 namespace {
 
 constexpr std::size_t buffer_bytes = 65'536;
+constexpr std::size_t parcels_max = 64;
 
 [[noreturn]] void fail(const char* what) {
     throw std::system_error(errno, std::generic_category(), what);
@@ -83,22 +88,32 @@ void tcp_proxy::relay() {
     wake();
 }
 
+void tcp_proxy::delay(std::chrono::milliseconds way) {
+    delay_ = way;
+    wake();
+}
+
 void tcp_proxy::wake() const { [[maybe_unused]] const int ignored = ::eventfd_write(bell_, 1); }
 
 void tcp_proxy::run() {
     while (!stopping_) {
+        int timeout = -1;
         std::vector<pollfd> asked{{bell_, POLLIN, 0}, {listener_, POLLIN, 0}};
         {
             const std::lock_guard lock(mutex_);
-            // A direction with bytes to deliver waits until it can; then it reads more.
+            // A direction with enough to deliver waits until it can; then it reads more.
+            const std::size_t enough = delay_.load() > 0ms ? parcels_max : 1;
+            const auto now = clock::now();
             for (const connection& c : connections_)
                 for (const half* h : {&c.onward, &c.back}) {
-                    const bool full = !h->waiting.empty();
+                    const bool due = !h->waiting.empty() && h->waiting.front().due <= now;
+                    const bool full = h->waiting.size() >= enough;
                     asked.push_back({silent_ || full ? -1 : h->from, POLLIN, 0});
-                    asked.push_back({silent_ || !full ? -1 : h->to, POLLOUT, 0});
+                    asked.push_back({silent_ || !due ? -1 : h->to, POLLOUT, 0});
                 }
+            timeout = silent_ ? -1 : time_left(now);
         }
-        if (::poll(asked.data(), asked.size(), -1) < 0) continue;
+        if (::poll(asked.data(), asked.size(), timeout) < 0) continue;
         eventfd_t rung = 0;
         if (asked[0].revents != 0) {
             // Connections may have gone: what was asked is out of date.
@@ -135,19 +150,33 @@ void tcp_proxy::accept_one() {
     connections_.push_back({{near, far}, {far, near}});
 }
 
-bool tcp_proxy::serve(half& one, short from_events, short to_events) {
+// Requires: mutex_ held.
+int tcp_proxy::time_left(clock::time_point now) const {
+    auto next = clock::time_point::max();
+    for (const connection& c : connections_)
+        for (const half* h : {&c.onward, &c.back})
+            if (!h->waiting.empty() && h->waiting.front().due > now)
+                next = std::min(next, h->waiting.front().due);
+    if (next == clock::time_point::max()) return -1;
+    return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(next - now).count());
+}
+
+bool tcp_proxy::serve(half& one, short from_events, short to_events) const {
+    const auto now = clock::now();
     if (from_events != 0) {
-        one.waiting.resize(buffer_bytes);
-        const ssize_t got = ::recv(one.from, one.waiting.data(), buffer_bytes, MSG_DONTWAIT);
-        one.waiting.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+        std::vector<char> bytes(buffer_bytes);
+        const ssize_t got = ::recv(one.from, bytes.data(), buffer_bytes, MSG_DONTWAIT);
         if (got == 0 || (got < 0 && errno != EAGAIN)) return false;
+        bytes.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+        if (!bytes.empty()) one.waiting.push_back({now + delay_.load(), std::move(bytes)});
         to_events = POLLOUT;
     }
-    if (to_events == 0 || one.waiting.empty()) return true;
-    const ssize_t sent =
-        ::send(one.to, one.waiting.data(), one.waiting.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (to_events == 0 || one.waiting.empty() || one.waiting.front().due > now) return true;
+    std::vector<char>& first = one.waiting.front().bytes;
+    const ssize_t sent = ::send(one.to, first.data(), first.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) return errno == EAGAIN;
-    one.waiting.erase(one.waiting.begin(), one.waiting.begin() + sent);
+    first.erase(first.begin(), first.begin() + sent);
+    if (first.empty()) one.waiting.pop_front();
     return true;
 }
 

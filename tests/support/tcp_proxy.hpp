@@ -1,7 +1,9 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <deque>
 #include <list>
 #include <mutex>
 #include <string>
@@ -16,7 +18,7 @@ namespace cairn::test {
 /// Owns:    its listener, its connections and a thread.
 /// Threads: thread-safe.
 /// Fails:   construction throws std::system_error.
-/// Limits:  64 KiB are buffered in each direction.
+/// Limits:  64 KiB are buffered in each direction, of a delayed one 4 MiB.
 class tcp_proxy {
 public:
     /// In front of "tcp://127.0.0.1:PORT".
@@ -34,12 +36,19 @@ public:
     void swallow();
     /// Goes on after swallow(): what waits is delivered.
     void relay();
+    /// What is read from now on takes so long to the other side.
+    void delay(std::chrono::milliseconds way);
 
 private:
+    using clock = std::chrono::steady_clock;
+    struct parcel {
+        clock::time_point due;
+        std::vector<char> bytes;
+    };
     struct half {
         int from = -1;
         int to = -1;
-        std::vector<char> waiting{};
+        std::deque<parcel> waiting{};
     };
     struct connection {
         half onward;
@@ -48,7 +57,9 @@ private:
 
     void run();
     void accept_one();
-    static bool serve(half& one, short from_events, short to_events);
+    bool serve(half& one, short from_events, short to_events) const;
+    /// Milliseconds for poll() until the next parcel is due.
+    int time_left(clock::time_point now) const;
     static void reset(const connection& which);
     void wake() const;
 
@@ -59,6 +70,7 @@ private:
     std::mutex mutex_;
     std::list<connection> connections_;  // guarded by mutex_
     std::atomic<bool> silent_{false};
+    std::atomic<std::chrono::milliseconds> delay_{};
     std::atomic<bool> stopping_{false};
     std::thread thread_;
 };

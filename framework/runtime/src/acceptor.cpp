@@ -1,16 +1,27 @@
 #include <cairn/runtime/acceptor.hpp>
 #include <cairn/runtime/hub.hpp>
 
+#include "unique_fd.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <string>
+#include <unordered_set>
 #include <utility>
 
 namespace cairn::runtime {
 
 namespace {
 
+// What the rest of the process opens is looked at so often.
 constexpr std::chrono::seconds limits_check{1};
+
+// Who is connected for so long and no peer, or no peer any more, holds a descriptor in vain. Above
+// handshake_time_max, so that libzmq ends first what never finishes its handshake.
+constexpr std::chrono::seconds stranger_time_max{5};
 
 // The descriptor of the connection that a message came by; disconnected events name it.
 int descriptor_of(zmq::message_t& frame) noexcept { return zmq_msg_get(frame.handle(), ZMQ_SRCFD); }
@@ -24,22 +35,28 @@ acceptor::acceptor(hub& owner)
       watch_(owner.sockets().secure()),
       guard_(owner.options().peers_max),
       watching_frames_(owner.loop(), descriptor(router_), *this),
-      watching_events_(owner.loop(), monitor_.fd(), event_reader_) {}
+      watching_events_(owner.loop(), monitor_.fd(), event_reader_) {
+    check_limits(hub_.loop().now());
+}
 
 endpoint acceptor::bind(const endpoint& where) {
-    endpoint bound = listeners_.emplace_back(hub_.sockets(), router_, where).where();
+    listener made(hub_.sockets(), router_, where);
+    endpoint told = connectable(made.where());
+    listeners_.push_back({std::move(made), told});
     // Peers of this process that connected before are attached by the bind itself, without an edge
     // on the descriptor, and their HELLO is here already.
     hub_.loop().flag(*this);
-    return bound;
+    return told;
 }
 
 bool acceptor::unbind(const endpoint& where) {
-    return listeners_.remove_if([&](const listener& l) { return l.where() == where; }) != 0;
+    return listeners_.remove_if(
+               [&](const listening& l) { return l.on.where() == where || l.told == where; }) != 0;
 }
 
 void acceptor::event_reader::run(time_point now) {
     owner.handle_events(now);
+    if (now >= owner.end_strangers_at_) owner.end_strangers(now);
     owner.hub_.loop().flag(owner);
 }
 
@@ -48,7 +65,7 @@ void acceptor::run(time_point now) {
     if (receive_frames(now)) hub_.give_up_unreachable(unreachable);
     hub_.retry_blocked(now);
     if (now < suspect_until_) probe_suspects(now);
-    if (paused_) check_limits(now);
+    if (now >= check_limits_at_ || (paused_ && guard_.may_resume())) check_limits(now);
     if (!hub_.unreachable_links_.empty()) hub_.loop().flag(*this);
 }
 
@@ -101,19 +118,25 @@ link& acceptor::link_of(const zmq::message_t& id, const zmq::message_t& frame1) 
 
 void acceptor::forget(link& gone) {
     const auto found = links_.find(gone.routing_id_);
-    if (found != links_.end() && found->second.get() == &gone) links_.erase(found);
+    if (found == links_.end() || found->second.get() != &gone) return;
+    // It was told BYE, and may ignore that.
+    if (gone.was_greeted_ && watch_.has(gone.descriptor_))
+        note_stranger(gone.descriptor_, hub_.loop().now());
+    links_.erase(found);
 }
 
 void acceptor::handle_events(time_point now) {
     while (const auto event = monitor_.next()) {
         handle(*event);
+        if (event->kind == event_kind::accepted) note_stranger(event->value, now);
         if (event->kind == event_kind::disconnected) {
+            strangers_.erase(event->value);
             suspect_until_ = now + std::chrono::seconds(1);
             for (const auto& [id, l] : links_)
                 if (l->descriptor_ == event->value) l->suspected_ = true;
         }
     }
-    if (guard_.must_stop() && !paused_) check_limits(now);
+    if (!paused_ && (guard_.must_stop() || guard_.count() >= look_at_)) check_limits(now);
 }
 
 void acceptor::handle(const monitor_event& event) {
@@ -125,16 +148,28 @@ void acceptor::handle(const monitor_event& event) {
         hub_.log(log_level::warning, "handshake",
                  "listening on " + event.endpoint + ": " + std::string(advice->text));
     }
-    if (event.kind == kind::accept_failed)
+    if (event.kind == kind::accept_failed) {
+        look_at_ = 0;
         hub_.log(
             log_level::error, "accept",
             "listening on " + event.endpoint + ": cannot accept: " + std::strerror(event.value));
+    }
+}
+
+// Connections of other nodes and files of the program count as ours do: they are all the process's.
+void acceptor::look_at_process() {
+    const std::size_t open = open_descriptors();
+    guard_.update_process(descriptor_limit(), open - std::min(open, guard_.count()));
+    // Before half of what is left is used up it is looked at again.
+    const std::size_t left = guard_.stop_at() - std::min(guard_.stop_at(), guard_.count());
+    look_at_ = guard_.count() + std::max<std::size_t>(1, left / 2);
 }
 
 void acceptor::check_limits(time_point now) {
+    look_at_process();
     if (guard_.must_stop() && !paused_) {
         paused_ = true;
-        for (listener& l : listeners_) l.pause();
+        for (listening& l : listeners_) l.on.pause();
         hub_.log(log_level::error, "limit",
                  guard_.limited_by_descriptors()
                      ? "no more connections are accepted: close to the limit of open files; "
@@ -142,10 +177,53 @@ void acceptor::check_limits(time_point now) {
                      : "no more connections are accepted: peers_max is reached");
     } else if (paused_ && guard_.may_resume()) {
         const bool all = std::all_of(listeners_.begin(), listeners_.end(),
-                                     [](listener& l) { return l.resume(); });
+                                     [](listening& l) { return l.on.resume(); });
         paused_ = !all;
     }
-    if (paused_) hub_.loop().at(*this, now + limits_check);
+    check_limits_at_ = now + limits_check;
+    hub_.loop().at(*this, check_limits_at_);
+}
+
+void acceptor::note_stranger(int descriptor, time_point now) {
+    strangers_.insert_or_assign(descriptor, now);
+    if (end_strangers_at_ != loop::never) return;
+    end_strangers_at_ = now + stranger_time_max;
+    hub_.loop().at(event_reader_, end_strangers_at_);
+}
+
+// libzmq ends a connection neither for silence after the handshake nor at anybody's request.
+void acceptor::end_strangers(time_point now) {
+    std::unordered_set<int> greeted;
+    for (const auto& [id, l] : links_)
+        if (l->greeted()) greeted.insert(l->descriptor_);
+    end_strangers_at_ = loop::never;
+    std::erase_if(strangers_, [&](const auto& stranger) {
+        const auto [descriptor, since] = stranger;
+        const bool due = now - since >= stranger_time_max;
+        if (due && (greeted.contains(descriptor) || end_connection(descriptor))) return true;
+        end_strangers_at_ =
+            std::min(end_strangers_at_, due ? now + limits_check : since + stranger_time_max);
+        return false;
+    });
+    hub_.loop().at(event_reader_, end_strangers_at_);
+}
+
+// The descriptor is libzmq's, which may have closed it by now, so that its number means anything
+// else in the process. A descriptor of our own cannot change under our feet.
+bool acceptor::end_connection(int descriptor) {
+    const unique_fd ours(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
+    if (!ours) return errno == EBADF;
+    const auto by = std::ranges::find_if(
+        listeners_, [&](const listening& l) { return l.on.accepted(ours.get()); });
+    if (by == listeners_.end()) return true;
+    ++hub_.counters_.handshakes_failed;
+    const std::string address = peer_of(ours.get());  // of an ipc connection there is none
+    hub_.log(log_level::warning, "stranger",
+             "listening on " + by->on.where().text() + ": " +
+                 (address.empty() ? "somebody" : address) +
+                 " is connected and does not become a peer: the connection is ended");
+    ::shutdown(ours.get(), SHUT_RDWR);
+    return true;
 }
 
 void acceptor::probe_suspects(time_point) {

@@ -1,7 +1,10 @@
 #include <cairn/runtime/connection_guard.hpp>
 
+#include <poll.h>
 #include <sys/resource.h>
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <limits>
 
 namespace cairn::runtime {
@@ -13,14 +16,42 @@ std::size_t descriptor_limit() noexcept {
     return static_cast<std::size_t>(limit.rlim_cur);
 }
 
+// Not by /proc/self/fd, which takes forty times as long to read. Numbers are given from the lowest,
+// so that nobody sits far beyond an empty stretch.
+std::size_t open_descriptors() noexcept {
+    constexpr std::size_t stretch = 512;
+    const std::size_t limit = descriptor_limit();
+    std::size_t count = 0;
+    for (std::size_t first = 0; first < limit; first += stretch) {
+        std::array<pollfd, stretch> asked;
+        const std::size_t size = std::min(stretch, limit - first);
+        for (std::size_t i = 0; i != size; ++i) asked[i] = {static_cast<int>(first + i), 0, 0};
+        int outcome = 0;
+        while ((outcome = ::poll(asked.data(), size, 0)) < 0 && errno == EINTR) continue;
+        if (outcome < 0) return limit;
+        const auto closed = static_cast<std::size_t>(
+            std::count_if(asked.begin(), asked.begin() + static_cast<std::ptrdiff_t>(size),
+                          [](const pollfd& d) { return (d.revents & POLLNVAL) != 0; }));
+        if (closed == size) break;
+        count += size - closed;
+    }
+    return count;
+}
+
 connection_guard::connection_guard(std::size_t peers_max, std::size_t limit,
-                                   std::size_t already_open) noexcept {
+                                   std::size_t already_open) noexcept
+    : peers_max_(peers_max) {
+    update_process(limit, already_open);
+}
+
+void connection_guard::update_process(std::size_t limit, std::size_t already_open) noexcept {
     const std::size_t used = reserved + already_open;
     const std::size_t free = limit > used ? limit - used : 0;
-    const std::size_t by_limit = std::max<std::size_t>(1, free / 5 * 4);
-    by_descriptors_ = by_limit < peers_max + spare;
-    stop_at_ = by_descriptors_ ? by_limit : peers_max + spare;
-    resume_at_ = stop_at_ - std::max<std::size_t>(1, stop_at_ / 8);
+    const bool none = already_open + count_ + last >= limit;
+    const std::size_t by_limit = none ? 0 : std::max<std::size_t>(1, free / 5 * 4);
+    by_descriptors_ = by_limit < peers_max_ + spare;
+    stop_at_ = by_descriptors_ ? by_limit : peers_max_ + spare;
+    resume_at_ = stop_at_ - std::min(stop_at_, std::max<std::size_t>(1, stop_at_ / 8));
 }
 
 }  // namespace cairn::runtime

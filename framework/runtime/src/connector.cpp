@@ -9,14 +9,19 @@ namespace cairn::runtime {
 
 namespace {
 
-// Within this time after the connection, HELLO is here or there is something to tell.
-constexpr std::chrono::milliseconds greeting_time_max{800};
+// Without HELLO for this long after the connection, there is something to tell.
+constexpr std::chrono::milliseconds greeting_time_usual{800};
+// Then somebody else may be there by now: a new connection finds out. Far above what a slow way
+// takes for five round trips, or a peer for the handshakes of a thousand others; libzmq's own limit
+// (socket_limits::handshake_time_max) ends most of those that come to nothing before this.
+constexpr std::chrono::seconds greeting_time_max{5};
 
 }  // namespace
 
-connector::connector(hub& owner, std::string name, std::vector<endpoint> addresses)
+connector::connector(hub& owner, endpoint where, std::vector<endpoint> addresses)
     : hub_(owner),
-      name_(std::move(name)),
+      where_(std::move(where)),
+      name_(where_.text()),
       addresses_(std::move(addresses)),
       pause_(owner.options().reconnect_min, owner.options().reconnect_max) {
     open(hub_.loop().now());
@@ -34,8 +39,16 @@ bool connector::leads_to_store(const link& node) const noexcept {
 void connector::open(time_point now) {
     retry_at_ = loop::never;
     greeting_due_ = loop::never;
+    told_silent_ = false;
     abandon_ = false;
-    const endpoint& where = addresses_[next_address_++ % addresses_.size()];
+    if (auto found = lookup_ ? lookup_->answer() : std::nullopt) {
+        lookup_.reset();
+        if (!found->empty() && *found != addresses_) {
+            addresses_ = std::move(*found);
+            address_ = 0;
+        }
+    }
+    const endpoint& where = addresses_[address_];
     dealer_ = hub_.sockets().dealer();
     monitor_.emplace(dealer_);
     watch_.emplace(hub_.sockets().secure());
@@ -50,7 +63,7 @@ void connector::open(time_point now) {
     link_->last_received_ = now;
     // libzmq tells nothing of an inproc endpoint that nobody bound.
     if (where.scheme == scheme::inproc) {
-        greeting_due_ = now + greeting_time_max;
+        greeting_due_ = now + greeting_time_usual;
         hub_.loop().at(*this, greeting_due_);
     }
 }
@@ -76,8 +89,18 @@ void connector::close() {
 }
 
 void connector::retry_later(time_point now) {
+    const bool served = link_ && link_->was_greeted_;
     close();
-    retry_at_ = now + pause_.next(static_cast<std::uint32_t>(hub_.random_()));
+    retry_at_ = now;
+    if (served || last_address())
+        retry_at_ += pause_.next(static_cast<std::uint32_t>(hub_.random_()));
+    if (!served && last_address()) {
+        address_ = 0;
+        // The answer is used when it is there: a resolver that hangs holds up no address.
+        if (named() && !lookup_) lookup_.emplace(where_);
+    } else if (!served) {
+        ++address_;
+    }
     hub_.loop().at(*this, retry_at_);
 }
 
@@ -93,19 +116,23 @@ void connector::run(time_point now) {
     }
     receive_frames(now);
     if (link_->blocked_ && (ready(dealer_) & ZMQ_POLLOUT) != 0) hub_.retry(*link_);
-    if (now >= greeting_due_ && !abandon_) greeting_missed();
+    if (now >= greeting_due_ && !abandon_) greeting_missed(now);
     // A lost link is buried by the hub first, which then calls forget().
     if (abandon_ && !link_->greeted() && !link_->lost()) retry_later(now);
 }
 
-void connector::greeting_missed() {
+void connector::greeting_missed(time_point now) {
     greeting_due_ = loop::never;
-    if (addresses_.front().scheme == scheme::inproc) return tell_unreachable();
+    if (where_.scheme == scheme::inproc) return tell_unreachable();
+    if (!std::exchange(told_silent_, true)) {
+        hub_.log(log_level::warning, "greeting",
+                 "connected to " + name_ +
+                     ", but nobody there speaks this protocol so far; check the port, and that "
+                     "both sides use keys or neither does");
+        greeting_due_ = now + (greeting_time_max - greeting_time_usual);
+        return hub_.loop().at(*this, greeting_due_);
+    }
     ++hub_.counters_.handshakes_failed;
-    hub_.log(log_level::warning, "greeting",
-             "connected to " + name_ +
-                 ", but nobody there speaks this protocol; check the port, and that both sides "
-                 "use keys or neither does");
     abandon_ = true;
 }
 
@@ -139,10 +166,14 @@ void connector::handle(const monitor_event& event, time_point now) {
     using kind = event_kind;
     // HELLO may be read before the event of the connection that it came by.
     if (event.kind == kind::connected && !link_->greeted()) {
-        greeting_due_ = now + greeting_time_max;
+        greeting_due_ = now + greeting_time_usual;
         hub_.loop().at(*this, greeting_due_);
     }
-    if (event.kind == kind::retried) tell_unreachable();
+    if (event.kind == kind::retried) {
+        if (last_address()) tell_unreachable();
+        // libzmq would try this address for ever.
+        if (named()) abandon_ = true;
+    }
     if (const auto advice = watch_->on(event, now)) {
         ++hub_.counters_.handshakes_failed;
         hub_.log(log_level::warning, "handshake",

@@ -204,7 +204,7 @@ std::string hub::bind(std::string_view text) {
     const loop::guard holding(loop_);
     check_open("bind");
     if (!acceptor_) acceptor_ = std::make_unique<acceptor>(*this);
-    return connectable(acceptor_->bind(resolved.front())).text();
+    return acceptor_->bind(resolved.front()).text();
 }
 
 bool hub::unbind(std::string_view text) {
@@ -228,7 +228,7 @@ std::string hub::connect(std::string_view text, bool store) {
     std::string name = where.text();
     auto found = connectors_.find(name);
     if (found == connectors_.end()) {
-        auto made = std::make_unique<connector>(*this, name, std::move(addresses));
+        auto made = std::make_unique<connector>(*this, where, std::move(addresses));
         found = connectors_.emplace(name, std::move(made)).first;
     }
     if (!store) return name;
@@ -431,12 +431,13 @@ void hub::greet(link& from, const wire::hello& hello) {
     if (from.side() == link::role::binding) from.send(our_hello());
     for (const auto& [name, c] : connectors_) c->greeted(from);
     ++counters_.links;
-    if (!known_peers_.insert(hello.node).second) ++counters_.reconnects;
+    const bool known = !known_peers_.insert(hello.node).second;
     if (known_peers_.size() > known_peers_max) known_peers_.erase(known_peers_.begin());
     log(log_level::info, "greeting", "connected with " + from.description());
     // A second connection to the same node, or to ourselves, stands by for the first.
     const bool second = std::any_of(primary_links_.begin(), primary_links_.end(),
                                     [&](const link* l) { return same_node(*l, from); });
+    if (known && !second) ++counters_.reconnects;
     if (!second) introduce(from);
     for (link* l : std::vector(primary_links_))
         if (l != &from && same_node(*l, from)) note_stores(*l, true);

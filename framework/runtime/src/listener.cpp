@@ -13,7 +13,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 namespace cairn::runtime {
@@ -238,6 +240,30 @@ bool listener::resume() noexcept {
     else
         paused_ = setsockopt(descriptor_, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none) != 0;
     return !paused_;
+}
+
+// A connection has the local address of the listener that it came in by.
+bool listener::accepted(int descriptor) const noexcept {
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens != 0)
+        return false;
+    sockaddr_storage here{};
+    size = sizeof here;
+    if (getsockname(descriptor, reinterpret_cast<sockaddr*>(&here), &size) != 0) return false;
+    if (here.ss_family == AF_INET)
+        return where_.is_network() &&
+               ntohs(reinterpret_cast<const sockaddr_in&>(here).sin_port) == where_.port;
+    if (here.ss_family == AF_INET6)
+        return where_.is_network() &&
+               ntohs(reinterpret_cast<const sockaddr_in6&>(here).sin6_port) == where_.port;
+    if (here.ss_family != AF_UNIX || where_.scheme != scheme::ipc) return false;
+    const char* const path = reinterpret_cast<const sockaddr_un&>(here).sun_path;
+    const std::size_t bytes = size - offsetof(sockaddr_un, sun_path);
+    if (where_.is_file()) return std::string_view(path, strnlen(path, bytes)) == where_.name;
+    // @NAME: the first byte is NUL.
+    return bytes == where_.name.size() &&
+           std::string_view(path + 1, bytes - 1) == std::string_view(where_.name).substr(1);
 }
 
 }  // namespace cairn::runtime

@@ -104,12 +104,13 @@ void loop::stop() noexcept {
 // --- Lock -------------------------------------------------------------------------------------
 
 void loop::lock() {
+    fork_.check("use a node");
     mutex_.lock();
     owner_.store(std::this_thread::get_id(), std::memory_order_relaxed);
 }
 
 bool loop::try_lock() noexcept {
-    if (!mutex_.try_lock()) return false;
+    if (fork_.forked() || !mutex_.try_lock()) return false;
     owner_.store(std::this_thread::get_id(), std::memory_order_relaxed);
     return true;
 }
@@ -121,6 +122,7 @@ void loop::release() noexcept {
 }
 
 void loop::unlock() {
+    if (fork_.forked()) return;  // in the middle of a turn
     release();
     // Whoever flagged something while we held the lock relied on us to see it (see try_turn()).
     if (!pending() || !try_lock()) return;
@@ -247,12 +249,13 @@ void loop::collect(int epoll_set, int timeout_ms, std::optional<time_point> dead
 // --- Waking -----------------------------------------------------------------------------------
 
 void loop::wake() noexcept {
+    if (fork_.forked()) return;
     if (sleeping_.exchange(false)) ring(loop_bell_);
 }
 
 void loop::kick() {
     // Inside a turn, and while the loop's thread is awake, somebody looks before going to sleep.
-    if (locked_by_me() || !sleeping_.load()) return;
+    if (locked_by_me() || !sleeping_.load() || fork_.forked()) return;
     const std::int64_t time = now().time_since_epoch().count();
     if (time - last_inline_.load(std::memory_order_relaxed) < inline_pause.count()) return wake();
     last_inline_.store(time, std::memory_order_relaxed);

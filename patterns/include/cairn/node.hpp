@@ -27,7 +27,9 @@ namespace cairn {
 /// Threads: thread-safe.
 /// Fails:   construction, bind and connect throw error (address_invalid, address_in_use,
 ///          host_unknown, permission_denied, insecure_refused, key_invalid). What goes wrong with
-///          a peer later is logged and counted, and mended when its cause is gone.
+///          a peer later is logged and counted, and mended when its cause is gone. In a child
+///          forked later, node and handles are the parent's: waiting, receiving, acking, trying and
+///          closing do nothing there and say so; everything else throws error (forked).
 /// Limits:  node_options.
 class node {
 public:
@@ -41,8 +43,8 @@ public:
     /// system chose.
     std::string bind(std::string_view endpoint);
 
-    /// Connects to one more endpoint. Returns at once; a peer that is not there yet is tried again.
-    /// Connecting twice to one endpoint is one connection.
+    /// Connects to one more endpoint, at the addresses that its host has by then. Returns at once; a
+    /// peer that is not there yet is tried again. Connecting twice to one is one connection.
     void connect(std::string_view endpoint);
 
     /// Stops listening on, or connecting to, an endpoint. False when the node did not.

@@ -1,6 +1,8 @@
 #include <cairn/runtime/connection_guard.hpp>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace {
 
@@ -41,6 +43,32 @@ TEST(ConnectionGuard, LeavesOneConnectionEvenWithTheTightestLimit) {
     EXPECT_TRUE(guard.must_stop());
     guard.update(0);
     EXPECT_TRUE(guard.may_resume());
+}
+
+TEST(ConnectionGuard, StopsAtOnceWhenTheRestOfTheProcessNeedsTheDescriptors) {
+    connection_guard guard(100, 1'024);
+    guard.update(50);
+    ASSERT_FALSE(guard.must_stop());
+    guard.update_process(1'024, 900);
+    EXPECT_TRUE(guard.must_stop());
+    EXPECT_TRUE(guard.limited_by_descriptors());
+    guard.update_process(1'024, 100);
+    EXPECT_TRUE(guard.may_resume());
+}
+
+TEST(ConnectionGuard, AcceptsNobodyWithTheLastDescriptors) {
+    connection_guard guard(100, 64, 64 - connection_guard::last);
+    EXPECT_TRUE(guard.must_stop());
+    EXPECT_FALSE(guard.may_resume());
+}
+
+TEST(ConnectionGuard, CountsWhatTheProcessHasOpen) {
+    const std::size_t before = cairn::runtime::open_descriptors();
+    EXPECT_GE(before, 3U);
+    const int one = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    EXPECT_EQ(cairn::runtime::open_descriptors(), before + 1);
+    ::close(one);
+    EXPECT_EQ(cairn::runtime::open_descriptors(), before);
 }
 
 TEST(ConnectionGuard, KnowsTheLimitOfTheProcess) {

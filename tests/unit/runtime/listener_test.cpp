@@ -77,6 +77,26 @@ TEST_F(Listener, IsReachedOverInprocAndAbstractNamesToo) {
     EXPECT_TRUE(receive_within(router_));
 }
 
+TEST_F(Listener, KnowsTheConnectionsThatCameInByIt) {
+    const std::string name = "ipc://@cairn-knows-" + std::to_string(::getpid());
+    node_options options;
+    options.security.insecure = true;
+    const socket_factory open(context::shared(), options, {});
+    for (const auto& where : {at("tcp://127.0.0.1:*"), at("tcp://*:*"), file(), at(name)}) {
+        const runtime::socket router = open.router();
+        monitor events(router);
+        const listener here(open, router, where);
+        const listener other(open, router, at("tcp://127.0.0.1:*"));
+        connecting_end peer({}, connectable(here.where()));
+        ASSERT_TRUE(peer.up());
+        const auto event = next_event(events, event_kind::accepted);
+        ASSERT_TRUE(event) << where.text();
+        EXPECT_TRUE(here.accepted(event->value)) << where.text();
+        EXPECT_FALSE(other.accepted(event->value)) << where.text();
+        EXPECT_FALSE(here.accepted(0)) << "no socket of ours at all";
+    }
+}
+
 TEST_F(Listener, NamesEndpointAndReasonWhenThePortIsTaken) {
     const listener first(factory_, router_, at("tcp://127.0.0.1:*"));
     runtime::socket other = factory_.router();

@@ -148,10 +148,13 @@ TEST_F(Turn, EndsThoughATaskIsAlwaysLate) {
 }
 
 TEST_F(Turn, EndsTheProcessWhenATaskThrows) {
-    noted_task a(runs_, 'a', [] { throw 1; });
-    loop_.flag(a);
-    EXPECT_DEATH(take(), "terminate");
-    loop_.remove(a);
+    const auto turn = [&] {
+        loop of_the_child;  // which takes no turns of the parent's
+        noted_task a(runs_, 'a', [] { throw 1; });
+        of_the_child.flag(a);
+        of_the_child.run_once({});
+    };
+    EXPECT_DEATH(turn(), "terminate");
 }
 
 TEST_F(Turn, RunsATaskThatIsFlaggedAndDueOnce) {

@@ -24,13 +24,15 @@ class hub;
 /// Owns:    socket, listeners, links.
 /// Threads: loop.
 /// Fails:   bind throws error as listener's constructor.
-/// Limits:  node_options::peers_max links, connection_guard's connections.
+/// Limits:  node_options::peers_max links, connection_guard's connections; one that is no link for
+///          five seconds is ended.
 class acceptor final : public task {
 public:
     explicit acceptor(hub& owner);
 
-    /// Returns the endpoint as bound.
+    /// Returns the endpoint as others can connect to it.
     endpoint bind(const endpoint& where);
+    /// By either name: as it was bound, or as bind() returned it.
     bool unbind(const endpoint& where);
 
     void run(time_point now) override;
@@ -54,17 +56,32 @@ private:
     link& link_of(const zmq::message_t& id, const zmq::message_t& frame1);
     void handle_events(time_point now);
     void handle(const monitor_event& event);
+    void look_at_process();
     void check_limits(time_point now);
+    void note_stranger(int descriptor, time_point now);
+    void end_strangers(time_point now);
+    /// False when it has to be tried again.
+    bool end_connection(int descriptor);
     void probe_suspects(time_point now);
+
+    struct listening {
+        listener on;
+        endpoint told;  // what bind() returned
+    };
 
     hub& hub_;
     event_reader event_reader_{*this};
     socket router_;
     monitor monitor_;
-    std::list<listener> listeners_;
+    std::list<listening> listeners_;
     std::unordered_map<std::string, std::unique_ptr<link>> links_;  // by routing id
     accept_watch watch_;
+    // Connections that were no link when this was looked at last, by descriptor; since when.
+    std::unordered_map<int, time_point> strangers_;
+    time_point end_strangers_at_ = loop::never;
     connection_guard guard_;
+    std::size_t look_at_ = 0;  // so many connections
+    time_point check_limits_at_{};
     bool paused_ = false;
     // A connection broke. Which link that was is only sure when sending to it is refused.
     time_point suspect_until_{};

@@ -6,6 +6,7 @@
 #include <cairn/runtime/link.hpp>
 #include <cairn/runtime/loop.hpp>
 #include <cairn/runtime/monitor.hpp>
+#include <cairn/runtime/name_lookup.hpp>
 #include <cairn/runtime/socket_factory.hpp>
 
 #include <memory>
@@ -21,15 +22,16 @@ class hub;
 ///
 /// A socket is used for one connection only. When that is lost, or a handshake failed for good, a
 /// new socket is made after a pause: nothing meant for the old peer can reach the new one, and a
-/// mechanism mismatch, after which a DEALER never works again, mends itself.
+/// mechanism mismatch, after which a DEALER never works again, mends itself. Of several addresses
+/// the next one is tried at once; when all were tried in vain, a name is looked up again.
 ///
 /// Owns:    socket and link.
 /// Threads: loop.
 /// Fails:   never after construction; failures are logged and tried again.
 class connector final : public task {
 public:
-    /// `addresses`: the endpoint's numeric addresses, tried in turn.
-    connector(hub& owner, std::string name, std::vector<endpoint> addresses);
+    /// `addresses`: those of `where`, as resolve() gives them.
+    connector(hub& owner, endpoint where, std::vector<endpoint> addresses);
     ~connector();
 
     void run(time_point now) override;
@@ -59,14 +61,18 @@ private:
     void receive_frames(time_point now);
     void handle_events(time_point now);
     void handle(const monitor_event& event, time_point now);
-    void greeting_missed();
+    void greeting_missed(time_point now);
     void tell_unreachable();
+    bool named() const { return addresses_.front() != where_; }
+    bool last_address() const noexcept { return address_ + 1 >= addresses_.size(); }
 
     hub& hub_;
     event_reader event_reader_{*this};
-    const std::string name_;  // the endpoint as the user gave it, canonical
+    const endpoint where_;    // as the user gave it
+    const std::string name_;  // its text
     std::vector<endpoint> addresses_;
-    std::size_t next_address_ = 0;
+    std::size_t address_ = 0;  // which of them is tried, or serves
+    std::optional<name_lookup> lookup_;
     socket dealer_;
     std::optional<monitor> monitor_;
     std::optional<connect_watch> watch_;
@@ -77,7 +83,8 @@ private:
     time_point greeting_due_ = loop::never;  // connected, and no HELLO yet
     protocol::backoff pause_;
     bool store_ = false;
-    bool abandon_ = false;  // this socket's life is over: close it at the end of the turn
+    bool abandon_ = false;      // this socket's life is over: close it at the end of the turn
+    bool told_silent_ = false;  // of this connection
     bool told_unreachable_ = false;
 };
 

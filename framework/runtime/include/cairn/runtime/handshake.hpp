@@ -76,6 +76,8 @@ public:
 
     /// Connections that exist, greeted or not.
     std::size_t connections() const noexcept { return open_.size(); }
+    /// Whether one of them has this descriptor.
+    bool has(int descriptor) const { return open_.contains(descriptor); }
 
 private:
     bool has_keys_;

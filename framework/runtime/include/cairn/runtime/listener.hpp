@@ -44,6 +44,10 @@ public:
     [[nodiscard]] bool resume() noexcept;
     bool paused() const noexcept { return paused_; }
 
+    /// Whether the descriptor is that of a connection that came in by this listener. It need not be
+    /// one of a socket at all.
+    bool accepted(int descriptor) const noexcept;
+
 private:
     void serve(unique_fd from);
     void take_port();

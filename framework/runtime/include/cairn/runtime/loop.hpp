@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cairn/ids.hpp>
+#include <cairn/runtime/fork_guard.hpp>
 #include <cairn/runtime/waiter.hpp>
 
 #include <algorithm>
@@ -75,7 +76,9 @@ private:
 /// Owns:    its thread and three descriptors.
 /// Threads: thread-safe unless a function says loop.
 /// Fails:   construction throws error (limit_exceeded) when the process has no descriptors left;
-///          start() when it may not have another thread.
+///          start() when it may not have another thread. In a forked child, where another thread
+///          may have held the lock for ever and the descriptors are the parent's as well, guard
+///          throws error (forked), waits end at once, and no turn is taken.
 class loop {
 public:
     loop();
@@ -179,6 +182,8 @@ private:
     void drive(std::optional<time_point> deadline);
     void collect(int epoll_set, int timeout_ms, std::optional<time_point> deadline) noexcept;
 
+    fork_guard fork_;
+
     // The lock's own word is a plain mutex; who holds it is known, so that user callbacks inside a
     // turn may publish.
     std::mutex mutex_;
@@ -247,6 +252,7 @@ private:
 
 template <typename Ready>
 bool loop::wait(waiter& w, std::optional<time_point> deadline, Ready ready) {
+    if (fork_.forked()) return false;
     if (become_driver()) {
         if (pending()) try_turn();
         while (w.prepare_to_drive(driver_bell_, ready) && (!deadline || now() < *deadline))
@@ -266,6 +272,7 @@ bool loop::wait_until(time_point deadline, Done done) {
     private:
         Done& done_;
     };
+    if (fork_.forked()) return false;
     waiting mine(done);
     if (!begin_wait(mine)) return true;
     go_on_waiting(mine, deadline);

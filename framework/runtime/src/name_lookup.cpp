@@ -1,0 +1,73 @@
+#include <cairn/error.hpp>
+#include <cairn/runtime/name_lookup.hpp>
+
+#include <pthread.h>
+#include <atomic>
+#include <csignal>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace cairn::runtime {
+
+namespace {
+
+std::atomic<std::size_t> under_way{0};
+
+}  // namespace
+
+struct name_lookup::question {
+    explicit question(endpoint asked) : where(std::move(asked)) {}
+
+    void put(std::vector<endpoint> found) {
+        const std::lock_guard lock(mutex);
+        addresses = std::move(found);
+        done = true;
+    }
+    void ask() {
+        std::vector<endpoint> found;
+        try {
+            found = resolve(where, purpose::connect);
+        } catch (const error&) {
+            // Unknown now.
+        }
+        put(std::move(found));
+    }
+
+    const endpoint where;
+    std::mutex mutex;
+    bool done = false;                // guarded by mutex
+    std::vector<endpoint> addresses;  // guarded by mutex
+};
+
+name_lookup::name_lookup(const endpoint& where) : question_(std::make_shared<question>(where)) {
+    if (under_way.fetch_add(1) >= questions_max) {
+        under_way.fetch_sub(1);
+        question_->put({});
+        return;
+    }
+    // Signals belong to the application's threads.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+        std::thread([asked = question_] {
+            asked->ask();
+            under_way.fetch_sub(1);
+        }).detach();
+    } catch (const std::system_error&) {
+        under_way.fetch_sub(1);
+        question_->put({});
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+std::optional<std::vector<endpoint>> name_lookup::answer() const {
+    const std::lock_guard lock(question_->mutex);
+    if (!question_->done) return std::nullopt;
+    return question_->addresses;
+}
+
+}  // namespace cairn::runtime
