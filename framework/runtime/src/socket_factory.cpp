@@ -191,7 +191,7 @@ socket socket_factory::router(frame_limits limits) const {
     // off its return would be accepted and then heard by nobody.
     set(made, ZMQ_ROUTER_HANDOVER, 1, "ROUTER_HANDOVER");
     set(made, ZMQ_MAXMSGSIZE, frame_bytes_max_, "MAXMSGSIZE");
-    if (secure()) serve_curve(made);
+    admit(made);
     return made;
 }
 
@@ -216,7 +216,7 @@ socket socket_factory::dealer(frame_limits limits) const {
 socket socket_factory::tap(frame_limits limits) const {
     socket made = make(zmq::socket_type::pub, limits);
     set(made, ZMQ_MAXMSGSIZE, subscription_bytes_max, "MAXMSGSIZE");
-    if (secure()) serve_curve(made);
+    admit(made);
     return made;
 }
 
@@ -234,13 +234,17 @@ socket socket_factory::make(zmq::socket_type type, frame_limits limits) const {
     set(made, ZMQ_BACKLOG, socket_limits::backlog, "BACKLOG");
     set(made, ZMQ_SNDHWM, limits.send, "SNDHWM");
     set(made, ZMQ_RCVHWM, limits.receive, "RCVHWM");
-    // A domain on NULL sockets too: it is what makes libzmq refuse ZMTP 1.0 and 2.0.
-    set(made, ZMQ_ZAP_DOMAIN, admission_->domain(), "ZAP_DOMAIN");
-    set(made, zap_enforce_domain, 1, "ZAP_ENFORCE_DOMAIN");
     return made;
 }
 
-void socket_factory::serve_curve(const socket& made) const {
+// A domain on NULL sockets too: it is what makes libzmq refuse ZMTP 1.0 and 2.0. On the binding
+// side alone: without keys a connecting socket would ask the handler as well, whom there is nothing
+// to ask, and libzmq aborts the process when it connects anew while that socket is being closed
+// (zap_client.cpp: "Transport endpoint is not connected").
+void socket_factory::admit(const socket& made) const {
+    set(made, ZMQ_ZAP_DOMAIN, admission_->domain(), "ZAP_DOMAIN");
+    set(made, zap_enforce_domain, 1, "ZAP_ENFORCE_DOMAIN");
+    if (!secure()) return;
     set(made, ZMQ_CURVE_SERVER, 1, "CURVE_SERVER");
     set(made, ZMQ_CURVE_SECRETKEY, keys_.secret_key, "CURVE_SECRETKEY");
 }

@@ -97,7 +97,8 @@ public:
 
 private:
     socket make(zmq::socket_type type, frame_limits limits) const;
-    void serve_curve(const socket& made) const;
+    /// For sockets that are connected to.
+    void admit(const socket& made) const;
 
     std::shared_ptr<context> context_;
     key_pair keys_;
