@@ -12,6 +12,16 @@
 
 namespace cairn {
 
+namespace {
+
+error no_rules_at_a_tap(const std::string& operation) {
+    return {errc::not_supported, operation +
+                                     ": plain SUB sockets at a tap read every topic, which the "
+                                     "rules in node_options::access are there to prevent"};
+}
+
+}  // namespace
+
 node::parts::parts(node_options options) : hub(std::move(options)), publishing(hub), pushing(hub) {}
 
 node::parts::~parts() { hub.close(); }
@@ -48,6 +58,7 @@ std::string node::open_tap(std::string_view text) {
     auto opened = std::make_unique<patterns::tap>(hub.sockets(), resolved.front());
     const std::string bound = runtime::connectable(opened->listener.where()).text();
     const runtime::loop::guard holding(hub.loop());
+    if (!hub.gate().open()) throw no_rules_at_a_tap("open tap");
     parts_->publishing.open_tap(std::move(opened));
     return bound;
 }
@@ -57,6 +68,15 @@ bool node::wait_for_peers(std::size_t count, std::chrono::milliseconds deadline)
 }
 
 void node::allow_keys(std::vector<std::string> keys) { parts_->hub.allow_keys(std::move(keys)); }
+
+void node::allow(std::vector<access_rule> rules) {
+    runtime::hub& hub = parts_->hub;
+    hub.check_open("allow");
+    runtime::gate fresh(std::move(rules));
+    const runtime::loop::guard holding(hub.loop());
+    if (!fresh.open() && parts_->publishing.has_taps()) throw no_rules_at_a_tap("allow");
+    hub.replace_gate(std::move(fresh));
+}
 
 const std::string& node::name() const noexcept { return parts_->hub.name(); }
 

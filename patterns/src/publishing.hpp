@@ -218,6 +218,9 @@ public:
     /// Closes all publishers as publisher::close() does; takes the loop's lock itself.
     std::uint64_t close_all(time_point until);
     void mirror(const publication& which, std::span<const std::byte> body);
+    /// Whether the peer's word that a newer run exists counts: it must have the right to be one.
+    /// Otherwise it is told so.
+    bool may_fence(runtime::link& who, std::string_view topic);
 
     void link_down(runtime::link& gone) override;
     void link_writable(runtime::link& free) override;

@@ -80,6 +80,10 @@ void subscription_reader::node_closing() {
 void subscription_reader::link_up(runtime::link& peer) {
     const bool is_store = !store_endpoint_.empty() && peer.is_store(store_endpoint_);
     if (end_ && !is_store) return;
+    if (!is_store && !hub_.gate().allows_some(peer, pattern_, &rights::publish))
+        return hub_.log(log_level::info, "rights",
+                        "not subscribing to " + pattern_ + " at " + peer.description() +
+                            ", which may publish nothing of it");
     peer_state& p = peer_for(peer);
     p.store = is_store;
     if (is_store)
@@ -100,6 +104,7 @@ subscription_reader::peer_state& subscription_reader::peer_for(runtime::link& li
         (*found)->id = link.peer();
     }
     (*found)->link = &link;
+    (*found)->last = nullptr;  // its rights may be others now
     return **found;
 }
 
@@ -122,6 +127,7 @@ void subscription_reader::link_down(runtime::link& peer) {
 void subscription_reader::subscribe(peer_state& at) {
     account(at);
     at.subscribed = true;
+    at.refused = false;
     ++at.unanswered;
     const std::uint64_t window = at.store && !store_reads_ ? 0 : window_;
     at.credit = protocol::credit_reader(window, at.credit.waiting());
@@ -233,10 +239,22 @@ void subscription_reader::gone(peer_state& from, const wire::gone& told) {
     settle_store();
 }
 
+// A pattern may be wider than what a peer may publish: what lies beyond is dropped, and told once.
+bool subscription_reader::may_publish(peer_state& who, std::string_view topic) {
+    if (who.store || hub_.gate().allows(*who.link, topic, &rights::publish)) return true;
+    if (std::exchange(who.refused, true))
+        hub_.count_refused();
+    else
+        hub_.refuse(*who.link, 0, errc::not_authorised,
+                    "it may not publish on " + std::string(topic));
+    return false;
+}
+
 subscription_reader::stream* subscription_reader::stream_of(std::string_view topic,
                                                             std::string_view source,
                                                             peer_state& by) {
     if (by.last && by.last->topic == topic && by.last->source == source) return by.last;
+    if (!may_publish(by, topic)) return nullptr;
     const auto found = streams_.find(stream_key(topic, source));
     if (found != streams_.end()) return by.last = &found->second;
     if (!valid_topic(topic) || !matches(pattern_, topic)) {
@@ -324,6 +342,7 @@ void subscription_reader::leave(stream& s) {
 void subscription_reader::heads(peer_state& from, const std::vector<wire::head>& heads) {
     const time_point now = hub_.loop().now();
     for (const wire::head& h : heads) {
+        if (!may_publish(from, h.topic)) continue;
         stream* s = stream_of(h.topic, h.source, from);
         if (!s) return;
         const protocol::stream_head head{h.epoch, h.first_held, h.last, h.next};
@@ -340,6 +359,7 @@ void subscription_reader::heads(peer_state& from, const std::vector<wire::head>&
 }
 
 void subscription_reader::check_digest(peer_state& from, const wire::digest& told) {
+    if (from.refused) return;  // it counts what we drop
     std::uint32_t count = 0;
     std::uint64_t sum = 0;
     for (const auto& [key, s] : streams_) {

@@ -105,6 +105,7 @@ private:
         bool subscribed = false;              // SUBSCRIBE was sent
         std::uint32_t unanswered = 0;         // SUBSCRIBEs without the end of SUBSCRIBED
         std::size_t introduced = 0;           // streams that it was the first to name
+        bool refused = false;                 // some of its streams, beyond its rights; it was told
         stream* last = nullptr;               // of the last batch: most often of the next one too
 
         bool answered() const noexcept { return subscribed && unanswered == 0; }
@@ -152,6 +153,7 @@ private:
     peer_state* peer_of(const runtime::link& link);
     peer_state& peer_for(runtime::link& link);
     void forget_left_streams();
+    bool may_publish(peer_state& who, std::string_view topic);
     stream* stream_of(std::string_view topic, std::string_view source, peer_state& by);
     stream& add_stream(std::string_view topic, std::string_view source);
     void begin_at(stream& s, epoch run, sequence next);

@@ -71,6 +71,10 @@ void work_reader::node_closing() {
 // --- Peers ------------------------------------------------------------------------------------
 
 void work_reader::link_up(runtime::link& peer) {
+    if (!hub_.gate().allows(peer, topic_, &rights::publish))
+        return hub_.log(log_level::info, "rights",
+                        "not pulling from " + topic_ + " at " + peer.description() +
+                            ", which may not publish there");
     pushers_[&peer] = 0;
     const protocol::work_credit_reader fresh(options_.credit_messages, options_.credit_bytes,
                                              options_.prefetch);
@@ -121,6 +125,8 @@ std::optional<job_streams::number> work_reader::stream_of(runtime::link& from,
 void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_batch> batch) {
     const wire::jobs_header& h = batch->header;
     if (h.topic != topic_) return hub_.refuse(from, 0, errc::malformed, "work of another topic");
+    if (!hub_.gate().allows(from, topic_, &rights::publish))
+        return hub_.refuse(from, 0, errc::not_authorised, "it may not publish on " + topic_);
     if (epochs_.judge(h.topic, h.source, h.epoch) == protocol::epoch_standing::older) {
         const epoch newer = epochs_.highest(h.topic, h.source).value_or(h.epoch);
         if (fences_.due(from, h.topic, h.source, h.epoch, newer))

@@ -143,6 +143,7 @@ hub::hub(node_options options)
     : id_(random_id()),
       options_(checked(std::move(options), id_)),
       allowed_keys_(options_.security.allowed_keys.begin(), options_.security.allowed_keys.end()),
+      gate_(options_.access),
       context_(context::shared()),
       sockets_(context_, options_, [this](const refusal& r) {
           log(log_level::warning, "refused", r.text());
@@ -257,15 +258,33 @@ void hub::allow_keys(std::vector<std::string> keys) {
     sockets_.replace_allowed_keys(keys);
     const loop::guard holding(loop_);
     allowed_keys_ = {keys.begin(), keys.end()};
-    for (link* l : std::vector(all_links_)) {
-        if (!l->greeted() || admits(*l)) continue;
-        log(log_level::warning, "revoked",
-            l->description() + " is cut: its key is not allowed any more");
-        l->send(wire::bye{errc::not_authorised, "your key is not allowed any more"});
-        l->fail(errc::not_authorised);
-    }
+    for (link* l : std::vector(all_links_))
+        if (l->greeted() && !admits(*l))
+            cut(*l, "its key is not allowed any more", "your key is not allowed any more");
     bury_lost();
     loop_.changed();
+}
+
+void hub::allow(std::vector<access_rule> rules) {
+    check_open("allow");
+    runtime::gate fresh(std::move(rules));
+    const loop::guard holding(loop_);
+    replace_gate(std::move(fresh));
+}
+
+void hub::replace_gate(runtime::gate fresh) {
+    const runtime::gate before = std::exchange(gate_, std::move(fresh));
+    for (link* l : std::vector(all_links_))
+        if (l->greeted() && l->side() != link::role::local && !gate_.same_for(*l, before))
+            cut(*l, "its rights have changed", "your rights have changed: connect again");
+    bury_lost();
+    loop_.changed();
+}
+
+void hub::cut(link& which, std::string_view why_here, std::string_view why_there) {
+    log(log_level::warning, "revoked", which.description() + " is cut: " + std::string(why_here));
+    which.send(wire::bye{errc::not_authorised, why_there});
+    which.fail(errc::not_authorised);
 }
 
 // Where there are keys, libzmq lets nobody in without one, but over inproc it asks for none.
@@ -536,6 +555,7 @@ void hub::retry(link& which) {
 
 void hub::refuse(link& from, wire::channel channel, errc code, std::string_view text) {
     ++counters_.frames_malformed;
+    if (code == errc::not_authorised) ++counters_.rights_refused;
     const bool broken = breaks_protocol(code);
     log(log_level::warning, broken ? "malformed" : "refused",
         from.description() + (broken ? " broke the protocol: " : " asked in vain: ") +
@@ -551,6 +571,11 @@ void hub::refuse(link& from, wire::channel channel, errc code, std::string_view 
         from.send(wire::bye{errc::malformed, "too many malformed frames"});
         from.fail(errc::malformed);
     }
+}
+
+void hub::count_refused() noexcept {
+    ++counters_.frames_malformed;
+    ++counters_.rights_refused;
 }
 
 // --- Housekeeping -----------------------------------------------------------------------------

@@ -71,11 +71,6 @@ std::int64_t frame_bytes(std::size_t body_bytes_max) {
     return static_cast<std::int64_t>(std::min(records, wire::frame_bytes_max));
 }
 
-bool is_key(const std::string& text) {
-    std::uint8_t binary[32];
-    return text.size() == 40 && zmq_z85_decode(binary, text.c_str()) != nullptr;
-}
-
 void check_keys(const security_options& security) {
     if (security.allow_any_key && !security.allowed_keys.empty())
         throw error(errc::invalid_argument,
@@ -243,6 +238,13 @@ socket socket_factory::make(zmq::socket_type type, frame_limits limits) const {
 void socket_factory::serve_curve(const socket& made) const {
     set(made, ZMQ_CURVE_SERVER, 1, "CURVE_SERVER");
     set(made, ZMQ_CURVE_SECRETKEY, keys_.secret_key, "CURVE_SECRETKEY");
+}
+
+bool is_key(const std::string& text) {
+    std::uint8_t binary[32];
+    const bool valid = text.size() == 40 && zmq_z85_decode(binary, text.c_str()) != nullptr;
+    explicit_bzero(binary, sizeof binary);  // it may be a secret one
+    return valid;
 }
 
 void allow_ipv6(zmq::socket_ref on, const endpoint& where) {

@@ -1,4 +1,5 @@
 #include <cairn/error.hpp>
+#include <cairn/runtime/socket_factory.hpp>
 #include <cairn/runtime/zap_handler.hpp>
 #include <cairn/runtime/zmq_calls.hpp>
 
@@ -139,8 +140,7 @@ zap_handler::rights zap_handler::checked(admission_policy policy) {
                         std::to_string(admission::allowed_keys_max) + " are allowed");
     rights allowed{policy.without_keys, policy.any_key, {}};
     for (std::string& key : policy.allowed_keys) {
-        std::uint8_t binary[curve_key_bytes];
-        if (key.size() != 40 || zmq_z85_decode(binary, key.c_str()) == nullptr)
+        if (!is_key(key))
             throw error(errc::key_invalid, "allow-list: \"" + key.substr(0, 64) +
                                                "\" is not a public key of 40 Z85 characters");
         allowed.allowed_keys.insert(std::move(key));

@@ -51,7 +51,8 @@ public:
 
     /// Mirrors what the node's publishers send to plain ZeroMQ SUB sockets: frame 1 the topic,
     /// frame 2 the body. Lossy, as PUB is. Loopback or ipc only unless keys are set or `insecure`
-    /// is said. Returns the endpoint with its port. Also takes ws://127.0.0.1:PORT when libzmq has
+    /// is said, and not with rules (node_options::access), which a tap cannot keep: not_supported.
+    /// Returns the endpoint with its port. Also takes ws://127.0.0.1:PORT when libzmq has
     /// WebSocket.
     std::string open_tap(std::string_view endpoint);
 
@@ -62,6 +63,11 @@ public:
     /// Links of peers whose keys are not among them have ended when it returns. Throws error
     /// (key_invalid, or not_supported when the node has no keys).
     void allow_keys(std::vector<std::string> keys);
+
+    /// Replaces what peers may do (node_options::access). Links of peers whose rights change have
+    /// ended when it returns, with all that they had asked for; they are made anew, under the new
+    /// rules. Throws error (invalid_argument, key_invalid; not_supported while a tap is open).
+    void allow(std::vector<access_rule> rules);
 
     const std::string& name() const noexcept;
     node_id id() const noexcept;

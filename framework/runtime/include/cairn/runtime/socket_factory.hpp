@@ -110,6 +110,9 @@ private:
     std::unique_ptr<admission> admission_;
 };
 
+/// Whether the text can be a key of CURVE: 40 characters of Z85.
+bool is_key(const std::string& text);
+
 /// Connects. `where` has a numeric address (see resolve). Throws error (address_invalid, ...).
 void connect(const socket& from, const endpoint& where);
 /// Stops connecting; false when it did not connect there.
