@@ -170,6 +170,12 @@ std::uint64_t store_server::parts::unconfirmed() {
     return committer.stats().waiting_commands + commits.waiting();
 }
 
+void store_server::check(const store_server_options& options) {
+    const store_server_options chosen = checked(options);
+    runtime::check(chosen.network);
+    store::check_options(chosen.path, chosen.storage);
+}
+
 store_server::store_server(const std::filesystem::path& path)
     : store_server(store_server_options{.path = path}) {}
 

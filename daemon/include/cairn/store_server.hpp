@@ -88,6 +88,10 @@ public:
     store_server(const store_server&) = delete;
     store_server& operator=(const store_server&) = delete;
 
+    /// Throws the error that construction would throw for these options, but for what only the
+    /// attempt can tell: a port in use, a directory that cannot be opened. Makes nothing.
+    static void check(const store_server_options& options);
+
     /// Listens at one more endpoint. Returns it with its port; throws error as construction does.
     std::string bind(std::string_view endpoint);
     /// Where it listens, in the order of binding, ports resolved: what a node connects to.

@@ -139,6 +139,19 @@ wire::channel reader_channel(const wire::control_frame& frame) {
 
 }  // namespace
 
+void check(const node_options& options) {
+    static_cast<void>(checked(options, {}));
+    check_security(options.security);
+    static_cast<void>(gate(options.access));
+    for (const std::string& text : options.bind) {
+        const endpoint where = parse_endpoint(text, purpose::bind);
+        require_secure(where, !options.security.keys.public_key.empty(), options.security.insecure);
+        static_cast<void>(resolve(where, purpose::bind));
+    }
+    for (const std::string& text : options.connect)
+        static_cast<void>(resolve(parse_endpoint(text, purpose::connect), purpose::connect));
+}
+
 hub::hub(node_options options)
     : id_(random_id()),
       options_(checked(std::move(options), id_)),

@@ -104,6 +104,11 @@ void check_keys(const security_options& security) {
 
 }  // namespace
 
+void check_security(const security_options& security) {
+    check_keys(security);
+    check_allowed_keys(security.allowed_keys);
+}
+
 zmq::socket_t internal_socket(zmq::context_t& context, zmq::socket_type type) {
     try {
         zmq::socket_t made(context, type);

@@ -67,6 +67,10 @@ protected:
     ~frame_handler() = default;
 };
 
+/// Throws the error that a hub would throw for these options, its endpoints included, but for what
+/// only the attempt can tell, such as a port in use. Makes nothing.
+void check(const node_options& options);
+
 /// The runtime of one node: its loop, its sockets and links, and who handles which frames.
 ///
 /// Owns:    everything named so. Handlers are not owned and must be removed before they end.

@@ -110,6 +110,9 @@ private:
     std::unique_ptr<admission> admission_;
 };
 
+/// Throws error (key_invalid, invalid_argument, limit_exceeded) when a node cannot have these.
+void check_security(const security_options& security);
+
 /// Whether the text can be a key of CURVE: 40 characters of Z85.
 bool is_key(const std::string& text);
 
