@@ -43,7 +43,9 @@ node::~node() {
 
 std::string node::bind(std::string_view endpoint) { return parts_->hub.bind(endpoint); }
 
-void node::connect(std::string_view endpoint) { parts_->hub.connect(endpoint); }
+void node::connect(std::string_view endpoint, const connect_options& options) {
+    parts_->hub.connect(endpoint, options.server_key);
+}
 
 bool node::unbind(std::string_view endpoint) { return parts_->hub.unbind(endpoint); }
 

@@ -229,12 +229,18 @@ bool hub::unbind(std::string_view text) {
     return acceptor_ && acceptor_->unbind(resolved.front());
 }
 
-void hub::connect(std::string_view text) { static_cast<void>(connect(text, false)); }
+void hub::connect(std::string_view text, const std::string& server_key) {
+    static_cast<void>(connect(text, server_key, false));
+}
 
-std::string hub::connect_store(std::string_view text) { return connect(text, true); }
+std::string hub::connect_store(std::string_view text) {
+    return connect(text, options_.security.store_key, true);
+}
 
-std::string hub::connect(std::string_view text, bool store) {
+std::string hub::connect(std::string_view text, const std::string& server_key, bool store) {
     check_open(store ? "connect to a store" : "connect");
+    check_server_key(options_.security, server_key);
+    const std::string& key = server_key.empty() ? options_.security.server_key : server_key;
     const endpoint where = parse_endpoint(text, purpose::connect);
     std::vector<endpoint> addresses = resolve(where, purpose::connect);
     const loop::guard holding(loop_);
@@ -242,8 +248,12 @@ std::string hub::connect(std::string_view text, bool store) {
     std::string name = where.text();
     auto found = connectors_.find(name);
     if (found == connectors_.end()) {
-        auto made = std::make_unique<connector>(*this, name, std::move(addresses));
+        auto made = std::make_unique<connector>(*this, name, std::move(addresses), key);
         found = connectors_.emplace(name, std::move(made)).first;
+    } else if (!store && !server_key.empty() && found->second->server_key() != key) {
+        throw error(errc::key_invalid, "connect " + name +
+                                           ": the node is connected there under another key; "
+                                           "disconnect first");
     }
     if (!store) return name;
     found->second->mark_store();

@@ -1,4 +1,5 @@
 #include <cairn/error.hpp>
+#include <cairn/runtime/printable.hpp>
 #include <cairn/runtime/socket_factory.hpp>
 #include <cairn/runtime/zmq_calls.hpp>
 
@@ -78,10 +79,8 @@ void check_keys(const security_options& security) {
                     "nothing: set one of them");
     const key_pair& keys = security.keys;
     if (keys.public_key.empty() && keys.secret_key.empty()) {
-        if (!security.server_key.empty())
-            throw error(errc::key_invalid,
-                        "security.server_key is set but security.keys is not; give the node a key "
-                        "pair of its own (cairn::generate_keys)");
+        check_server_key(security, security.server_key);
+        check_server_key(security, security.store_key);
         // Silence would be worse: whoever lists keys expects that others are kept out.
         if (!security.allowed_keys.empty())
             throw error(errc::key_invalid,
@@ -96,13 +95,23 @@ void check_keys(const security_options& security) {
     if (keys.public_key != derived)
         throw error(errc::key_invalid,
                     "security.keys.public_key is not the public key of its secret_key");
-    if (!security.server_key.empty() && !is_key(security.server_key))
-        throw error(errc::key_invalid, "security.server_key \"" +
-                                           security.server_key.substr(0, 64) +
-                                           "\" is not a public key of 40 Z85 characters");
+    check_server_key(security, security.server_key);
+    check_server_key(security, security.store_key);
 }
 
 }  // namespace
+
+void check_server_key(const security_options& security, const std::string& server_key) {
+    if (server_key.empty()) return;
+    if (!is_key(server_key))
+        throw error(errc::key_invalid, "server_key \"" + printable(server_key, 64) +
+                                           "\" is not a public key of 40 Z85 characters");
+    if (security.keys.public_key.empty())
+        throw error(errc::key_invalid,
+                    "a server key (security.server_key or store_key, connect_options) is set but "
+                    "security.keys is not; give the node a key pair of its own "
+                    "(cairn::generate_keys)");
+}
 
 void check_security(const security_options& security) {
     check_keys(security);
@@ -195,7 +204,7 @@ socket socket_factory::router(frame_limits limits) const {
     return made;
 }
 
-socket socket_factory::dealer(frame_limits limits) const {
+socket socket_factory::dealer(const std::string& server_key, frame_limits limits) const {
     socket made = make(zmq::socket_type::dealer, limits);
     set(made, ZMQ_IMMEDIATE, 1, "IMMEDIATE");
     set(made, ZMQ_MAXMSGSIZE, frame_bytes_max_, "MAXMSGSIZE");
@@ -203,11 +212,11 @@ socket socket_factory::dealer(frame_limits limits) const {
     set(made, ZMQ_RECONNECT_IVL, base, "RECONNECT_IVL");
     set(made, ZMQ_RECONNECT_IVL_MAX, milliseconds(reconnect_max_), "RECONNECT_IVL_MAX");
     if (!secure()) return made;
-    if (server_key_.empty())
+    if (server_key.empty())
         throw error(errc::key_invalid,
                     "connect: the node has keys, so it needs security.server_key, the public key "
-                    "of the nodes that it connects to");
-    set(made, ZMQ_CURVE_SERVERKEY, server_key_, "CURVE_SERVERKEY");
+                    "of the nodes that it connects to (or connect_options, security.store_key)");
+    set(made, ZMQ_CURVE_SERVERKEY, server_key, "CURVE_SERVERKEY");
     set(made, ZMQ_CURVE_PUBLICKEY, keys_.public_key, "CURVE_PUBLICKEY");
     set(made, ZMQ_CURVE_SECRETKEY, keys_.secret_key, "CURVE_SECRETKEY");
     return made;

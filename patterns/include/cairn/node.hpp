@@ -42,8 +42,9 @@ public:
     std::string bind(std::string_view endpoint);
 
     /// Connects to one more endpoint. Returns at once; a peer that is not there yet is tried again.
-    /// Connecting twice to one endpoint is one connection.
-    void connect(std::string_view endpoint);
+    /// Connecting twice to one endpoint is one connection; with another key it throws error
+    /// (key_invalid): disconnect() first.
+    void connect(std::string_view endpoint, const connect_options& options = {});
 
     /// Stops listening on, or connecting to, an endpoint. False when the node did not.
     bool unbind(std::string_view endpoint);

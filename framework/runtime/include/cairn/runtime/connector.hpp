@@ -29,12 +29,15 @@ class hub;
 class connector final : public task {
 public:
     /// `addresses`: the endpoint's numeric addresses, tried in turn.
-    connector(hub& owner, std::string name, std::vector<endpoint> addresses);
+    /// `server_key`: what the node there must hold; empty without keys.
+    connector(hub& owner, std::string name, std::vector<endpoint> addresses,
+              std::string server_key);
     ~connector();
 
     void run(time_point now) override;
     /// The user wants it no more: says BYE.
     void disconnect();
+    const std::string& server_key() const noexcept { return server_key_; }
     /// The user named the endpoint as that of a store.
     void mark_store() noexcept { store_ = true; }
     /// The endpoint is that of a store, and this node answers there.
@@ -67,6 +70,7 @@ private:
     const std::string name_;  // the endpoint as the user gave it, canonical
     std::vector<endpoint> addresses_;
     std::size_t next_address_ = 0;
+    const std::string server_key_;
     socket dealer_;
     std::optional<monitor> monitor_;
     std::optional<connect_watch> watch_;

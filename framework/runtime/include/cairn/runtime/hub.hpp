@@ -86,8 +86,10 @@ public:
     // --- Thread-safe ---
 
     std::string bind(std::string_view endpoint);
-    void connect(std::string_view endpoint);
-    /// Connects to a store. Returns the endpoint's canonical form, for link::is_store().
+    /// `server_key`: that of the node there; empty: the options'.
+    void connect(std::string_view endpoint, const std::string& server_key = {});
+    /// Connects to a store, under the key of stores unless it is connected already. Returns the
+    /// endpoint's canonical form, for link::is_store().
     std::string connect_store(std::string_view endpoint);
     bool unbind(std::string_view endpoint);
     bool disconnect(std::string_view endpoint);
@@ -169,7 +171,7 @@ private:
         std::vector<std::pair<zmq::message_t, zmq::message_t>> frames;
     };
 
-    std::string connect(std::string_view endpoint, bool store);
+    std::string connect(std::string_view endpoint, const std::string& server_key, bool store);
 
     // For link, acceptor and connector.
     void received(link& from, zmq::message_t& frame1, zmq::message_t* frame2, time_point now);
