@@ -200,7 +200,8 @@ errc subscription_reader::frame(runtime::link& from, const wire::control_frame& 
         gone(*p, *lost);
     } else if (const auto* ended = std::get_if<wire::end>(&frame)) {
         if (p->store) return errc::ok;
-        if (stream* s = stream_of(ended->topic, ended->source, *p)) {
+        stream* const s = stream_of(ended->topic, ended->source, *p);
+        if (s && !is_twin(*s, *p, ended->epoch)) {
             const time_point now = hub_.loop().now();
             const protocol::splice_verdict v = s->splice.live_end(ended->epoch, ended->last, now);
             if (!heard(*s, *p, ended->epoch, v)) return errc::ok;
@@ -227,7 +228,7 @@ void subscription_reader::refuse_answer(peer_state& from, const wire::error_repl
 void subscription_reader::gone(peer_state& from, const wire::gone& told) {
     if (from.store && !from.answered()) return;
     stream* s = stream_of(told.topic, told.source, from);
-    if (!s) return;
+    if (!s || is_twin(*s, from, told.epoch)) return;
     const time_point now = hub_.loop().now();
     const errc of_live = told.cause == errc::too_large ? errc::too_large : errc::gone;
     const protocol::splice_verdict v =
@@ -319,6 +320,23 @@ void subscription_reader::fence(runtime::link& who, const stream& s, epoch older
         who.send(wire::fenced{s.topic, s.source, s.splice.epoch()});
 }
 
+/// Whether another node has the run that this one says is its own: two processes have one source
+/// and, by bad luck, one epoch. What the later sends would pass for repeats of the first one's
+/// messages. It is stopped, as by a run above it.
+bool subscription_reader::is_twin(const stream& s, peer_state& from, epoch of) {
+    if (from.store || of != s.run || s.run_of == from.id || s.run_of == node_id{}) return false;
+    const epoch above{of.value + 1};
+    if (!fences_.due(*from.link, s.topic, s.source, of, above)) return true;
+    from.link->send(wire::fenced{s.topic, s.source, above});
+    hub_.log(log_level::error, "conflict",
+             from.link->description() + " has the same epoch of source " + s.source + " on " +
+                 s.topic +
+                 " as another node that came before: it is told to stop. Sources need names of "
+                 "their own; a run that follows another needs node_options::state_directory where "
+                 "the clock may go back");
+    return true;
+}
+
 /// What becomes of a frame of the run `of` that came to `v`: false, it is not heard. A publisher
 /// that is heard serves the stream from then on, or its word would be believed when it is gone.
 bool subscription_reader::heard(stream& s, peer_state& from, epoch of,
@@ -330,6 +348,8 @@ bool subscription_reader::heard(stream& s, peer_state& from, epoch of,
     if (from.store) return true;
     if (!s.by) ++attached_;
     s.by = &from;
+    s.run_of = from.id;
+    s.run = of;
     return true;
 }
 
@@ -345,6 +365,7 @@ void subscription_reader::heads(peer_state& from, const std::vector<wire::head>&
         if (!may_publish(from, h.topic)) continue;
         stream* s = stream_of(h.topic, h.source, from);
         if (!s) return;
+        if (is_twin(*s, from, h.epoch)) continue;
         const protocol::stream_head head{h.epoch, h.first_held, h.last, h.next};
         const protocol::splice_verdict v =
             from.store ? s->splice.store_head(head, now) : s->splice.live_head(head, now);
@@ -395,7 +416,7 @@ void subscription_reader::batch(runtime::link& from,
     }
     const wire::batch_header& h = batch->header;
     stream* s = stream_of(h.topic, h.source, *p);
-    if (!s) return taken(*batch);
+    if (!s || is_twin(*s, *p, h.epoch)) return taken(*batch);
     const time_point now = hub_.loop().turn_time();
     const protocol::splice_verdict v = p->store
                                            ? s->splice.store_batch(h.epoch, h.first, h.count, now)

@@ -124,6 +124,9 @@ private:
         bool live = false;
         std::uint64_t lag = 0;
         epoch publisher_epoch{};  // of its last head
+        // Whose run it is that is followed live; of two nodes with one epoch the other is no run.
+        node_id run_of{};
+        epoch run{};
         time_point met_at{};
         std::vector<std::pair<epoch, protocol::ack_batcher::stream>> acking;  // by run
         // How far the store is known to be, and what was acked of what it is not known to have.
@@ -158,6 +161,7 @@ private:
     stream& add_stream(std::string_view topic, std::string_view source);
     void begin_at(stream& s, epoch run, sequence next);
     void notify(const stream& s, cairn::notice told);
+    bool is_twin(const stream& s, peer_state& from, epoch of);
     bool heard(stream& s, peer_state& from, epoch of, const protocol::splice_verdict& v);
     void leave(stream& s);
     void fence(runtime::link& who, const stream& s, epoch older);
