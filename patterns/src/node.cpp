@@ -3,7 +3,6 @@
 #include "node_parts.hpp"
 
 #include <cairn/runtime/endpoint.hpp>
-#include <cairn/runtime/listener.hpp>
 
 #include <memory>
 #include <string>
@@ -57,12 +56,19 @@ std::string node::open_tap(std::string_view text) {
     const runtime::endpoint where = runtime::parse_endpoint(text, runtime::purpose::tap);
     runtime::require_secure(where, hub.sockets().secure(), hub.sockets().insecure_allowed());
     const auto resolved = runtime::resolve(where, runtime::purpose::tap);
-    auto opened = std::make_unique<patterns::tap>(hub.sockets(), resolved.front());
-    const std::string bound = runtime::connectable(opened->listener.where()).text();
     const runtime::loop::guard holding(hub.loop());
+    hub.check_open("open tap");  // resolving a name takes its time
     if (!hub.gate().open()) throw no_rules_at_a_tap("open tap");
-    parts_->publishing.open_tap(std::move(opened));
-    return bound;
+    return runtime::connectable(parts_->publishing.open_tap(resolved.front())).text();
+}
+
+bool node::close_tap(std::string_view text) {
+    runtime::hub& hub = parts_->hub;
+    hub.check_open("close tap");
+    const runtime::endpoint where = runtime::parse_endpoint(text, runtime::purpose::tap);
+    const auto resolved = runtime::resolve(where, runtime::purpose::tap);
+    const runtime::loop::guard holding(hub.loop());
+    return parts_->publishing.close_tap(resolved.front());
 }
 
 bool node::wait_for_peers(std::size_t count, std::chrono::milliseconds deadline) {
@@ -84,7 +90,12 @@ const std::string& node::name() const noexcept { return parts_->hub.name(); }
 
 node_id node::id() const noexcept { return parts_->hub.id(); }
 
-node_stats node::stats() const { return parts_->hub.stats(); }
+node_stats node::stats() const {
+    node_stats all = parts_->hub.stats();
+    const runtime::loop::guard holding(parts_->hub.loop());
+    all.taps_emptied = parts_->publishing.taps_emptied();
+    return all;
+}
 
 std::uint64_t node::close(std::chrono::milliseconds deadline) {
     runtime::hub& hub = parts_->hub;

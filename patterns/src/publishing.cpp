@@ -93,14 +93,19 @@ void publishing::mirror(const publication& which, std::span<const std::byte> bod
     wire::record_reader records(body);
     while (!records.done()) {
         const wire::record r = records.next();
-        for (const auto& t : taps_) {
-            zmq::message_t topic(which.topic().data(), which.topic().size());
-            zmq::message_t message(r.body.data(), r.body.size());
-            // PUB never refuses: it drops for who is too slow, as a tap may.
-            if (runtime::send(t->socket, topic, true) == runtime::io::done)
-                static_cast<void>(runtime::send(t->socket, message, false));
-        }
+        for (const auto& t : taps_) t->mirror(which.topic(), r.body);
     }
+    for (const auto& t : taps_) t->sent();
+}
+
+runtime::endpoint publishing::open_tap(const runtime::endpoint& where) {
+    return taps_.emplace_back(std::make_unique<tap>(hub_, where, taps_emptied_))->where();
+}
+
+bool publishing::close_tap(const runtime::endpoint& where) {
+    return std::erase_if(taps_, [&](const auto& t) {
+               return t->where() == where || runtime::connectable(t->where()) == where;
+           }) != 0;
 }
 
 // --- Frames -----------------------------------------------------------------------------------

@@ -223,7 +223,9 @@ socket socket_factory::dealer(const std::string& server_key, frame_limits limits
 }
 
 socket socket_factory::tap(frame_limits limits) const {
-    socket made = make(zmq::socket_type::pub, limits);
+    socket made = make(zmq::socket_type::xpub, limits);
+    // Tells each subscription, also one that another connection has, or the count would be wrong.
+    set(made, ZMQ_XPUB_VERBOSE, 1, "XPUB_VERBOSE");
     set(made, ZMQ_MAXMSGSIZE, subscription_bytes_max, "MAXMSGSIZE");
     if (secure()) serve_curve(made);
     return made;

@@ -51,11 +51,16 @@ public:
     bool disconnect(std::string_view endpoint);
 
     /// Mirrors what the node's publishers send to plain ZeroMQ SUB sockets: frame 1 the topic,
-    /// frame 2 the body. Lossy, as PUB is. Loopback or ipc only unless keys are set or `insecure`
-    /// is said, and not with rules (node_options::access), which a tap cannot keep: not_supported.
-    /// Returns the endpoint with its port. Also takes ws://127.0.0.1:PORT when libzmq has
-    /// WebSocket.
+    /// frame 2 the body. Lossy, as PUB is: libzmq keeps up to 1,024 messages, of whatever size, for
+    /// each SUB socket, and drops more. At peers_max connections nobody else is accepted (over ws:
+    /// all end); at 16,384 subscriptions since it last had no connection, or 256 KiB of them, all
+    /// its connections end and may come again. Loopback or ipc only unless keys are set or
+    /// `insecure` is said, and not with rules (node_options::access), which a tap cannot keep:
+    /// not_supported. Also takes ws://127.0.0.1:PORT where libzmq has WebSocket, else
+    /// not_supported. Returns the endpoint with its port.
     std::string open_tap(std::string_view endpoint);
+    /// Ends a tap, by the endpoint that open_tap() returned. False when there is none.
+    bool close_tap(std::string_view endpoint);
 
     /// Waits until `count` peers are greeted. False when the deadline passed first.
     bool wait_for_peers(std::size_t count, std::chrono::milliseconds deadline);

@@ -85,7 +85,7 @@ public:
     /// The same, with security_options.server_key.
     socket dealer(frame_limits limits = {}) const { return dealer(server_key_, limits); }
 
-    /// A PUB socket for taps.
+    /// A socket for taps: XPUB, which tells what is subscribed to.
     socket tap(frame_limits limits = {socket_limits::tap_send_hwm, 1}) const;
 
     /// True when the node has keys, so that every connection is encrypted and authenticated.
