@@ -327,13 +327,8 @@ bool subscription_reader::is_twin(const stream& s, peer_state& from, epoch of) {
     if (from.store || of != s.run || s.run_of == from.id || s.run_of == node_id{}) return false;
     const epoch above{of.value + 1};
     if (!fences_.due(*from.link, s.topic, s.source, of, above)) return true;
+    log_twin(hub_, *from.link, s.topic, s.source);
     from.link->send(wire::fenced{s.topic, s.source, above});
-    hub_.log(log_level::error, "conflict",
-             from.link->description() + " has the same epoch of source " + s.source + " on " +
-                 s.topic +
-                 " as another node that came before: it is told to stop. Sources need names of "
-                 "their own; a run that follows another needs node_options::state_directory where "
-                 "the clock may go back");
     return true;
 }
 

@@ -112,4 +112,35 @@ TEST_F(Twins, OfOneEpochMayComeBackToTheirOwnRun) {
     EXPECT_EQ(conflicts_, 0);
 }
 
+// Whoever notes which jobs are done would take those of one for those of the other.
+TEST_F(Twins, OfOneEpochAreToldApartByWhoPulls) {
+    puller in(node_, "t");
+    const auto push = [](stranger& as, wire::channel to, std::string_view text) {
+        wire::jobs_header h;
+        h.channel = to;
+        h.topic = "t";
+        h.source = "s";
+        h.epoch = epoch{7};
+        h.first = sequence{1};
+        h.count = 1;
+        h.ack_wait_ms = 60'000;
+        const std::string record{static_cast<char>(text.size()), '\0', '\0', '\0'};
+        as.say(h, record + std::string(text));
+    };
+    stranger first(endpoint_);
+    ASSERT_TRUE(first.greet());
+    const auto at_first = first.hear<wire::attach>(kind::attach);
+    ASSERT_TRUE(at_first);
+    push(first, at_first->channel, "first's");
+    EXPECT_EQ(in.receive_for(10s).value().text(), "first's");
+    stranger later(endpoint_);
+    ASSERT_TRUE(later.greet());
+    push(later, at_first->channel, "later's");
+    const auto told = later.hear<wire::fenced>(kind::fenced);
+    ASSERT_TRUE(told);
+    EXPECT_GT(told->newer, epoch{7});
+    EXPECT_FALSE(in.receive_for(0ms));
+    EXPECT_EQ(conflicts_, 1);
+}
+
 }  // namespace
