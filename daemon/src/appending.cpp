@@ -97,7 +97,7 @@ appending::source* appending::find(const runtime::link& from, wire::channel chan
 
 errc appending::open(runtime::link& from, const wire::open_source& request) {
     if (!protocol::valid_topic(request.topic)) return errc::topic_invalid;
-    if (!parts_.gate.allows(from, request.topic, [](const rights& may) { return may.publish; }))
+    if (!parts_.hub.gate().allows(from, request.topic, &rights::publish))
         return errc::not_authorised;
     const channel_key at{from.number(), request.channel};
     if (sources_.contains(at)) return errc::invalid_argument;

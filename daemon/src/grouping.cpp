@@ -70,7 +70,7 @@ grouping::~grouping() = default;
 
 errc grouping::attach(runtime::link& from, const wire::attach_group& request) {
     if (!protocol::valid_topic(request.topic)) return errc::topic_invalid;
-    if (!parts_.gate.allows(from, request.topic, [](const rights& may) { return may.consume; }))
+    if (!parts_.hub.gate().allows(from, request.topic, &rights::consume))
         return errc::not_authorised;
     if (request.sort != wire::group_kind::each) return errc::not_supported;
     const channel_key at{from.number(), request.channel};

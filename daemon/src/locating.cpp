@@ -17,8 +17,7 @@ constexpr std::size_t points_a_frame = 200;
 
 errc locating::locate(runtime::link& from, const wire::locate& request) {
     if (!protocol::valid_topic(request.topic)) return errc::topic_invalid;
-    if (!parts_.gate.allows(from, request.topic,
-                            [](const rights& may) { return may.subscribe || may.consume; }))
+    if (!parts_.hub.gate().allows(from, request.topic, runtime::may_read))
         return errc::not_authorised;
     const channel_key at{from.number(), request.channel};
     const auto begin = under_way_.lower_bound({from.number(), 0});

@@ -222,17 +222,22 @@ void reload(const command_line& line, settings& running, store_server& store, sp
     try {
         const sources from(line);
         const settings fresh = settle(from.all());
+        store_server::check(fresh.store);
+        settings next = running;
+        next.store.network.security.allowed_keys = fresh.store.network.security.allowed_keys;
+        next.store.access = fresh.store.access;
+        next.log_level = fresh.log_level;
+        next.close_deadline = fresh.close_deadline;
+        // With the keys that it runs with, too: nothing below may fail when a part is done.
+        store_server::check(next.store);
         for (const setting& s : all_settings())
             if (!s.reloaded && s.show(fresh) != s.show(running))
                 log.warn("reload: {} counts after a restart", s.name);
-        if (!fresh.store.network.security.keys.public_key.empty())
-            store.allow_keys(fresh.store.network.security.allowed_keys);
-        store.allow(fresh.store.access);
-        log.set_level(level_of(fresh.log_level));
-        running.store.network.security.allowed_keys = fresh.store.network.security.allowed_keys;
-        running.store.access = fresh.store.access;
-        running.log_level = fresh.log_level;
-        running.close_deadline = fresh.close_deadline;
+        if (!next.store.network.security.keys.public_key.empty())
+            store.allow_keys(next.store.network.security.allowed_keys);
+        store.allow(next.store.access);
+        log.set_level(level_of(next.log_level));
+        running = std::move(next);
         log.info("reloaded: allowed keys, access, log level, close deadline");
     } catch (const std::exception& e) {
         log.error("reload: everything stays as it was: {}", e.what());
@@ -317,7 +322,11 @@ int main(int argc, char** argv) {
         const sources from(line);
         chosen = settle(from.all());
         if (line.print) std::fputs(print(chosen, from.all()).c_str(), stdout);
+        if (line.check) store_server::check(chosen.store);
         if (line.print || line.check) return 0;
+    } catch (const error& e) {
+        std::fprintf(stderr, "cairnd: %s\n", mended(e, chosen).c_str());
+        return exit_usage;
     } catch (const std::exception& e) {
         std::fprintf(stderr, "cairnd: %s\n", e.what());
         return exit_usage;

@@ -62,7 +62,7 @@ managing::handle managing::begin(runtime::link& from, wire::channel channel, std
                                        under_way_.lower_bound({from.number() + 1, 0}));
     if (!protocol::valid_pattern(topic))
         problem = errc::topic_invalid;
-    else if (right && !parts_.gate.allows(from, topic, right))
+    else if (right && !parts_.hub.gate().allows(from, topic, right))
         problem = errc::not_authorised;
     else if (under_way_.contains(at))
         problem = errc::invalid_argument;
@@ -125,7 +125,7 @@ void managing::next_topics(const handle& of, std::string after) {
             const std::string last = all.empty() ? std::string() : all.back().name;
             std::erase_if(all, [&](const store::topic_info& t) {
                 return !protocol::matches(of->topic, t.name) ||
-                       !parts_.gate.allows(*of->link, t.name, any_right);
+                       !parts_.hub.gate().allows(*of->link, t.name, any_right);
             });
             send_list<wire::topics>(
                 *of->link, of->channel, all, !last.empty(), [](const store::topic_info& t) {

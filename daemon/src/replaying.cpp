@@ -38,8 +38,7 @@ replaying::~replaying() = default;
 
 errc replaying::subscribe(runtime::link& from, const wire::subscribe& request) {
     if (!protocol::valid_pattern(request.pattern)) return errc::topic_invalid;
-    if (!parts_.gate.allows(from, request.pattern,
-                            [](const rights& may) { return may.subscribe || may.consume; }))
+    if (!parts_.hub.gate().allows(from, request.pattern, runtime::may_read))
         return errc::not_authorised;
     const node_options& limits = parts_.hub.options();
     const channel_key at{from.number(), request.channel};

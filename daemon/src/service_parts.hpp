@@ -1,7 +1,6 @@
 #pragma once
 
 #include "commit_queue.hpp"
-#include "gate.hpp"
 #include "reader_pool.hpp"
 #include "topic_table.hpp"
 
@@ -26,7 +25,6 @@ inline constexpr std::size_t items_a_frame = 100;
 struct service_parts {
     const store_server_options& options;
     runtime::hub& hub;
-    const daemon::gate& gate;
     commit_queue& commits;
     reader_pool& readers;
     topic_table& topics;

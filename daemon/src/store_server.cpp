@@ -1,7 +1,6 @@
 #include "background_scheduling.hpp"
 #include "service.hpp"
 
-#include <cairn/protocol/topics.hpp>
 #include <cairn/store/committer.hpp>
 #include <cairn/store_server.hpp>
 #include <cairn/wire/limits.hpp>
@@ -23,15 +22,6 @@ constexpr std::size_t page_bytes_min = std::size_t{64} << 10;
 constexpr std::size_t replay_threads_max = 64;
 constexpr std::chrono::milliseconds close_deadline_max = std::chrono::hours(24);
 
-void check_rules(const std::vector<access_rule>& rules) {
-    for (const access_rule& r : rules)
-        if (!protocol::valid_pattern(r.topics))
-            throw error(errc::invalid_argument,
-                        "store server: access rule for key " + r.key + ": \"" + r.topics +
-                            "\" is no topic and no pattern; write a topic, or the beginning of "
-                            "topics followed by one *");
-}
-
 store_server_options checked(store_server_options options) {
     if (options.path.empty())
         throw error(errc::invalid_argument, "store server: path is empty; name a directory");
@@ -45,7 +35,10 @@ store_server_options checked(store_server_options options) {
     if (options.replay_page_bytes < page_bytes_min)
         throw error(errc::invalid_argument,
                     "store server: replay_page_bytes must be 64 KiB or more");
-    check_rules(options.access);
+    if (!options.network.access.empty())
+        throw error(errc::invalid_argument,
+                    "store server: network.access is set; the rules of a store are its own access");
+    options.network.access = options.access;
     return options;
 }
 
@@ -102,8 +95,7 @@ struct store_server::parts {
           committer(data, committing(options, room)),
           commits(hub.loop(), committer),
           readers(hub.loop(), data, options.replay_threads),
-          gate(options.access),
-          service({options, hub, gate, commits, readers, topics, generation_of(data)},
+          service({options, hub, commits, readers, topics, generation_of(data)},
                   [this](store_server_stats& to) { add_disk_stats(to); }) {}
     ~parts() { close(); }
 
@@ -128,7 +120,6 @@ struct store_server::parts {
     daemon::commit_queue commits;
     daemon::reader_pool readers;
     daemon::topic_table topics;
-    daemon::gate gate;
     daemon::service service;
 
     std::mutex mutex;
@@ -179,6 +170,12 @@ std::uint64_t store_server::parts::unconfirmed() {
     return committer.stats().waiting_commands + commits.waiting();
 }
 
+void store_server::check(const store_server_options& options) {
+    const store_server_options chosen = checked(options);
+    runtime::check(chosen.network);
+    store::check_options(chosen.path, chosen.storage);
+}
+
 store_server::store_server(const std::filesystem::path& path)
     : store_server(store_server_options{.path = path}) {}
 
@@ -227,11 +224,7 @@ void store_server::allow_keys(std::vector<std::string> keys) {
     parts_->hub.allow_keys(std::move(keys));
 }
 
-void store_server::allow(std::vector<access_rule> rules) {
-    check_rules(rules);
-    const runtime::loop::guard holding(parts_->hub.loop());
-    parts_->gate.replace(std::move(rules));
-}
+void store_server::allow(std::vector<access_rule> rules) { parts_->hub.allow(std::move(rules)); }
 
 void store_server::close() { parts_->close(); }
 

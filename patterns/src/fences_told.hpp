@@ -3,6 +3,7 @@
 #include "receiving_side.hpp"
 
 #include <cairn/ids.hpp>
+#include <cairn/runtime/hub.hpp>
 #include <cairn/runtime/link.hpp>
 
 #include <cstddef>
@@ -38,5 +39,16 @@ private:
     const std::size_t entries_max_;
     std::map<std::pair<std::uint64_t, std::string>, std::pair<epoch, epoch>> told_;
 };
+
+/// Two nodes have one source and epoch: `later` is told to stop, and the user what happened.
+inline void log_twin(runtime::hub& hub, const runtime::link& later, std::string_view topic,
+                     std::string_view source) {
+    hub.log(log_level::error, "conflict",
+            later.description() + " has the same epoch of source " + std::string(source) + " on " +
+                std::string(topic) +
+                " as another node that came before: it is told to stop. Sources need names of "
+                "their own; a run that follows another needs node_options::state_directory where "
+                "the clock may go back");
+}
 
 }  // namespace cairn::patterns

@@ -3,7 +3,6 @@
 #include "node_parts.hpp"
 
 #include <cairn/runtime/endpoint.hpp>
-#include <cairn/runtime/listener.hpp>
 
 #include <memory>
 #include <string>
@@ -11,6 +10,16 @@
 #include <vector>
 
 namespace cairn {
+
+namespace {
+
+error no_rules_at_a_tap(const std::string& operation) {
+    return {errc::not_supported, operation +
+                                     ": plain SUB sockets at a tap read every topic, which the "
+                                     "rules in node_options::access are there to prevent"};
+}
+
+}  // namespace
 
 node::parts::parts(node_options options) : hub(std::move(options)), publishing(hub), pushing(hub) {}
 
@@ -33,7 +42,9 @@ node::~node() {
 
 std::string node::bind(std::string_view endpoint) { return parts_->hub.bind(endpoint); }
 
-void node::connect(std::string_view endpoint) { parts_->hub.connect(endpoint); }
+void node::connect(std::string_view endpoint, const connect_options& options) {
+    parts_->hub.connect(endpoint, options.server_key);
+}
 
 bool node::unbind(std::string_view endpoint) { return parts_->hub.unbind(endpoint); }
 
@@ -45,11 +56,19 @@ std::string node::open_tap(std::string_view text) {
     const runtime::endpoint where = runtime::parse_endpoint(text, runtime::purpose::tap);
     runtime::require_secure(where, hub.sockets().secure(), hub.sockets().insecure_allowed());
     const auto resolved = runtime::resolve(where, runtime::purpose::tap);
-    auto opened = std::make_unique<patterns::tap>(hub.sockets(), resolved.front());
-    const std::string bound = runtime::connectable(opened->listener.where()).text();
     const runtime::loop::guard holding(hub.loop());
-    parts_->publishing.open_tap(std::move(opened));
-    return bound;
+    hub.check_open("open tap");  // resolving a name takes its time
+    if (!hub.gate().open()) throw no_rules_at_a_tap("open tap");
+    return runtime::connectable(parts_->publishing.open_tap(resolved.front())).text();
+}
+
+bool node::close_tap(std::string_view text) {
+    runtime::hub& hub = parts_->hub;
+    hub.check_open("close tap");
+    const runtime::endpoint where = runtime::parse_endpoint(text, runtime::purpose::tap);
+    const auto resolved = runtime::resolve(where, runtime::purpose::tap);
+    const runtime::loop::guard holding(hub.loop());
+    return parts_->publishing.close_tap(resolved.front());
 }
 
 bool node::wait_for_peers(std::size_t count, std::chrono::milliseconds deadline) {
@@ -58,11 +77,25 @@ bool node::wait_for_peers(std::size_t count, std::chrono::milliseconds deadline)
 
 void node::allow_keys(std::vector<std::string> keys) { parts_->hub.allow_keys(std::move(keys)); }
 
+void node::allow(std::vector<access_rule> rules) {
+    runtime::hub& hub = parts_->hub;
+    hub.check_open("allow");
+    runtime::gate fresh(std::move(rules));
+    const runtime::loop::guard holding(hub.loop());
+    if (!fresh.open() && parts_->publishing.has_taps()) throw no_rules_at_a_tap("allow");
+    hub.replace_gate(std::move(fresh));
+}
+
 const std::string& node::name() const noexcept { return parts_->hub.name(); }
 
 node_id node::id() const noexcept { return parts_->hub.id(); }
 
-node_stats node::stats() const { return parts_->hub.stats(); }
+node_stats node::stats() const {
+    node_stats all = parts_->hub.stats();
+    const runtime::loop::guard holding(parts_->hub.loop());
+    all.taps_emptied = parts_->publishing.taps_emptied();
+    return all;
+}
 
 std::uint64_t node::close(std::chrono::milliseconds deadline) {
     runtime::hub& hub = parts_->hub;

@@ -275,7 +275,7 @@ wire::head publication::attach(subscription& to, const wire::resume_point* resum
         next = resume->next;
     else if (resume && resume->epoch < epoch_)
         next = sequence{1};
-    if (resume && resume->epoch > epoch_) fence(resume->epoch);
+    if (resume && resume->epoch > epoch_ && owner_.may_fence(to.link, topic_)) fence(resume->epoch);
 
     const protocol::reader which = ring_.add(next, now);
     const auto index = static_cast<std::size_t>(which);

@@ -93,14 +93,19 @@ void publishing::mirror(const publication& which, std::span<const std::byte> bod
     wire::record_reader records(body);
     while (!records.done()) {
         const wire::record r = records.next();
-        for (const auto& t : taps_) {
-            zmq::message_t topic(which.topic().data(), which.topic().size());
-            zmq::message_t message(r.body.data(), r.body.size());
-            // PUB never refuses: it drops for who is too slow, as a tap may.
-            if (runtime::send(t->socket, topic, true) == runtime::io::done)
-                static_cast<void>(runtime::send(t->socket, message, false));
-        }
+        for (const auto& t : taps_) t->mirror(which.topic(), r.body);
     }
+    for (const auto& t : taps_) t->sent();
+}
+
+runtime::endpoint publishing::open_tap(const runtime::endpoint& where) {
+    return taps_.emplace_back(std::make_unique<tap>(hub_, where, taps_emptied_))->where();
+}
+
+bool publishing::close_tap(const runtime::endpoint& where) {
+    return std::erase_if(taps_, [&](const auto& t) {
+               return t->where() == where || runtime::connectable(t->where()) == where;
+           }) != 0;
 }
 
 // --- Frames -----------------------------------------------------------------------------------
@@ -139,6 +144,7 @@ errc publishing::frame(runtime::link& from, const wire::control_frame& frame) {
 
 errc publishing::subscribe(runtime::link& from, const wire::subscribe& request) {
     if (!valid_pattern(request.pattern)) return errc::topic_invalid;
+    if (!hub_.gate().allows(from, request.pattern, runtime::may_read)) return errc::not_authorised;
     const key at{from.number(), request.channel};
     const auto first = subscriptions_.lower_bound({from.number(), 0});
     const auto end = subscriptions_.lower_bound({from.number() + 1, 0});
@@ -215,8 +221,17 @@ void publishing::fenced(runtime::link& from, const wire::fenced& told) {
     while (reader != end && !reader->second->matches(told.topic)) ++reader;
     if (reader == end) return;
     for (publication* p : std::vector(publications_))
-        if (p->topic() == told.topic && p->source() == told.source && p->epoch() < told.newer)
+        if (p->topic() == told.topic && p->source() == told.source && p->epoch() < told.newer &&
+            may_fence(from, told.topic))
             p->fence(told.newer);
+}
+
+bool publishing::may_fence(runtime::link& who, std::string_view topic) {
+    if (hub_.gate().allows(who, topic, &rights::publish)) return true;
+    hub_.refuse(
+        who, 0, errc::not_authorised,
+        "it says that a newer run exists on " + std::string(topic) + ", where it may not publish");
+    return false;
 }
 
 void publishing::link_down(runtime::link& gone) {

@@ -2,6 +2,7 @@
 
 #include "published_batch.hpp"
 #include "store_line.hpp"
+#include "tap.hpp"
 
 #include <cairn/protocol/credit.hpp>
 #include <cairn/protocol/heads.hpp>
@@ -10,7 +11,6 @@
 #include <cairn/runtime/hub.hpp>
 #include <cairn/runtime/inlet.hpp>
 #include <cairn/runtime/link.hpp>
-#include <cairn/runtime/listener.hpp>
 #include <cairn/runtime/loop.hpp>
 #include <cairn/wire/frames.hpp>
 
@@ -186,19 +186,6 @@ private:
     void tell_stalled();
 };
 
-/// A PUB socket that mirrors what the node publishes.
-struct tap {
-    tap(const runtime::socket_factory& sockets, const runtime::endpoint& where)
-        : socket(sockets.tap()), listener(sockets, socket, where) {}
-    // Before the listener, whose end would drop what is still to be sent.
-    ~tap() { socket.close(); }
-    tap(const tap&) = delete;
-    tap& operator=(const tap&) = delete;
-
-    runtime::socket socket;
-    runtime::listener listener;  // refers to the socket object
-};
-
 /// The sending side of publish/subscribe of one node: its publishers, and what its peers
 /// subscribed.
 ///
@@ -213,11 +200,17 @@ public:
 
     void add(publication& which, time_point now);
     void remove(publication& which);
-    void open_tap(std::unique_ptr<tap> opened) { taps_.push_back(std::move(opened)); }
+    /// Throws error as node::open_tap does.
+    runtime::endpoint open_tap(const runtime::endpoint& where);
+    bool close_tap(const runtime::endpoint& where);
+    std::uint64_t taps_emptied() const noexcept { return taps_emptied_; }
     bool has_taps() const noexcept { return !taps_.empty(); }
     /// Closes all publishers as publisher::close() does; takes the loop's lock itself.
     std::uint64_t close_all(time_point until);
     void mirror(const publication& which, std::span<const std::byte> body);
+    /// Whether the peer's word that a newer run exists counts: it must have the right to be one.
+    /// Otherwise it is told so.
+    bool may_fence(runtime::link& who, std::string_view topic);
 
     void link_down(runtime::link& gone) override;
     void link_writable(runtime::link& free) override;
@@ -244,6 +237,7 @@ private:
     struct partial;
     std::map<key, std::unique_ptr<partial>> partial_;
     std::vector<std::unique_ptr<tap>> taps_;
+    std::uint64_t taps_emptied_ = 0;
 };
 
 }  // namespace cairn::patterns

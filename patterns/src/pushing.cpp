@@ -105,13 +105,22 @@ errc pushing::frame(runtime::link& from, const wire::control_frame& frame) {
 
 void pushing::fenced(runtime::link& from, const wire::fenced& told) {
     if (!pulls(from, told.topic)) return;  // only a puller of the topic meets another run
+    const auto meant = [&](const workload* w) {
+        return w->topic() == told.topic && w->source() == told.source && w->epoch() < told.newer;
+    };
+    if (std::none_of(workloads_.begin(), workloads_.end(), meant)) return;
+    // Who may stop a run must have the right to be the newer one.
+    if (!hub_.gate().allows(from, told.topic, &rights::publish))
+        return hub_.refuse(from, 0, errc::not_authorised,
+                           "it says that a newer run exists on " + std::string(told.topic) +
+                               ", where it may not publish");
     for (workload* w : std::vector(workloads_))
-        if (w->topic() == told.topic && w->source() == told.source && w->epoch() < told.newer)
-            w->fence(told.newer);
+        if (meant(w)) w->fence(told.newer);
 }
 
 errc pushing::attach(runtime::link& from, const wire::attach& request) {
     if (!valid_topic(request.topic)) return errc::topic_invalid;
+    if (!hub_.gate().allows(from, request.topic, &rights::consume)) return errc::not_authorised;
     const key at{from.number(), request.channel};
     if (attachments_.contains(at)) return errc::invalid_argument;
     const auto first = attachments_.lower_bound({from.number(), 0});

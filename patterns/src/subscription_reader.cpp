@@ -80,6 +80,10 @@ void subscription_reader::node_closing() {
 void subscription_reader::link_up(runtime::link& peer) {
     const bool is_store = !store_endpoint_.empty() && peer.is_store(store_endpoint_);
     if (end_ && !is_store) return;
+    if (!is_store && !hub_.gate().allows_some(peer, pattern_, &rights::publish))
+        return hub_.log(log_level::info, "rights",
+                        "not subscribing to " + pattern_ + " at " + peer.description() +
+                            ", which may publish nothing of it");
     peer_state& p = peer_for(peer);
     p.store = is_store;
     if (is_store)
@@ -100,6 +104,7 @@ subscription_reader::peer_state& subscription_reader::peer_for(runtime::link& li
         (*found)->id = link.peer();
     }
     (*found)->link = &link;
+    (*found)->last = nullptr;  // its rights may be others now
     return **found;
 }
 
@@ -122,6 +127,7 @@ void subscription_reader::link_down(runtime::link& peer) {
 void subscription_reader::subscribe(peer_state& at) {
     account(at);
     at.subscribed = true;
+    at.refused = false;
     ++at.unanswered;
     const std::uint64_t window = at.store && !store_reads_ ? 0 : window_;
     at.credit = protocol::credit_reader(window, at.credit.waiting());
@@ -194,7 +200,8 @@ errc subscription_reader::frame(runtime::link& from, const wire::control_frame& 
         gone(*p, *lost);
     } else if (const auto* ended = std::get_if<wire::end>(&frame)) {
         if (p->store) return errc::ok;
-        if (stream* s = stream_of(ended->topic, ended->source, *p)) {
+        stream* const s = stream_of(ended->topic, ended->source, *p);
+        if (s && !is_twin(*s, *p, ended->epoch)) {
             const time_point now = hub_.loop().now();
             const protocol::splice_verdict v = s->splice.live_end(ended->epoch, ended->last, now);
             if (!heard(*s, *p, ended->epoch, v)) return errc::ok;
@@ -221,7 +228,7 @@ void subscription_reader::refuse_answer(peer_state& from, const wire::error_repl
 void subscription_reader::gone(peer_state& from, const wire::gone& told) {
     if (from.store && !from.answered()) return;
     stream* s = stream_of(told.topic, told.source, from);
-    if (!s) return;
+    if (!s || is_twin(*s, from, told.epoch)) return;
     const time_point now = hub_.loop().now();
     const errc of_live = told.cause == errc::too_large ? errc::too_large : errc::gone;
     const protocol::splice_verdict v =
@@ -233,10 +240,22 @@ void subscription_reader::gone(peer_state& from, const wire::gone& told) {
     settle_store();
 }
 
+// A pattern may be wider than what a peer may publish: what lies beyond is dropped, and told once.
+bool subscription_reader::may_publish(peer_state& who, std::string_view topic) {
+    if (who.store || hub_.gate().allows(*who.link, topic, &rights::publish)) return true;
+    if (std::exchange(who.refused, true))
+        hub_.count_refused();
+    else
+        hub_.refuse(*who.link, 0, errc::not_authorised,
+                    "it may not publish on " + std::string(topic));
+    return false;
+}
+
 subscription_reader::stream* subscription_reader::stream_of(std::string_view topic,
                                                             std::string_view source,
                                                             peer_state& by) {
     if (by.last && by.last->topic == topic && by.last->source == source) return by.last;
+    if (!may_publish(by, topic)) return nullptr;
     const auto found = streams_.find(stream_key(topic, source));
     if (found != streams_.end()) return by.last = &found->second;
     if (!valid_topic(topic) || !matches(pattern_, topic)) {
@@ -301,6 +320,18 @@ void subscription_reader::fence(runtime::link& who, const stream& s, epoch older
         who.send(wire::fenced{s.topic, s.source, s.splice.epoch()});
 }
 
+/// Whether another node has the run that this one says is its own: two processes have one source
+/// and, by bad luck, one epoch. What the later sends would pass for repeats of the first one's
+/// messages. It is stopped, as by a run above it.
+bool subscription_reader::is_twin(const stream& s, peer_state& from, epoch of) {
+    if (from.store || of != s.run || s.run_of == from.id || s.run_of == node_id{}) return false;
+    const epoch above{of.value + 1};
+    if (!fences_.due(*from.link, s.topic, s.source, of, above)) return true;
+    log_twin(hub_, *from.link, s.topic, s.source);
+    from.link->send(wire::fenced{s.topic, s.source, above});
+    return true;
+}
+
 /// What becomes of a frame of the run `of` that came to `v`: false, it is not heard. A publisher
 /// that is heard serves the stream from then on, or its word would be believed when it is gone.
 bool subscription_reader::heard(stream& s, peer_state& from, epoch of,
@@ -312,6 +343,8 @@ bool subscription_reader::heard(stream& s, peer_state& from, epoch of,
     if (from.store) return true;
     if (!s.by) ++attached_;
     s.by = &from;
+    s.run_of = from.id;
+    s.run = of;
     return true;
 }
 
@@ -324,8 +357,10 @@ void subscription_reader::leave(stream& s) {
 void subscription_reader::heads(peer_state& from, const std::vector<wire::head>& heads) {
     const time_point now = hub_.loop().now();
     for (const wire::head& h : heads) {
+        if (!may_publish(from, h.topic)) continue;
         stream* s = stream_of(h.topic, h.source, from);
         if (!s) return;
+        if (is_twin(*s, from, h.epoch)) continue;
         const protocol::stream_head head{h.epoch, h.first_held, h.last, h.next};
         const protocol::splice_verdict v =
             from.store ? s->splice.store_head(head, now) : s->splice.live_head(head, now);
@@ -340,6 +375,7 @@ void subscription_reader::heads(peer_state& from, const std::vector<wire::head>&
 }
 
 void subscription_reader::check_digest(peer_state& from, const wire::digest& told) {
+    if (from.refused) return;  // it counts what we drop
     std::uint32_t count = 0;
     std::uint64_t sum = 0;
     for (const auto& [key, s] : streams_) {
@@ -375,7 +411,7 @@ void subscription_reader::batch(runtime::link& from,
     }
     const wire::batch_header& h = batch->header;
     stream* s = stream_of(h.topic, h.source, *p);
-    if (!s) return taken(*batch);
+    if (!s || is_twin(*s, *p, h.epoch)) return taken(*batch);
     const time_point now = hub_.loop().turn_time();
     const protocol::splice_verdict v = p->store
                                            ? s->splice.store_batch(h.epoch, h.first, h.count, now)

@@ -105,6 +105,7 @@ private:
         bool subscribed = false;              // SUBSCRIBE was sent
         std::uint32_t unanswered = 0;         // SUBSCRIBEs without the end of SUBSCRIBED
         std::size_t introduced = 0;           // streams that it was the first to name
+        bool refused = false;                 // some of its streams, beyond its rights; it was told
         stream* last = nullptr;               // of the last batch: most often of the next one too
 
         bool answered() const noexcept { return subscribed && unanswered == 0; }
@@ -123,6 +124,9 @@ private:
         bool live = false;
         std::uint64_t lag = 0;
         epoch publisher_epoch{};  // of its last head
+        // Whose run it is that is followed live; of two nodes with one epoch the other is no run.
+        node_id run_of{};
+        epoch run{};
         time_point met_at{};
         std::vector<std::pair<epoch, protocol::ack_batcher::stream>> acking;  // by run
         // How far the store is known to be, and what was acked of what it is not known to have.
@@ -152,10 +156,12 @@ private:
     peer_state* peer_of(const runtime::link& link);
     peer_state& peer_for(runtime::link& link);
     void forget_left_streams();
+    bool may_publish(peer_state& who, std::string_view topic);
     stream* stream_of(std::string_view topic, std::string_view source, peer_state& by);
     stream& add_stream(std::string_view topic, std::string_view source);
     void begin_at(stream& s, epoch run, sequence next);
     void notify(const stream& s, cairn::notice told);
+    bool is_twin(const stream& s, peer_state& from, epoch of);
     bool heard(stream& s, peer_state& from, epoch of, const protocol::splice_verdict& v);
     void leave(stream& s);
     void fence(runtime::link& who, const stream& s, epoch older);

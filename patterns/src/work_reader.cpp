@@ -71,6 +71,10 @@ void work_reader::node_closing() {
 // --- Peers ------------------------------------------------------------------------------------
 
 void work_reader::link_up(runtime::link& peer) {
+    if (!hub_.gate().allows(peer, topic_, &rights::publish))
+        return hub_.log(log_level::info, "rights",
+                        "not pulling from " + topic_ + " at " + peer.description() +
+                            ", which may not publish there");
     pushers_[&peer] = 0;
     const protocol::work_credit_reader fresh(options_.credit_messages, options_.credit_bytes,
                                              options_.prefetch);
@@ -110,9 +114,26 @@ errc work_reader::frame(runtime::link& from, const wire::control_frame& frame) {
     return errc::ok;
 }
 
-std::optional<job_streams::number> work_reader::stream_of(runtime::link& from,
-                                                          const wire::jobs_header& header) {
-    if (const auto known = streams_.find(from, header.source, header.epoch)) return known;
+// Jobs of two processes with one source and, by bad luck, one epoch have the same positions: who
+// notes those that are done would take the one for the other.
+bool work_reader::is_twin(runtime::link& from, const wire::jobs_header& header) {
+    const auto found = runs_.find(header.source);
+    const bool same_run = found != runs_.end() && found->second.first == header.epoch;
+    if (!same_run || found->second.second == from.peer()) {
+        if (runs_.size() >= hub_.options().topics_per_peer_max) runs_.clear();
+        runs_.insert_or_assign(std::string(header.source), std::pair(header.epoch, from.peer()));
+        return false;
+    }
+    const epoch above{header.epoch.value + 1};
+    if (fences_.due(from, header.topic, header.source, header.epoch, above)) {
+        log_twin(hub_, from, header.topic, header.source);
+        from.send(wire::fenced{header.topic, header.source, above});
+    }
+    return true;
+}
+
+std::optional<job_streams::number> work_reader::open_stream(runtime::link& from,
+                                                            const wire::jobs_header& header) {
     // A node has one pusher of a name on a topic: with a newer run the one before is over.
     if (const auto before = streams_.end(from, header.source)) forget({*before});
     return streams_.open(from, header.source, header.epoch);
@@ -121,13 +142,17 @@ std::optional<job_streams::number> work_reader::stream_of(runtime::link& from,
 void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_batch> batch) {
     const wire::jobs_header& h = batch->header;
     if (h.topic != topic_) return hub_.refuse(from, 0, errc::malformed, "work of another topic");
+    if (!hub_.gate().allows(from, topic_, &rights::publish))
+        return hub_.refuse(from, 0, errc::not_authorised, "it may not publish on " + topic_);
     if (epochs_.judge(h.topic, h.source, h.epoch) == protocol::epoch_standing::older) {
         const epoch newer = epochs_.highest(h.topic, h.source).value_or(h.epoch);
         if (fences_.due(from, h.topic, h.source, h.epoch, newer))
             from.send(wire::fenced{h.topic, h.source, newer});
         return;
     }
-    const auto number = stream_of(from, h);
+    auto number = streams_.find(from, h.source, h.epoch);
+    if (!number && is_twin(from, h)) return;
+    if (!number) number = open_stream(from, h);
     if (!number)
         return hub_.refuse(from, 0, errc::limit_exceeded, "more sources than topics_per_peer_max");
     batch->stream = *number;

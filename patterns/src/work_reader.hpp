@@ -15,12 +15,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace cairn::patterns {
@@ -60,9 +62,11 @@ public:
     std::atomic<std::uint64_t> bytes{0};
 
 private:
-    /// The stream that a batch belongs to; nothing when the link has too many.
-    std::optional<job_streams::number> stream_of(runtime::link& from,
-                                                 const wire::jobs_header& header);
+    /// Whether another node has the run that this one says is its own. It is told to stop.
+    bool is_twin(runtime::link& from, const wire::jobs_header& header);
+    /// A stream for what comes; nothing when the link has too many.
+    std::optional<job_streams::number> open_stream(runtime::link& from,
+                                                   const wire::jobs_header& header);
     void tell(const std::vector<job_verb>& verbs);
     void grant(const job_stream& to, const std::optional<protocol::work_grant>& total);
     /// Their pushers are gone: nothing of it is held any more.
@@ -77,6 +81,7 @@ private:
     job_streams streams_;
     protocol::epoch_table epochs_;
     fences_told fences_;
+    std::map<std::string, std::pair<epoch, node_id>, std::less<>> runs_;  // by source: whose
 
     mutable std::mutex mutex_;
     job_ledger ledger_;               // guarded by mutex_

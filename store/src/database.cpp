@@ -32,13 +32,6 @@ std::uint64_t reserve_of(std::uint64_t map_bytes) {
     return std::max(map_bytes / 10, reserve_bytes_min);
 }
 
-void check_options(const fs::path& directory, const options& chosen) {
-    if (directory.empty() || chosen.map_bytes < 2 * reserve_bytes_min || chosen.readers_max < 1 ||
-        chosen.readers_max > 4'096 || chosen.sources_per_topic_max < 1)
-        throw error(errc::invalid_argument,
-                    "open " + directory.string() + ": an option is outside its range");
-}
-
 counters_record read_counters(const lmdb::transaction& txn, const databases& dbs) {
     const auto value = txn.get(dbs.state, counters_key());
     if (!value) throw damaged{"the counters"};
@@ -78,6 +71,13 @@ bool is_shortage(int code) {
 }
 
 }  // namespace
+
+void check_options(const fs::path& directory, const options& chosen) {
+    if (directory.empty() || chosen.map_bytes < 2 * reserve_bytes_min || chosen.readers_max < 1 ||
+        chosen.readers_max > 4'096 || chosen.sources_per_topic_max < 1)
+        throw error(errc::invalid_argument,
+                    "open " + directory.string() + ": an option is outside its range");
+}
 
 database::impl::impl(const fs::path& where, const options& wanted)
     : directory(where), chosen(wanted), reserve(where / ballast_name, wanted.ballast_bytes) {

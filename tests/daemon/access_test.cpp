@@ -1,5 +1,7 @@
 #include "store_fixture.hpp"
 
+#include <cairn/cairn.hpp>
+
 namespace {
 
 using namespace cairn;
@@ -52,12 +54,35 @@ TEST_F(Access, ToGroupsIsARightOfItsOwn) {
     EXPECT_EQ(bob->raw().refusal(kind::error), errc::not_authorised);
 }
 
-TEST_F(Access, ChangesForRequestsToCome) {
-    const auto alice = as(alice_);
+TEST_F(Access, EndsWithTheLinkWhenItChanges) {
+    auto alice = as(alice_);
+    const auto bob = as(bob_);
     EXPECT_FALSE(alice->open(1, "weather", "usgs", 1));
-    store_->allow({{alice_.public_key, "weather", {.publish = true}}});
-    EXPECT_TRUE(alice->open(2, "weather", "usgs", 1));
-    EXPECT_FALSE(alice->open(3, "quakes.us", "usgs", 1));
+    ASSERT_TRUE(alice->open(2, "quakes.us", "usgs", 1));
+    ASSERT_TRUE(bob->open(1, "quakes.us", "bob", 1));
+    options_.access.front() = {alice_.public_key, "weather", {.publish = true}};
+    store_->allow(options_.access);
+    EXPECT_EQ(store_->stats().sources, 1U) << "hers is no longer open";
+    EXPECT_EQ(alice->raw().refusal(kind::bye), errc::not_authorised);
+    alice = as(alice_);
+    EXPECT_TRUE(alice->open(1, "weather", "usgs", 1));
+    EXPECT_FALSE(alice->open(2, "quakes.us", "usgs", 1));
+    bob->append(1, 1, 1);
+    EXPECT_TRUE(bob->confirmed(1)) << "whose rights are the same";
+}
+
+// Its rules say what peers may do: the store is no peer that it has to fear.
+TEST_F(Access, OfAReaderIsNotAskedOfItsStore) {
+    ASSERT_TRUE(as(alice_)->store("quakes.us", "usgs", 1, 1, 3));
+    node reader({.store = endpoint_,
+                 .security = {.keys = bob_, .server_key = server_.public_key},
+                 .access = {{"*", "other", {.publish = true}}}});
+    subscriber in(reader, "quakes.us", {.from = from::earliest()});
+    for (const std::string_view text : {"m1", "m2", "m3"}) {
+        const auto m = in.receive_for(std::chrono::seconds(20));
+        ASSERT_TRUE(m);
+        EXPECT_EQ(m->text(), text);
+    }
 }
 
 TEST_F(Access, OfASourceIsTheFirstKeysThatOpenedIt) {

@@ -242,17 +242,53 @@ TEST_F(Cairnd, ReadsItsRightsAgain) {
     const std::string config =
         file("c.toml", "[[access]]\nkey = \"*\"\ntopics = \"a\"\nmay = [\"publish\"]\n");
     start({"-c", config});
-    party publisher(endpoints_.front());
-    EXPECT_FALSE(publisher.open(1, "b", "usgs", 7));
+    EXPECT_FALSE(party(endpoints_.front()).open(1, "b", "usgs", 7));
     file("c.toml", "name = \"other\"\n[[access]]\ntopics = \"b\"\nmay = [\"publish\"]\n");
     running_->signal(SIGHUP);
     ASSERT_TRUE(running_->wait_for_output("reloaded", 30s));
     EXPECT_TRUE(has(running_->output(), "name counts after a restart"));
+    party publisher(endpoints_.front());
     EXPECT_TRUE(publisher.open(2, "b", "usgs", 7));
     file("c.toml", "nonsense = 1\n");
     running_->signal(SIGHUP);
     ASSERT_TRUE(running_->wait_for_output("everything stays as it was", 30s));
     EXPECT_TRUE(publisher.open(3, "b", "emsc", 7));
+}
+
+TEST_F(Cairnd, ChecksAllThatItWouldRefuse) {
+    const auto problem = [&](const std::string& text, const std::vector<std::string>& flags = {}) {
+        std::vector<std::string> all{"--check-config", "-c", file("c.toml", text)};
+        all.insert(all.end(), flags.begin(), flags.end());
+        const auto [code, words] = said(all);
+        EXPECT_EQ(code, words.empty() ? 0 : 2) << words;
+        return words;
+    };
+    EXPECT_EQ(problem("[[access]]\ntopics = \"a*\"\n"), "");
+    EXPECT_TRUE(has(problem("[[access]]\ntopics = \"a*b\"\n"), "no topic and no pattern"));
+    EXPECT_TRUE(has(problem("[[access]]\nkey = \"me\"\n"), "\"me\" is not a public key"));
+    EXPECT_TRUE(has(problem("", {"--listen", "tcp://0.0.0.0:7700"}), "--make-keys"));
+    EXPECT_TRUE(has(problem("", {"--listen", "tcp://127.0.0.1"}), "tcp://127.0.0.1"));
+    EXPECT_TRUE(has(problem("", {"--security-allowed-keys", "me"}), "security.keys"));
+    EXPECT_TRUE(has(problem("[limits]\nreplay_threads = 65\n"), "replay_threads"));
+    EXPECT_TRUE(has(problem("[limits]\npeers_max = 0\n"), "peers_max"));
+    EXPECT_TRUE(has(problem("[store]\nsources_per_topic_max = 0\n"), "outside its range"));
+}
+
+TEST_F(Cairnd, TakesNothingOfSettingsThatItCannotTakeAsAWhole) {
+    const std::string server = (directory_ / "store").string();
+    const std::string server_key = said({"--make-keys", server}).second.substr(0, 40);
+    const key_pair client = generate_keys();
+    const auto settings = [&](const std::string& allowed, const std::string& topics) {
+        return file("c.toml", "[security]\nkey_file = \"" + server + "_secret\"\n" +
+                                  "allowed_keys = [" + allowed + "]\n[[access]]\ntopics = \"" +
+                                  topics + "\"\nmay = [\"publish\"]\n");
+    };
+    start({"-c", settings("'" + client.public_key + "'", "a")});
+    party publisher(endpoints_.front(), client, server_key);
+    settings("", "a*b");
+    running_->signal(SIGHUP);
+    ASSERT_TRUE(running_->wait_for_output("everything stays as it was", 30s));
+    EXPECT_TRUE(publisher.open(1, "a", "usgs", 7)) << "its key is still on the list";
 }
 
 TEST_F(Cairnd, CutsAClientWhoseKeyIsTakenOffItsListWhenItReadsThatAgain) {

@@ -103,6 +103,15 @@ protected:
         return o;
     }
     static node_options keyless() { return {}; }
+    template <typename Call>
+    static errc refusal_of(Call&& call) {
+        try {
+            call();
+        } catch (const error& e) {
+            return e.code();
+        }
+        return errc::ok;
+    }
 
     key_pair server_ = generate_keys();
     key_pair client_ = generate_keys();
@@ -210,6 +219,37 @@ TEST_F(Meeting, WithKeysFromFilesWorks) {
     ASSERT_TRUE(p.wait_for_subscribers(1, 10s)) << keyed.all();
     p.publish("secret");
     EXPECT_EQ(s.receive_for(10s).value().text(), "secret");
+}
+
+TEST_F(Meeting, WithServersOfDifferentKeysTakesAKeyForEach) {
+    node_options other = binding({client_.public_key});
+    other.security.keys = generate_keys();
+    const std::string other_key = other.security.keys.public_key;
+    talker first(binding({client_.public_key}));
+    talker second(other);
+    talker third(other);
+    const std::string to_first = first.node.bind("tcp://127.0.0.1:0");
+    const std::string to_second = second.node.bind("tcp://127.0.0.1:0");
+    node_options both = connecting();
+    both.connect = {to_first};
+    both.store = third.node.bind("tcp://127.0.0.1:0");
+    both.security.store_key = other_key;
+    talker keyed(both);
+    keyed.node.connect(to_second, {.server_key = other_key});
+    const publisher stored(keyed.node, "t");
+    EXPECT_TRUE(keyed.node.wait_for_peers(3, 10s)) << keyed.all();
+
+    keyed.node.connect(to_second);
+    EXPECT_EQ(
+        refusal_of([&] { keyed.node.connect(to_second, {.server_key = server_.public_key}); }),
+        errc::key_invalid)
+        << "it is connected there under another key";
+    EXPECT_EQ(refusal_of([&] { keyed.node.connect(to_first, {.server_key = "no key"}); }),
+              errc::key_invalid);
+    talker plain(keyless());
+    EXPECT_EQ(refusal_of([&] { plain.node.connect(to_first, {.server_key = other_key}); }),
+              errc::key_invalid)
+        << "without keys of its own";
 }
 
 TEST_F(Meeting, OfAKeyThatIsTakenOffTheListEndsAtOnceAndComesToNoOther) {

@@ -88,6 +88,10 @@ public:
     store_server(const store_server&) = delete;
     store_server& operator=(const store_server&) = delete;
 
+    /// Throws the error that construction would throw for these options, but for what only the
+    /// attempt can tell: a port in use, a directory that cannot be opened. Makes nothing.
+    static void check(const store_server_options& options);
+
     /// Listens at one more endpoint. Returns it with its port; throws error as construction does.
     std::string bind(std::string_view endpoint);
     /// Where it listens, in the order of binding, ports resolved: what a node connects to.
@@ -102,8 +106,9 @@ public:
     /// Replaces the keys that may connect; links of others have ended when it returns.
     /// Throws error (key_invalid, not_supported without keys).
     void allow_keys(std::vector<std::string> keys);
-    /// Replaces the rules; counts for requests from now on. What was attached before stays.
-    /// Throws error invalid_argument: a rule's topics are no pattern.
+    /// Replaces the rules. Links of clients whose rights change have ended when it returns, and all
+    /// that they had opened there; they connect again, and ask under the new rules. Throws error
+    /// (invalid_argument, key_invalid).
     void allow(std::vector<access_rule> rules);
 
     /// Takes nothing more, commits and confirms what it has, says BYE, and closes the database.

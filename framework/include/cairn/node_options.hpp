@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cairn/access.hpp>
 #include <cairn/security.hpp>
 
 #include <chrono>
@@ -31,6 +32,11 @@ struct node_options {
     /// another one. The node connects to it; it need not be there yet. Empty: none.
     std::string store{};
     security_options security{};
+    /// What peers may do here, by their keys; none: everybody who may connect, everything. Holds on
+    /// every link, whichever side connected, but for what comes from the node's own stores. A
+    /// reader without the right to publish cannot stop an older run of a source: it reads the newer
+    /// one, and the older learns of it from a store, or a peer that may.
+    std::vector<access_rule> access{};
     /// Directory in which the last epoch of each source is kept, so that a restart takes a higher
     /// one even if the clock went back, and what full_ring::spill puts aside. Empty: epochs come
     /// from the clock alone.

@@ -24,11 +24,21 @@ key_pair load_keys(const std::filesystem::path& file);
 /// Throws error (address_in_use when one exists, permission_denied).
 void save_keys(const key_pair& keys, const std::filesystem::path& file);
 
+/// How to connect to one endpoint.
+struct connect_options {
+    /// Public key that the node there must hold; empty: security_options::server_key.
+    std::string server_key{};
+};
+
 /// Keys of a node. With keys every connection of the node is encrypted and authenticated.
 struct security_options {
     key_pair keys{};  ///< the node's own pair; empty: no security
-    /// Public key that the nodes we connect to must hold. Needed to connect when `keys` is set.
+    /// Public key that the nodes we connect to must hold, unless connect() names another one
+    /// (connect_options). Needed to connect when `keys` is set.
     std::string server_key{};
+    /// Public key that the store must hold: node_options::store, and what a handle names as its own
+    /// store, unless connect() with a key of its own came before. Empty: server_key.
+    std::string store_key{};
     /// Public keys that may connect to us. Empty with `keys` set: nobody may.
     std::vector<std::string> allowed_keys{};
     /// Lets every key connect; the link is encrypted, but strangers are not kept out. Not together

@@ -53,8 +53,10 @@ struct node_stats {
     std::uint64_t bytes_received = 0;
     std::uint64_t bytes_sent = 0;
     std::uint64_t frames_malformed = 0;   ///< did not decode, or broke a rule of the protocol
+    std::uint64_t rights_refused = 0;     ///< of these, beyond the peer's rights (access)
     std::uint64_t handshakes_failed = 0;  ///< wrong keys, wrong mechanism, not ours
     std::uint64_t peers_refused = 0;      ///< over a limit
+    std::uint64_t taps_emptied = 0;       ///< times that a tap had more subscriptions than it may
     std::uint64_t log_suppressed = 0;     ///< log lines left out by the rate limit
     std::vector<handle_stats> handles;
 };

@@ -18,11 +18,13 @@ constexpr std::chrono::seconds greeting_time_max{5};
 
 }  // namespace
 
-connector::connector(hub& owner, endpoint where, std::vector<endpoint> addresses)
+connector::connector(hub& owner, endpoint where, std::vector<endpoint> addresses,
+                     std::string server_key)
     : hub_(owner),
       where_(std::move(where)),
       name_(where_.text()),
       addresses_(std::move(addresses)),
+      server_key_(std::move(server_key)),
       pause_(owner.options().reconnect_min, owner.options().reconnect_max) {
     open(hub_.loop().now());
 }
@@ -49,14 +51,14 @@ void connector::open(time_point now) {
         }
     }
     const endpoint& where = addresses_[address_];
-    dealer_ = hub_.sockets().dealer();
+    dealer_ = hub_.sockets().dealer(server_key_);
     monitor_.emplace(dealer_);
     watch_.emplace(hub_.sockets().secure());
     watching_frames_.emplace(hub_.loop(), descriptor(dealer_), *this);
     watching_events_.emplace(hub_.loop(), monitor_->fd(), event_reader_);
     link_ = std::make_unique<link>(hub_, link::role::connecting, dealer_, this, std::string());
     link_->address_ = name_;
-    link_->peer_key_ = hub_.options().security.server_key;  // or the handshake fails
+    link_->peer_key_ = server_key_;  // or the handshake fails
     runtime::connect(dealer_, where);
     // Waits in the link until the connection is there (ZMQ_IMMEDIATE), and is the first to go.
     link_->send(hub_.our_hello());

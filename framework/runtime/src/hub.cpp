@@ -139,10 +139,24 @@ wire::channel reader_channel(const wire::control_frame& frame) {
 
 }  // namespace
 
+void check(const node_options& options) {
+    static_cast<void>(checked(options, {}));
+    check_security(options.security);
+    static_cast<void>(gate(options.access));
+    for (const std::string& text : options.bind) {
+        const endpoint where = parse_endpoint(text, purpose::bind);
+        require_secure(where, !options.security.keys.public_key.empty(), options.security.insecure);
+        static_cast<void>(resolve(where, purpose::bind));
+    }
+    for (const std::string& text : options.connect)
+        static_cast<void>(resolve(parse_endpoint(text, purpose::connect), purpose::connect));
+}
+
 hub::hub(node_options options)
     : id_(random_id()),
       options_(checked(std::move(options), id_)),
       allowed_keys_(options_.security.allowed_keys.begin(), options_.security.allowed_keys.end()),
+      gate_(options_.access),
       context_(context::shared()),
       sockets_(context_, options_, [this](const refusal& r) {
           log(log_level::warning, "refused", r.text());
@@ -215,12 +229,18 @@ bool hub::unbind(std::string_view text) {
     return acceptor_ && acceptor_->unbind(resolved.front());
 }
 
-void hub::connect(std::string_view text) { static_cast<void>(connect(text, false)); }
+void hub::connect(std::string_view text, const std::string& server_key) {
+    static_cast<void>(connect(text, server_key, false));
+}
 
-std::string hub::connect_store(std::string_view text) { return connect(text, true); }
+std::string hub::connect_store(std::string_view text) {
+    return connect(text, options_.security.store_key, true);
+}
 
-std::string hub::connect(std::string_view text, bool store) {
+std::string hub::connect(std::string_view text, const std::string& server_key, bool store) {
     check_open(store ? "connect to a store" : "connect");
+    check_server_key(options_.security, server_key);
+    const std::string& key = server_key.empty() ? options_.security.server_key : server_key;
     const endpoint where = parse_endpoint(text, purpose::connect);
     std::vector<endpoint> addresses = resolve(where, purpose::connect);
     const loop::guard holding(loop_);
@@ -228,8 +248,12 @@ std::string hub::connect(std::string_view text, bool store) {
     std::string name = where.text();
     auto found = connectors_.find(name);
     if (found == connectors_.end()) {
-        auto made = std::make_unique<connector>(*this, where, std::move(addresses));
+        auto made = std::make_unique<connector>(*this, where, std::move(addresses), key);
         found = connectors_.emplace(name, std::move(made)).first;
+    } else if (!store && !server_key.empty() && found->second->server_key() != key) {
+        throw error(errc::key_invalid, "connect " + name +
+                                           ": the node is connected there under another key; "
+                                           "disconnect first");
     }
     if (!store) return name;
     found->second->mark_store();
@@ -257,15 +281,33 @@ void hub::allow_keys(std::vector<std::string> keys) {
     sockets_.replace_allowed_keys(keys);
     const loop::guard holding(loop_);
     allowed_keys_ = {keys.begin(), keys.end()};
-    for (link* l : std::vector(all_links_)) {
-        if (!l->greeted() || admits(*l)) continue;
-        log(log_level::warning, "revoked",
-            l->description() + " is cut: its key is not allowed any more");
-        l->send(wire::bye{errc::not_authorised, "your key is not allowed any more"});
-        l->fail(errc::not_authorised);
-    }
+    for (link* l : std::vector(all_links_))
+        if (l->greeted() && !admits(*l))
+            cut(*l, "its key is not allowed any more", "your key is not allowed any more");
     bury_lost();
     loop_.changed();
+}
+
+void hub::allow(std::vector<access_rule> rules) {
+    check_open("allow");
+    runtime::gate fresh(std::move(rules));
+    const loop::guard holding(loop_);
+    replace_gate(std::move(fresh));
+}
+
+void hub::replace_gate(runtime::gate fresh) {
+    const runtime::gate before = std::exchange(gate_, std::move(fresh));
+    for (link* l : std::vector(all_links_))
+        if (l->greeted() && l->side() != link::role::local && !gate_.same_for(*l, before))
+            cut(*l, "its rights have changed", "your rights have changed: connect again");
+    bury_lost();
+    loop_.changed();
+}
+
+void hub::cut(link& which, std::string_view why_here, std::string_view why_there) {
+    log(log_level::warning, "revoked", which.description() + " is cut: " + std::string(why_here));
+    which.send(wire::bye{errc::not_authorised, why_there});
+    which.fail(errc::not_authorised);
 }
 
 // Where there are keys, libzmq lets nobody in without one, but over inproc it asks for none.
@@ -537,6 +579,7 @@ void hub::retry(link& which) {
 
 void hub::refuse(link& from, wire::channel channel, errc code, std::string_view text) {
     ++counters_.frames_malformed;
+    if (code == errc::not_authorised) ++counters_.rights_refused;
     const bool broken = breaks_protocol(code);
     log(log_level::warning, broken ? "malformed" : "refused",
         from.description() + (broken ? " broke the protocol: " : " asked in vain: ") +
@@ -552,6 +595,11 @@ void hub::refuse(link& from, wire::channel channel, errc code, std::string_view 
         from.send(wire::bye{errc::malformed, "too many malformed frames"});
         from.fail(errc::malformed);
     }
+}
+
+void hub::count_refused() noexcept {
+    ++counters_.frames_malformed;
+    ++counters_.rights_refused;
 }
 
 // --- Housekeeping -----------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 #include <cairn/error.hpp>
+#include <cairn/runtime/socket_factory.hpp>
 #include <cairn/runtime/zmq_calls.hpp>
 #include <cairn/security.hpp>
 
@@ -14,6 +15,8 @@
 namespace cairn {
 
 namespace {
+
+using runtime::is_key;
 
 constexpr std::size_t key_characters = 40;
 constexpr std::size_t file_bytes_max = std::size_t{64} << 10;
@@ -36,14 +39,6 @@ public:
     ~wiped_text() { explicit_bzero(text.data(), text.size()); }
     std::string text;
 };
-
-bool is_key(const std::string& text) {
-    std::uint8_t binary[32];
-    const bool valid =
-        text.size() == key_characters && zmq_z85_decode(binary, text.c_str()) != nullptr;
-    explicit_bzero(binary, sizeof binary);
-    return valid;
-}
 
 void read_all(int from, const std::filesystem::path& file, std::string& text) {
     // One allocation: growing would leave copies of the secret behind.

@@ -206,6 +206,11 @@ void listener::serve(unique_fd from) {
             throw error(errc::address_in_use,
                         "bind " + text +
                             ": another socket listens there; choose another port, or 0 for any");
+        if (where_.scheme == scheme::ws && fault == EPROTONOSUPPORT)
+            throw error(errc::not_supported,
+                        "bind " + text +
+                            ": this libzmq was built without WebSocket (an optional part of it); "
+                            "use tcp:// or ipc://");
         throw_zmq("bind", text, fault);
     }
     descriptor_ = from.release();

@@ -1,4 +1,5 @@
 #include <cairn/error.hpp>
+#include <cairn/runtime/printable.hpp>
 #include <cairn/runtime/socket_factory.hpp>
 #include <cairn/runtime/zmq_calls.hpp>
 
@@ -71,11 +72,6 @@ std::int64_t frame_bytes(std::size_t body_bytes_max) {
     return static_cast<std::int64_t>(std::min(records, wire::frame_bytes_max));
 }
 
-bool is_key(const std::string& text) {
-    std::uint8_t binary[32];
-    return text.size() == 40 && zmq_z85_decode(binary, text.c_str()) != nullptr;
-}
-
 void check_keys(const security_options& security) {
     if (security.allow_any_key && !security.allowed_keys.empty())
         throw error(errc::invalid_argument,
@@ -83,10 +79,8 @@ void check_keys(const security_options& security) {
                     "nothing: set one of them");
     const key_pair& keys = security.keys;
     if (keys.public_key.empty() && keys.secret_key.empty()) {
-        if (!security.server_key.empty())
-            throw error(errc::key_invalid,
-                        "security.server_key is set but security.keys is not; give the node a key "
-                        "pair of its own (cairn::generate_keys)");
+        check_server_key(security, security.server_key);
+        check_server_key(security, security.store_key);
         // Silence would be worse: whoever lists keys expects that others are kept out.
         if (!security.allowed_keys.empty())
             throw error(errc::key_invalid,
@@ -101,13 +95,28 @@ void check_keys(const security_options& security) {
     if (keys.public_key != derived)
         throw error(errc::key_invalid,
                     "security.keys.public_key is not the public key of its secret_key");
-    if (!security.server_key.empty() && !is_key(security.server_key))
-        throw error(errc::key_invalid, "security.server_key \"" +
-                                           security.server_key.substr(0, 64) +
-                                           "\" is not a public key of 40 Z85 characters");
+    check_server_key(security, security.server_key);
+    check_server_key(security, security.store_key);
 }
 
 }  // namespace
+
+void check_server_key(const security_options& security, const std::string& server_key) {
+    if (server_key.empty()) return;
+    if (!is_key(server_key))
+        throw error(errc::key_invalid, "server_key \"" + printable(server_key, 64) +
+                                           "\" is not a public key of 40 Z85 characters");
+    if (security.keys.public_key.empty())
+        throw error(errc::key_invalid,
+                    "a server key (security.server_key or store_key, connect_options) is set but "
+                    "security.keys is not; give the node a key pair of its own "
+                    "(cairn::generate_keys)");
+}
+
+void check_security(const security_options& security) {
+    check_keys(security);
+    check_allowed_keys(security.allowed_keys);
+}
 
 zmq::socket_t internal_socket(zmq::context_t& context, zmq::socket_type type) {
     try {
@@ -195,7 +204,7 @@ socket socket_factory::router(frame_limits limits) const {
     return made;
 }
 
-socket socket_factory::dealer(frame_limits limits) const {
+socket socket_factory::dealer(const std::string& server_key, frame_limits limits) const {
     socket made = make(zmq::socket_type::dealer, limits);
     set(made, ZMQ_IMMEDIATE, 1, "IMMEDIATE");
     set(made, ZMQ_MAXMSGSIZE, frame_bytes_max_, "MAXMSGSIZE");
@@ -203,18 +212,20 @@ socket socket_factory::dealer(frame_limits limits) const {
     set(made, ZMQ_RECONNECT_IVL, base, "RECONNECT_IVL");
     set(made, ZMQ_RECONNECT_IVL_MAX, milliseconds(reconnect_max_), "RECONNECT_IVL_MAX");
     if (!secure()) return made;
-    if (server_key_.empty())
+    if (server_key.empty())
         throw error(errc::key_invalid,
                     "connect: the node has keys, so it needs security.server_key, the public key "
-                    "of the nodes that it connects to");
-    set(made, ZMQ_CURVE_SERVERKEY, server_key_, "CURVE_SERVERKEY");
+                    "of the nodes that it connects to (or connect_options, security.store_key)");
+    set(made, ZMQ_CURVE_SERVERKEY, server_key, "CURVE_SERVERKEY");
     set(made, ZMQ_CURVE_PUBLICKEY, keys_.public_key, "CURVE_PUBLICKEY");
     set(made, ZMQ_CURVE_SECRETKEY, keys_.secret_key, "CURVE_SECRETKEY");
     return made;
 }
 
 socket socket_factory::tap(frame_limits limits) const {
-    socket made = make(zmq::socket_type::pub, limits);
+    socket made = make(zmq::socket_type::xpub, limits);
+    // Tells each subscription, also one that another connection has, or the count would be wrong.
+    set(made, ZMQ_XPUB_VERBOSE, 1, "XPUB_VERBOSE");
     set(made, ZMQ_MAXMSGSIZE, subscription_bytes_max, "MAXMSGSIZE");
     admit(made);
     return made;
@@ -247,6 +258,13 @@ void socket_factory::admit(const socket& made) const {
     if (!secure()) return;
     set(made, ZMQ_CURVE_SERVER, 1, "CURVE_SERVER");
     set(made, ZMQ_CURVE_SECRETKEY, keys_.secret_key, "CURVE_SECRETKEY");
+}
+
+bool is_key(const std::string& text) {
+    std::uint8_t binary[32];
+    const bool valid = text.size() == 40 && zmq_z85_decode(binary, text.c_str()) != nullptr;
+    explicit_bzero(binary, sizeof binary);  // it may be a secret one
+    return valid;
 }
 
 void allow_ipv6(zmq::socket_ref on, const endpoint& where) {

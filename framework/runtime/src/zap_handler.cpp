@@ -1,4 +1,5 @@
 #include <cairn/error.hpp>
+#include <cairn/runtime/socket_factory.hpp>
 #include <cairn/runtime/zap_handler.hpp>
 #include <cairn/runtime/zmq_calls.hpp>
 
@@ -57,6 +58,17 @@ void reply_part(zmq::socket_t& socket, std::string_view text, bool more) {
 }
 
 }  // namespace
+
+void check_allowed_keys(const std::vector<std::string>& keys) {
+    if (keys.size() > admission::allowed_keys_max)
+        throw error(errc::limit_exceeded, "allow-list: " + std::to_string(keys.size()) + " keys, " +
+                                              std::to_string(admission::allowed_keys_max) +
+                                              " are allowed");
+    for (const std::string& key : keys)
+        if (!is_key(key))
+            throw error(errc::key_invalid, "allow-list: \"" + key.substr(0, 64) +
+                                               "\" is not a public key of 40 Z85 characters");
+}
 
 struct zap_handler::request {
     std::array<std::string, request_parts> parts;
@@ -133,18 +145,9 @@ void zap_handler::remove(const std::string& domain) noexcept {
 }
 
 zap_handler::rights zap_handler::checked(admission_policy policy) {
-    if (policy.allowed_keys.size() > admission::allowed_keys_max)
-        throw error(errc::limit_exceeded,
-                    "allow-list: " + std::to_string(policy.allowed_keys.size()) + " keys, " +
-                        std::to_string(admission::allowed_keys_max) + " are allowed");
+    check_allowed_keys(policy.allowed_keys);
     rights allowed{policy.without_keys, policy.any_key, {}};
-    for (std::string& key : policy.allowed_keys) {
-        std::uint8_t binary[curve_key_bytes];
-        if (key.size() != 40 || zmq_z85_decode(binary, key.c_str()) == nullptr)
-            throw error(errc::key_invalid, "allow-list: \"" + key.substr(0, 64) +
-                                               "\" is not a public key of 40 Z85 characters");
-        allowed.allowed_keys.insert(std::move(key));
-    }
+    for (std::string& key : policy.allowed_keys) allowed.allowed_keys.insert(std::move(key));
     return allowed;
 }
 

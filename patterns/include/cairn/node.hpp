@@ -44,18 +44,25 @@ public:
     std::string bind(std::string_view endpoint);
 
     /// Connects to one more endpoint, at the addresses that its host has by then. Returns at once; a
-    /// peer that is not there yet is tried again. Connecting twice to one is one connection.
-    void connect(std::string_view endpoint);
+    /// peer that is not there yet is tried again. Connecting twice to one is one connection; with
+    /// another key it throws error (key_invalid): disconnect() first.
+    void connect(std::string_view endpoint, const connect_options& options = {});
 
     /// Stops listening on, or connecting to, an endpoint. False when the node did not.
     bool unbind(std::string_view endpoint);
     bool disconnect(std::string_view endpoint);
 
     /// Mirrors what the node's publishers send to plain ZeroMQ SUB sockets: frame 1 the topic,
-    /// frame 2 the body. Lossy, as PUB is. Loopback or ipc only unless keys are set or `insecure`
-    /// is said. Returns the endpoint with its port. Also takes ws://127.0.0.1:PORT when libzmq has
-    /// WebSocket.
+    /// frame 2 the body. Lossy, as PUB is: libzmq keeps up to 1,024 messages, of whatever size, for
+    /// each SUB socket, and drops more. At peers_max connections nobody else is accepted (over ws:
+    /// all end); at 16,384 subscriptions since it last had no connection, or 256 KiB of them, all
+    /// its connections end and may come again. Loopback or ipc only unless keys are set or
+    /// `insecure` is said, and not with rules (node_options::access), which a tap cannot keep:
+    /// not_supported. Also takes ws://127.0.0.1:PORT where libzmq has WebSocket, else
+    /// not_supported. Returns the endpoint with its port.
     std::string open_tap(std::string_view endpoint);
+    /// Ends a tap, by the endpoint that open_tap() returned. False when there is none.
+    bool close_tap(std::string_view endpoint);
 
     /// Waits until `count` peers are greeted. False when the deadline passed first.
     bool wait_for_peers(std::size_t count, std::chrono::milliseconds deadline);
@@ -64,6 +71,11 @@ public:
     /// Links of peers whose keys are not among them have ended when it returns. Throws error
     /// (key_invalid, or not_supported when the node has no keys).
     void allow_keys(std::vector<std::string> keys);
+
+    /// Replaces what peers may do (node_options::access). Links of peers whose rights change have
+    /// ended when it returns, with all that they had asked for; they are made anew, under the new
+    /// rules. Throws error (invalid_argument, key_invalid; not_supported while a tap is open).
+    void allow(std::vector<access_rule> rules);
 
     const std::string& name() const noexcept;
     node_id id() const noexcept;

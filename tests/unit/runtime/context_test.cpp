@@ -211,7 +211,7 @@ TEST(SocketFactory, RefusesAnAllowListBesideAllowAnyKey) {
 TEST(SocketFactory, RefusesAHighWaterMarkThatMeansUnlimited) {
     const socket_factory factory(context::shared(), {}, {});
     EXPECT_THROW(static_cast<void>(factory.router({.send = 0})), error);
-    EXPECT_THROW(static_cast<void>(factory.dealer({.receive = 0})), error);
+    EXPECT_THROW(static_cast<void>(factory.dealer(frame_limits{.receive = 0})), error);
     EXPECT_THROW(static_cast<void>(factory.tap({.send = -1})), error);
 }
 

@@ -35,6 +35,9 @@ struct database_stats {
     bool failed = false;
 };
 
+/// Throws error (invalid_argument) for what a database does not take.
+void check_options(const std::filesystem::path& directory, const options& chosen);
+
 /// A durable, sequence-numbered log of many topics in one directory: a state machine over LMDB.
 ///
 /// When commit() has returned, everything that its replies confirm is on the disk, and survives the

@@ -31,12 +31,14 @@ class hub;
 class connector final : public task {
 public:
     /// `addresses`: those of `where`, as resolve() gives them.
-    connector(hub& owner, endpoint where, std::vector<endpoint> addresses);
+    /// `server_key`: what the node there must hold; empty without keys.
+    connector(hub& owner, endpoint where, std::vector<endpoint> addresses, std::string server_key);
     ~connector();
 
     void run(time_point now) override;
     /// The user wants it no more: says BYE.
     void disconnect();
+    const std::string& server_key() const noexcept { return server_key_; }
     /// The user named the endpoint as that of a store.
     void mark_store() noexcept { store_ = true; }
     /// The endpoint is that of a store, and this node answers there.
@@ -73,6 +75,7 @@ private:
     std::vector<endpoint> addresses_;
     std::size_t address_ = 0;  // which of them is tried, or serves
     std::optional<name_lookup> lookup_;
+    const std::string server_key_;
     socket dealer_;
     std::optional<monitor> monitor_;
     std::optional<connect_watch> watch_;

@@ -37,6 +37,9 @@ struct admission_policy {
     std::vector<std::string> allowed_keys{};  ///< public keys, Z85
 };
 
+/// Throws error (key_invalid, limit_exceeded) for a list that no admission takes.
+void check_allowed_keys(const std::vector<std::string>& keys);
+
 /// The right of admission of one node: a ZAP domain and its policy. Sockets made with its domain
 /// accept whom the policy allows; after its destruction they accept nobody new.
 ///

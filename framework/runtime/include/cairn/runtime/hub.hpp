@@ -5,6 +5,7 @@
 #include <cairn/node_options.hpp>
 #include <cairn/runtime/context.hpp>
 #include <cairn/runtime/fork_guard.hpp>
+#include <cairn/runtime/gate.hpp>
 #include <cairn/runtime/link.hpp>
 #include <cairn/runtime/log_limiter.hpp>
 #include <cairn/runtime/loop.hpp>
@@ -66,6 +67,10 @@ protected:
     ~frame_handler() = default;
 };
 
+/// Throws the error that a hub would throw for these options, its endpoints included, but for what
+/// only the attempt can tell, such as a port in use. Makes nothing.
+void check(const node_options& options);
+
 /// The runtime of one node: its loop, its sockets and links, and who handles which frames.
 ///
 /// Owns:    everything named so. Handlers are not owned and must be removed before they end.
@@ -81,8 +86,10 @@ public:
     // --- Thread-safe ---
 
     std::string bind(std::string_view endpoint);
-    void connect(std::string_view endpoint);
-    /// Connects to a store. Returns the endpoint's canonical form, for link::is_store().
+    /// `server_key`: that of the node there; empty: the options'.
+    void connect(std::string_view endpoint, const std::string& server_key = {});
+    /// Connects to a store, under the key of stores unless it is connected already. Returns the
+    /// endpoint's canonical form, for link::is_store().
     std::string connect_store(std::string_view endpoint);
     bool unbind(std::string_view endpoint);
     bool disconnect(std::string_view endpoint);
@@ -100,6 +107,8 @@ public:
     const socket_factory& sockets() const noexcept { return sockets_; }
     /// Links of keys that are not among them end. Throws error (key_invalid, not_supported).
     void allow_keys(std::vector<std::string> keys);
+    /// replace_gate() with these rules. Throws error (invalid_argument, key_invalid).
+    void allow(std::vector<access_rule> rules);
     node_stats stats();
     void log(log_level level, std::string_view cause, std::string_view text);
     /// Throws error (closed or forked): "OPERATION: …".
@@ -120,6 +129,12 @@ public:
     wire::channel open_channel(frame_handler& handler);
     void close_channel(wire::channel channel);
 
+    /// What the peers of this node may do.
+    const runtime::gate& gate() const noexcept { return gate_; }
+    /// Links of peers whose rights change end, and are made anew: what they may not do any more
+    /// ends with them, and what they may do from now on they ask for again.
+    void replace_gate(runtime::gate fresh);
+
     /// Links that were announced and not taken back.
     const std::vector<link*>& links() const noexcept { return primary_links_; }
 
@@ -129,6 +144,8 @@ public:
 
     /// Counts one frame that broke a rule, and tells its sender.
     void refuse(link& from, wire::channel channel, errc code, std::string_view text);
+    /// Counts one more frame beyond its sender's rights, of a sort that was refuse()d before.
+    void count_refused() noexcept;
 
 private:
     friend class link;
@@ -154,7 +171,7 @@ private:
         std::vector<std::pair<zmq::message_t, zmq::message_t>> frames;
     };
 
-    std::string connect(std::string_view endpoint, bool store);
+    std::string connect(std::string_view endpoint, const std::string& server_key, bool store);
 
     // For link, acceptor and connector.
     void received(link& from, zmq::message_t& frame1, zmq::message_t* frame2, time_point now);
@@ -168,6 +185,8 @@ private:
     wire::hello our_hello() const;
 
     bool admits(const link& which) const;
+    /// The link of a peer that is here against our will, or under rights that it has no more.
+    void cut(link& which, std::string_view why_here, std::string_view why_there);
     void greet(link& from, const wire::hello& hello);
     void received_batch_frame(link& from, wire::kind kind, zmq::message_t& frame1,
                               zmq::message_t* frame2);
@@ -185,6 +204,7 @@ private:
     const node_id id_;
     const node_options options_;
     std::set<std::string, std::less<>> allowed_keys_;  // loop; of who may connect to us
+    runtime::gate gate_;
     fork_guard fork_;
     std::atomic<std::uint64_t> refusals_{0};  // by the allow-list; counted on the ZAP thread
     runtime::loop loop_;

@@ -80,10 +80,12 @@ public:
 
     /// The connecting side of one link, for one peer. Sends only while connected (ZMQ_IMMEDIATE):
     /// what was meant for a lost connection never reaches the next one. With keys it demands
-    /// security_options.server_key of the peer, and throws error (key_invalid) when there is none.
-    socket dealer(frame_limits limits = {}) const;
+    /// `server_key` of the peer, and throws error (key_invalid) when there is none.
+    socket dealer(const std::string& server_key, frame_limits limits = {}) const;
+    /// The same, with security_options.server_key.
+    socket dealer(frame_limits limits = {}) const { return dealer(server_key_, limits); }
 
-    /// A PUB socket for taps.
+    /// A socket for taps: XPUB, which tells what is subscribed to.
     socket tap(frame_limits limits = {socket_limits::tap_send_hwm, 1}) const;
 
     /// True when the node has keys, so that every connection is encrypted and authenticated.
@@ -110,6 +112,15 @@ private:
     std::chrono::milliseconds reconnect_max_;
     std::unique_ptr<admission> admission_;
 };
+
+/// Throws error (key_invalid, invalid_argument, limit_exceeded) when a node cannot have these.
+void check_security(const security_options& security);
+
+/// Throws error (key_invalid) when the node cannot connect to who holds that key; empty: none.
+void check_server_key(const security_options& security, const std::string& server_key);
+
+/// Whether the text can be a key of CURVE: 40 characters of Z85.
+bool is_key(const std::string& text);
 
 /// Connects. `where` has a numeric address (see resolve). Throws error (address_invalid, ...).
 void connect(const socket& from, const endpoint& where);
