@@ -12,6 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -349,6 +350,25 @@ TEST_F(DurablePublisher, TellsOnceWhyItsSourceIsNotOpenedAndAsksAgain) {
 
     EXPECT_TRUE(eventually([&] { return sender.stats().store_refusal == errc::ok; }));
     EXPECT_EQ(refused.told(), (std::vector<std::pair<errc, bool>>{{errc::not_authorised, false}}));
+}
+
+TEST_F(DurablePublisher, WarnsOfARandomSourceThatTheStoreKeepsForEver) {
+    std::mutex mutex;
+    std::size_t warnings = 0;
+    node_options o = options(store_->endpoint());
+    o.name.clear();
+    o.log = [&](log_level level, std::string_view line) {
+        const std::lock_guard hold(mutex);
+        if (level == log_level::warning && line.find("random name") != std::string_view::npos)
+            ++warnings;
+    };
+    node nameless(o);
+    publisher of_a_name(nameless, "weather", {.source = "station"});
+    publisher to_peers(nameless, "tides", {.delivery = delivery::peers});
+    EXPECT_EQ(warnings, 0U);
+    publisher random(nameless, "weather");
+    const std::lock_guard hold(mutex);
+    EXPECT_EQ(warnings, 1U);
 }
 
 TEST_F(DurablePublisher, IsFencedByAStoreThatKnowsANewerRun) {

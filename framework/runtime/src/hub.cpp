@@ -141,6 +141,7 @@ wire::channel reader_channel(const wire::control_frame& frame) {
 
 hub::hub(node_options options)
     : id_(random_id()),
+      random_name_(options.name.empty()),
       options_(checked(std::move(options), id_)),
       allowed_keys_(options_.security.allowed_keys.begin(), options_.security.allowed_keys.end()),
       context_(context::shared()),
