@@ -1,4 +1,5 @@
 #include "background_scheduling.hpp"
+#include "disk_watch.hpp"
 #include "service.hpp"
 
 #include <cairn/protocol/topics.hpp>
@@ -11,6 +12,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -104,7 +106,10 @@ struct store_server::parts {
           readers(hub.loop(), data, options.replay_threads),
           gate(options.access),
           service({options, hub, gate, commits, readers, topics, generation_of(data)},
-                  [this](store_server_stats& to) { add_disk_stats(to); }) {}
+                  [this](store_server_stats& to) { add_disk_stats(to); }) {
+        const runtime::loop::guard holding(hub.loop());
+        watch.emplace(hub, data);
+    }
     ~parts() { close(); }
 
     void close();
@@ -130,6 +135,7 @@ struct store_server::parts {
     daemon::topic_table topics;
     daemon::gate gate;
     daemon::service service;
+    std::optional<daemon::disk_watch> watch;  // of the loop; until the database closes
 
     std::mutex mutex;
     std::vector<std::string> endpoints;  // guarded by mutex
@@ -150,8 +156,13 @@ void store_server::parts::run_close() {
     if (!hub.closed()) {
         const runtime::loop::guard holding(hub.loop());
         commits.run(hub.loop().now());
+        watch->run(hub.loop().now());
     }
     hub.close();
+    {
+        const runtime::loop::guard holding(hub.loop());
+        watch.reset();
+    }
     data.close();
     const std::lock_guard hold(mutex);
     closed = true;

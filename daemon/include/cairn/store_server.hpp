@@ -77,7 +77,9 @@ struct [[nodiscard]] store_closing {
 /// Fails:   construction throws error: what opening the database throws (store_in_use, store_newer,
 ///          store_damaged, filesystem_refused, permission_denied, disk_full), what binding throws
 ///          (address_in_use, address_invalid, insecure_refused), invalid_argument. A disk that
-///          fails or hangs later is told to publishers; readers and the network go on.
+///          fails, fills up or hangs later is told to publishers, and the first two to the log;
+///          readers and the network go on. After a write or sync that failed
+///          (stats().storage.failed) nothing is confirmed any more: end it and make it anew.
 /// Limits:  store_server_options.
 class store_server {
 public:
