@@ -98,6 +98,7 @@ void grouping::place(const std::shared_ptr<member>& of) {
     const auto start = std::make_shared<result<store::offset>>(errc::topic_unknown);
     const auto points = std::make_shared<result<std::vector<located_point>>>(errc::topic_unknown);
     parts_.readers.submit(
+        of->link->number(),
         [of, start, points](store::reader& reader) {
             const auto id = reader.find_topic(of->topic);
             if (!id) {
@@ -154,6 +155,7 @@ void grouping::activate(group& of) {
     const std::shared_ptr<member>& to = of.members.front();
     const auto progress = std::make_shared<result<group_progress>>(errc::group_unknown);
     parts_.readers.submit(
+        to->link->number(),
         [progress, topic = of.topic, id = of.id](store::reader& reader) {
             *progress = progress_of(reader, topic, id);
         },

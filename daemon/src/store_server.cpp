@@ -47,6 +47,9 @@ store_server_options checked(store_server_options options) {
     if (options.replay_page_bytes < page_bytes_min)
         throw error(errc::invalid_argument,
                     "store server: replay_page_bytes must be 64 KiB or more");
+    if (options.replay_bytes_max < options.replay_page_bytes)
+        throw error(errc::invalid_argument,
+                    "store server: replay_bytes_max must not be below replay_page_bytes");
     check_rules(options.access);
     return options;
 }

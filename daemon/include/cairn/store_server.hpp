@@ -41,6 +41,10 @@ struct store_server_options {
     std::size_t replay_threads = 2;
     /// Bytes that are read at once for one reader and topic: 64 KiB or more.
     std::size_t replay_page_bytes = std::size_t{1} << 20;
+    /// Bytes of history that all readers together may have in memory, read for them and not yet
+    /// taken by their nodes; shared evenly, 64 MiB a reader's node at most. So that none stands
+    /// still, 192 KiB, or one batch, of each may come on top. Not below replay_page_bytes.
+    std::size_t replay_bytes_max = std::size_t{256} << 20;
 };
 
 struct store_server_stats {
@@ -57,6 +61,7 @@ struct store_server_stats {
     std::uint64_t confirms = 0;
     std::uint64_t replayed_batches = 0;
     std::uint64_t replayed_bytes = 0;
+    std::uint64_t replay_held_bytes = 0;  ///< now, of replay_bytes_max
 };
 
 /// How far a store came in closing.

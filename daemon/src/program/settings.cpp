@@ -422,6 +422,11 @@ const std::vector<setting>& all_settings() {
 }
 , CAIRN_SHOW { return shown(std::uint64_t{from.store.replay_page_bytes}); }
 }
+, {"limits.replay_bytes_max", "SIZE", "of history in memory for all readers", false, false,
+   CAIRN_READ{to.store.replay_bytes_max = bytes(v);
+}
+, CAIRN_SHOW { return shown(std::uint64_t{from.store.replay_bytes_max}); }
+}
 ,
 }
 ;
