@@ -3,6 +3,7 @@
 #include "commit_queue.hpp"
 #include "gate.hpp"
 #include "reader_pool.hpp"
+#include "topic_quota.hpp"
 #include "topic_table.hpp"
 
 #include <cairn/ids.hpp>
@@ -30,6 +31,7 @@ struct service_parts {
     commit_queue& commits;
     reader_pool& readers;
     topic_table& topics;
+    topic_quota& quota;
     cairn::generation generation;
 };
 

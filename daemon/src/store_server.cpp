@@ -107,8 +107,9 @@ struct store_server::parts {
           committer(data, committing(options, room)),
           commits(hub.loop(), committer),
           readers(hub.loop(), data, options.replay_threads),
+          quota(options.topics_made_per_client_max),
           gate(options.access),
-          service({options, hub, gate, commits, readers, topics, generation_of(data)},
+          service({options, hub, gate, commits, readers, topics, quota, generation_of(data)},
                   [this](store_server_stats& to) { add_disk_stats(to); }) {
         const runtime::loop::guard holding(hub.loop());
         watch.emplace(hub, data);
@@ -136,6 +137,7 @@ struct store_server::parts {
     daemon::commit_queue commits;
     daemon::reader_pool readers;
     daemon::topic_table topics;
+    daemon::topic_quota quota;
     daemon::gate gate;
     daemon::service service;
     std::optional<daemon::disk_watch> watch;  // of the loop; until the database closes

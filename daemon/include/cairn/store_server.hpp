@@ -30,6 +30,10 @@ struct store_server_options {
     store::options storage{};
     /// How a topic is kept that a publisher or a group makes: retention, and when it is confirmed.
     store::topic_config topic_defaults{};
+    /// Topics that one client may make by publishing or attaching a group, since the store was
+    /// opened: by its key, or, where there are no keys, by its connection. 0: topics are made by
+    /// who may manage them alone.
+    std::size_t topics_made_per_client_max = 10'000;
     /// Bytes of a publisher's batches that one source may have under way, until they are durable:
     /// 64 KiB or more. Less is granted when many sources share append_bytes_max.
     std::size_t append_window_bytes = std::size_t{16} << 20;
