@@ -52,6 +52,8 @@ struct appending::source {
     sequence expected;
 
     std::uint32_t under_way = 0;
+    topic_quota::client client;
+    bool makes_topic = false;  // its OPEN_SOURCE; of the client's quota
     bool marked = false;
     bool answered = false;  // something was flushed, refused or dropped since the last confirm
     bool fence_told = false;
@@ -114,15 +116,20 @@ errc appending::open(runtime::link& from, const wire::open_source& request) {
     made->topic = request.topic;
     made->name = request.source;
     made->epoch = request.epoch;
-    submit(*made,
-           store::open_source{.topic = made->topic,
-                              .source = made->name,
-                              .epoch = made->epoch,
-                              .owner = from.peer_key(),
-                              .create_topic = true,
+    made->client = topic_quota::of(from);
+    submit_open(*made);
+    return errc::ok;
+}
+
+void appending::submit_open(source& to) {
+    submit(to,
+           store::open_source{.topic = to.topic,
+                              .source = to.name,
+                              .epoch = to.epoch,
+                              .owner = to.client.first,
+                              .create_topic = to.makes_topic,
                               .config = parts_.options.topic_defaults},
            0, {});
-    return errc::ok;
 }
 
 void appending::submit(source& to, store::command wanted, std::uint64_t charge, sequence first) {
@@ -290,10 +297,18 @@ void appending::opened(source& of, const store::reply& answer) {
         of.topic_id = opened.topic;
         of.source_id = opened.source;
         of.up_to = of.written = of.written_told = opened.last;
+        // Another made it first: it is known here since.
+        if (of.makes_topic && parts_.topics.find(opened.topic)) parts_.quota.give_back(of.client);
         known_topic& topic = parts_.topics.find_or_add(opened.topic, of.topic);
         parts_.topics.note(topic, opened.source, of.name, of.epoch, opened.last);
     }
+    if (!answer.ok() && of.makes_topic) parts_.quota.give_back(of.client);
     if (!of.link) return;
+    const bool wants_topic = answer.code == errc::topic_unknown && !of.makes_topic;
+    if (wants_topic && parts_.quota.take(of.client)) {
+        of.makes_topic = true;
+        return submit_open(of);
+    }
     if (answer.ok()) {
         of.standing = source::state::open;
         grant(of);
@@ -303,13 +318,16 @@ void appending::opened(source& of, const store::reply& answer) {
     if (const auto* by = std::get_if<store::fenced_by>(&answer.value)) {
         of.link->send(wire::fenced{of.topic, of.name, by->newer});
     } else {
-        const std::string why = answer.code == errc::limit_exceeded
-                                    ? "topics_max or sources_per_topic_max of the store is reached"
-                                    : std::string(describe(answer.code));
+        const errc code = wants_topic ? errc::limit_exceeded : answer.code;
+        const std::string why = wants_topic ? "it made topics_made_per_client_max topics already"
+                                : code == errc::limit_exceeded
+                                    ? "topics_max or sources_per_topic_max of the store is "
+                                      "reached"
+                                    : std::string(describe(code));
         parts_.hub.log(log_level::warning, "source",
                        of.link->description() + " cannot store on " + of.topic + " as source " +
                            of.name + ": " + why);
-        answer_error(*of.link, of.channel, answer.code);
+        answer_error(*of.link, of.channel, code);
     }
     const auto found = sources_.find({of.link->number(), of.channel});
     leaving_.emplace(&of, std::move(found->second));  // the caller still looks at it

@@ -56,6 +56,7 @@ private:
     source* find(const runtime::link& from, wire::channel channel);
     bool admit(source& to, runtime::link& from, std::uint64_t charge, sequence first);
     void submit(source& to, store::command wanted, std::uint64_t charge, sequence first);
+    void submit_open(source& to);
     void opened(source& of, const store::reply& answer);
     void landed(const flight& which);
     void note_flushed(source& of, sequence up_to);

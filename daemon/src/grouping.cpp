@@ -32,6 +32,8 @@ struct grouping::member {
     std::uint64_t value = 0;
     store::topic_id topic_id;
     store::offset start;
+    topic_quota::client client;
+    bool makes_topic = false;
     group* of = nullptr;  // joined
     std::deque<frame> frames;
     std::uint64_t frames_done = 0;  // durable, in order: ACKED
@@ -86,11 +88,24 @@ errc grouping::attach(runtime::link& from, const wire::attach_group& request) {
     made->name = request.member;
     made->from = request.from;
     made->value = request.value;
+    made->client = topic_quota::of(from);
     members_.emplace(at, made);
-    // A group that is there before the first message gets all of them: so is its topic.
-    parts_.commits.submit(store::create_topic{made->topic, parts_.options.topic_defaults}, *this,
-                          flights_.put({flight::kind::make_topic, made, {}, 0, false}));
+    place(made);
     return errc::ok;
+}
+
+// A group that is there before the first message gets all of them: so is its topic.
+void grouping::make_topic(const std::shared_ptr<member>& of) {
+    if (of->makes_topic) return fail(of, errc::topic_unknown);  // deleted since
+    if (!parts_.quota.take(of->client)) {
+        parts_.hub.log(log_level::warning, "group",
+                       of->link->description() + " cannot attach on " + of->topic +
+                           ": it made topics_made_per_client_max topics already");
+        return fail(of, errc::limit_exceeded);
+    }
+    of->makes_topic = true;
+    parts_.commits.submit(store::create_topic{of->topic, parts_.options.topic_defaults}, *this,
+                          flights_.put({flight::kind::make_topic, of, {}, 0, false}));
 }
 
 // Where a new group begins.
@@ -98,6 +113,7 @@ void grouping::place(const std::shared_ptr<member>& of) {
     const auto start = std::make_shared<result<store::offset>>(errc::topic_unknown);
     const auto points = std::make_shared<result<std::vector<located_point>>>(errc::topic_unknown);
     parts_.readers.submit(
+        of->link->number(),
         [of, start, points](store::reader& reader) {
             const auto id = reader.find_topic(of->topic);
             if (!id) {
@@ -115,6 +131,7 @@ void grouping::place(const std::shared_ptr<member>& of) {
         },
         [this, of, start, points] {
             if (!of->link) return;
+            if (start->error() == errc::topic_unknown) return make_topic(of);
             if (!*start) return fail(of, start->error());
             if (!*points) return fail(of, points->error());
             // From here on it is known here what is stored of the topic.
@@ -154,6 +171,7 @@ void grouping::activate(group& of) {
     const std::shared_ptr<member>& to = of.members.front();
     const auto progress = std::make_shared<result<group_progress>>(errc::group_unknown);
     parts_.readers.submit(
+        to->link->number(),
         [progress, topic = of.topic, id = of.id](store::reader& reader) {
             *progress = progress_of(reader, topic, id);
         },
@@ -370,6 +388,7 @@ void grouping::replied(std::uint32_t token, const store::reply& answer, bool /*f
     const std::shared_ptr<member>& of = which.of;
     switch (which.what) {
         case flight::kind::make_topic:
+            if (!answer.ok()) parts_.quota.give_back(of->client);
             if (!of->link) return;
             // It may exist, and be configured otherwise.
             if (!answer.ok() && answer.code != errc::topic_exists) return fail(of, answer.code);

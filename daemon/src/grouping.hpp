@@ -73,6 +73,7 @@ private:
     };
     using members = std::map<channel_key, std::shared_ptr<member>>;
 
+    void make_topic(const std::shared_ptr<member>& of);
     void place(const std::shared_ptr<member>& of);
     void make_group(const std::shared_ptr<member>& of);
     void joined(const std::shared_ptr<member>& of, store::group_id id);

@@ -28,6 +28,7 @@ errc locating::locate(runtime::link& from, const wire::locate& request) {
     under_way_.emplace(at, &from);
     const auto points = std::make_shared<result<std::vector<located_point>>>(errc::ok);
     parts_.readers.submit(
+        from.number(),
         [points, name = std::string(request.topic), place = request.from,
          value = request.value](store::reader& reader) {
             const auto id = reader.find_topic(name);

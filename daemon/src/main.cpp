@@ -33,6 +33,10 @@ using namespace cairn::daemon;
 constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
 constexpr int exit_unconfirmed = 3;
+constexpr int exit_store_failed = 4;
+
+// How often the disk is asked after.
+constexpr std::chrono::microseconds look_interval = std::chrono::seconds(1);
 
 // --- What was asked for -------------------------------------------------------------------------
 
@@ -271,8 +275,10 @@ int run(const command_line& line, settings chosen) {
     systemd.tell("READY=1");
 
     pulse committing;
-    const auto period = systemd.watchdog().value_or(std::chrono::hours(1));
-    for (;;) {
+    const auto period = std::min(systemd.watchdog().value_or(look_interval), look_interval);
+    bool full = false;
+    bool failed = false;
+    while (!failed) {
         const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(period);
         const timespec wait{seconds.count(), std::chrono::nanoseconds(period - seconds).count()};
         const int number = sigtimedwait(&awaited, nullptr, &wait);
@@ -284,12 +290,24 @@ int run(const command_line& line, settings chosen) {
             systemd.tell("READY=1");
         } else if (number == SIGTERM || number == SIGINT) {
             break;
-        } else if (systemd.watchdog() && committing.beats(store.stats())) {
-            systemd.tell("WATCHDOG=1");
         }
+        const store_server_stats now = store.stats();
+        failed = now.storage.failed;
+        if (std::exchange(full, now.storage.disk_full) != full)
+            systemd.tell(full ? "STATUS=the disk is full: appends are refused" : "STATUS=");
+        if (systemd.watchdog() && committing.beats(now)) systemd.tell("WATCHDOG=1");
     }
     systemd.tell("STOPPING=1");
-    log->info("stopping: what was taken is committed and confirmed first");
+    if (failed) {
+        // Only a new opening finds out what the disk has, and confirms again.
+        systemd.tell("STATUS=a write or sync failed: the store has to be opened again");
+        log->error(
+            "a write or a sync of {} failed: leaving, to be started again. What was not confirmed "
+            "its senders still hold; what was confirmed is looked at when the store is opened",
+            chosen.store.path.string());
+    } else {
+        log->info("stopping: what was taken is committed and confirmed first");
+    }
     if (chosen.close_deadline.count() == 0) {
         store.close();
     } else if (const store_closing left = store.close(chosen.close_deadline); !left.closed) {
@@ -300,8 +318,9 @@ int run(const command_line& line, settings chosen) {
             chosen.store.path.string(), chosen.close_deadline.count(), left.unconfirmed);
         log->flush();
         // The thread that waits for the disk cannot be ended.
-        std::_Exit(exit_unconfirmed);
+        std::_Exit(failed ? exit_store_failed : exit_unconfirmed);
     }
+    if (failed) return exit_store_failed;
     log->info("stopped in good order");
     return 0;
 }

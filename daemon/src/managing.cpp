@@ -117,6 +117,7 @@ errc managing::list(runtime::link& from, const wire::list_topics& request) {
 void managing::next_topics(const handle& of, std::string after) {
     const auto found = std::make_shared<result<std::vector<store::topic_info>>>(errc::store_failed);
     parts_.readers.submit(
+        of->link->number(),
         [found, after = std::move(after)](store::reader& reader) { *found = reader.topics(after); },
         [this, of, found] {
             if (!of->link) return;
@@ -146,6 +147,7 @@ errc managing::list(runtime::link& from, const wire::list_sources& request) {
     const auto found =
         std::make_shared<result<std::vector<store::source_info>>>(errc::store_failed);
     parts_.readers.submit(
+        of->link->number(),
         [found, name = of->topic](store::reader& reader) {
             const auto id = reader.find_topic(name);
             if (id)
@@ -171,6 +173,7 @@ errc managing::list(runtime::link& from, const wire::list_groups& request) {
     if (!of) return problem;
     const auto found = std::make_shared<result<std::vector<store::group_info>>>(errc::store_failed);
     parts_.readers.submit(
+        of->link->number(),
         [of, found](store::reader& reader) {
             const auto id = reader.find_topic(of->topic);
             if (id) {
@@ -203,6 +206,7 @@ errc managing::list(runtime::link& from, const wire::list_figures& request) {
     if (!of) return problem;
     const auto stats = std::make_shared<store_server_stats>();
     parts_.readers.submit(
+        of->link->number(),
         [stats, of_disk = figures_.of_disk](store::reader&) { of_disk(*stats); },
         [this, of, stats] {
             if (!of->link) return;
@@ -228,7 +232,8 @@ errc managing::list(runtime::link& from, const wire::list_figures& request) {
                                           {"appends_refused", s.appends_refused},
                                           {"confirms", s.confirms},
                                           {"replayed_batches", s.replayed_batches},
-                                          {"replayed_bytes", s.replayed_bytes}}});
+                                          {"replayed_bytes", s.replayed_bytes},
+                                          {"replay_held_bytes", s.replay_held_bytes}}});
             end(of);
         });
     return errc::ok;
@@ -240,6 +245,7 @@ void managing::look_up(const handle& of, wire::place place, std::uint64_t value,
                        std::function<void()> then) {
     const auto failed = std::make_shared<errc>(errc::ok);
     parts_.readers.submit(
+        of->link->number(),
         [of, failed, place, value](store::reader& reader) {
             const auto id = reader.find_topic(of->topic);
             if (!id) {

@@ -29,12 +29,28 @@ reader_pool::~reader_pool() {
     loop_.remove(*this);
 }
 
-void reader_pool::submit(work what, done then) {
+void reader_pool::submit(std::uint64_t link, work what, done then) {
     {
         const std::lock_guard hold(mutex_);
-        jobs_.push_back({std::move(what), std::move(then)});
+        std::deque<job>& of_link = jobs_[link];
+        if (of_link.empty()) turns_.push_back(link);
+        of_link.push_back({std::move(what), std::move(then)});
     }
     some_.notify_one();
+}
+
+void reader_pool::abandon(std::uint64_t link) {
+    std::deque<job> dropped;
+    {
+        const std::lock_guard hold(mutex_);
+        const auto found = jobs_.find(link);
+        if (found == jobs_.end()) return;
+        dropped = std::move(found->second);
+        jobs_.erase(found);
+        std::erase(turns_, link);
+        for (job& j : dropped) finished_.push_back(std::move(j.then));
+    }
+    loop_.flag(*this);
 }
 
 void reader_pool::close() {
@@ -42,6 +58,7 @@ void reader_pool::close() {
         const std::lock_guard hold(mutex_);
         closing_ = true;
         jobs_.clear();
+        turns_.clear();
     }
     some_.notify_all();
     for (std::thread& t : threads_) t.join();
@@ -58,10 +75,16 @@ void reader_pool::serve(store::reader& reader) {
         job next;
         {
             std::unique_lock hold(mutex_);
-            some_.wait(hold, [&] { return closing_ || !jobs_.empty(); });
+            some_.wait(hold, [&] { return closing_ || !turns_.empty(); });
             if (closing_) return;
-            next = std::move(jobs_.front());
-            jobs_.pop_front();
+            const auto of_link = jobs_.find(turns_.front());
+            turns_.pop_front();
+            next = std::move(of_link->second.front());
+            of_link->second.pop_front();
+            if (of_link->second.empty())
+                jobs_.erase(of_link);
+            else
+                turns_.push_back(of_link->first);
         }
         next.what(reader);
         // What the work refers to goes before its result is used elsewhere.

@@ -5,17 +5,20 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 namespace cairn::daemon {
 
 /// Threads that read the store for the loop. They give way to the committer and the loop, since a
-/// late answer only delays its reader.
+/// late answer only delays its reader. Links take turns: who asks for much waits for its own.
 ///
 /// Owns:    its threads. Loop and database must outlive it.
 /// Threads: submit() loop; close() one at a time.
@@ -29,8 +32,10 @@ public:
     reader_pool(runtime::loop& loop, const store::database& source, std::size_t threads);
     ~reader_pool();
 
-    /// Runs `what` on one of the threads, then `then` on the loop.
-    void submit(work what, done then);
+    /// Runs `what` on one of the threads for a link, by number, then `then` on the loop.
+    void submit(std::uint64_t link, work what, done then);
+    /// The link is gone: of its jobs those that wait are not done, and what follows them follows.
+    void abandon(std::uint64_t link);
     /// Ends the threads; what waits is dropped.
     void close();
 
@@ -51,9 +56,10 @@ private:
 
     std::mutex mutex_;
     std::condition_variable some_;
-    std::deque<job> jobs_;        // guarded by mutex_
-    std::vector<done> finished_;  // guarded by mutex_
-    bool closing_ = false;        // guarded by mutex_
+    std::unordered_map<std::uint64_t, std::deque<job>> jobs_;  // by link; guarded by mutex_
+    std::deque<std::uint64_t> turns_;                          // links with jobs; guarded by mutex_
+    std::vector<done> finished_;                               // guarded by mutex_
+    bool closing_ = false;                                     // guarded by mutex_
 };
 
 }  // namespace cairn::daemon

@@ -13,6 +13,10 @@ namespace {
 // Heads in one frame: with the longest names still below control_bytes_max.
 constexpr std::size_t heads_a_frame = 100;
 
+std::uint64_t bytes_of(const replay_page& page) {
+    return page.block.capacity() + page.headers.size() + page.steps.size() * sizeof(replay_step);
+}
+
 }  // namespace
 
 /// A SUBSCRIBE that came in several frames.
@@ -30,7 +34,11 @@ struct replaying::opening {
     errc failed = errc::ok;
 };
 
-replaying::replaying(service_parts& parts) : parts_(parts) { parts_.topics.add(*this); }
+// Two a thread: one is read while the other is sent.
+replaying::replaying(service_parts& parts)
+    : parts_(parts), budget_(parts.options.replay_bytes_max, 2 * parts.options.replay_threads) {
+    parts_.topics.add(*this);
+}
 
 replaying::~replaying() = default;
 
@@ -73,14 +81,15 @@ errc replaying::subscribe(runtime::link& from, const wire::subscribe& request) {
     waiting_.emplace(made->serial, made.get());
     subscriptions_.emplace(at, std::move(made));
     open_some();
+    serve(from.number());
     return errc::ok;
 }
 
 void replaying::credit(runtime::link& from, const wire::credit& granted) {
     // After UNSUBSCRIBE a CREDIT may still be on its way: no error.
     store_subscription* const s = find(from, granted.channel);
-    if (!s || !s->credit.raise({granted.granted, granted.consumed}) || s->opening) return;
-    for (auto& [id, of] : s->topics) pump(*s, of);
+    if (s && s->credit.raise({granted.granted, granted.consumed}) && !s->opening)
+        serve(from.number());
 }
 
 errc replaying::repair(runtime::link& from, const wire::repair& request) {
@@ -91,10 +100,9 @@ errc replaying::repair(runtime::link& from, const wire::repair& request) {
         for (topic_replay::stream& stream : of->streams) {
             if (stream.name != request.from.source || stream.epoch != request.from.epoch) continue;
             stream.next = std::max(request.from.next, sequence{1});
-            of->page = {};
-            of->sent = 0;
-            of->again = true;
+            put_back(*of);
             pump(*s, of);
+            serve(from.number());
             return errc::ok;
         }
     }
@@ -104,22 +112,25 @@ errc replaying::repair(runtime::link& from, const wire::repair& request) {
 void replaying::unsubscribe(runtime::link& from, const wire::unsubscribe& request) {
     subscriptions_.erase({from.number(), request.channel});
     partial_.erase({from.number(), request.channel});
+    serve(from.number());
 }
 
 void replaying::link_down(const runtime::link& gone) {
     const auto of_link = [&](const auto& entry) { return entry.first.first == gone.number(); };
     std::erase_if(subscriptions_, of_link);
     std::erase_if(partial_, of_link);
+    served_last_.erase(gone.number());
+    budget_.set_in_transit(gone.number(), 0);
 }
 
 void replaying::go_on(const runtime::link& with, bool writable) {
-    for (auto it = subscriptions_.lower_bound({with.number(), 0});
-         it != subscriptions_.end() && it->first.first == with.number(); ++it) {
-        store_subscription& s = *it->second;
-        if (writable) s.blocked = false;
-        if (!s.ready() || s.opening) continue;
-        for (auto& [id, of] : s.topics) pump(s, of);
+    if (writable) {
+        for (auto it = subscriptions_.lower_bound({with.number(), 0});
+             it != subscriptions_.end() && it->first.first == with.number(); ++it)
+            it->second->blocked = false;
     }
+    see_transit(with);
+    serve(with.number());
 }
 
 store_subscription* replaying::find(const runtime::link& from, wire::channel channel) {
@@ -131,8 +142,29 @@ std::size_t replaying::streams_of(std::uint64_t link) const {
     std::size_t streams = 0;
     for (auto it = subscriptions_.lower_bound({link, 0});
          it != subscriptions_.end() && it->first.first == link; ++it)
-        streams += it->second->heads.streams();
+        streams += std::max(it->second->heads.streams(), it->second->topics.size());
     return streams;
+}
+
+// A subscription may grow while others walk over all of them: it is ended later.
+bool replaying::may_grow(store_subscription& to, std::size_t topics, std::size_t streams) {
+    const std::size_t now = std::max(to.heads.streams(), to.topics.size());
+    const std::size_t then = std::max(to.heads.streams() + streams, to.topics.size() + topics);
+    if (streams_of(to.link.number()) - now + then <= parts_.hub.options().topics_per_peer_max)
+        return true;
+    grown_.insert({to.link.number(), to.channel});
+    return false;
+}
+
+void replaying::end_grown() {
+    for (const channel_key& at : std::exchange(grown_, {})) {
+        const auto found = subscriptions_.find(at);
+        if (found == subscriptions_.end()) continue;
+        parts_.hub.log(log_level::warning, "replay",
+                       "a subscription of " + found->second->link.description() + " to " +
+                           found->second->pattern + " grew beyond topics_per_peer_max");
+        fail(*found->second, errc::limit_exceeded);
+    }
 }
 
 // --- Beginning --------------------------------------------------------------------------------
@@ -224,7 +256,7 @@ void replaying::open(store_subscription& to) {
             after = some->back().name;
         }
     };
-    parts_.readers.submit(std::move(work), [this, at, found, serial = to.serial] {
+    parts_.readers.submit(at.first, std::move(work), [this, at, found, serial = to.serial] {
         under_way_.erase(at);
         const auto s = subscriptions_.find(at);
         if (s != subscriptions_.end() && s->second->serial == serial) opened(*s->second, *found);
@@ -236,7 +268,8 @@ void replaying::open(store_subscription& to) {
 void replaying::opened(store_subscription& to, opening& found) {
     if (found.failed != errc::ok) return fail(to, found.failed);
     std::size_t streams = streams_of(to.link.number());
-    for (const opening::topic& t : found.topics) streams += t.cursor.streams.size();
+    for (const opening::topic& t : found.topics)
+        streams += std::max<std::size_t>(1, t.cursor.streams.size());
     if (streams > parts_.hub.options().topics_per_peer_max) return fail(to, errc::limit_exceeded);
     to.opening = false;
     for (opening::topic& t : found.topics) {
@@ -260,6 +293,7 @@ void replaying::opened(store_subscription& to, opening& found) {
             add_topic(to, topic);
     });
     for (auto& [id, of] : to.topics) pump(to, of);
+    serve_starved();
 }
 
 void replaying::tell_subscribed(store_subscription& to) {
@@ -279,6 +313,7 @@ void replaying::tell_subscribed(store_subscription& to) {
 void replaying::attach(store_subscription& to, const std::shared_ptr<topic_replay>& made,
                        known_topic& topic) {
     made->to = &to;
+    made->link = to.link.number();
     to.topics.emplace(topic.id.value, made);
     readers_[topic.id.value].push_back(&to);
     for (const auto& [id, s] : topic.sources) {
@@ -289,6 +324,7 @@ void replaying::attach(store_subscription& to, const std::shared_ptr<topic_repla
 }
 
 void replaying::add_topic(store_subscription& to, known_topic& topic) {
+    if (!may_grow(to, 1, 0)) return;
     const auto made = std::make_shared<topic_replay>();
     made->name = topic.name;
     made->cursor.topic = topic.id;
@@ -334,9 +370,121 @@ void replaying::note(const topic_replay& of) {
 // --- Sending ----------------------------------------------------------------------------------
 
 void replaying::pump(store_subscription& to, const std::shared_ptr<topic_replay>& of) {
-    if (of->reading || !send_steps(to, *of)) return;
+    if (of->reading) return;
+    if (!send_steps(to, *of)) {
+        if (!std::exchange(of->waits_to_send, true)) to.to_send.push_back(of);
+        return;
+    }
     if (of->again) return begin_again(of);
-    if (of->sources || (!of->end && to.ready())) read(to, of);
+    const std::uint64_t room = of->end ? 0 : room_for(to);
+    if (of->sources || room != 0) return read(to, of, room);
+    if (of->end || std::exchange(of->waits_to_read, true)) return;
+    to.to_read.push_back(of);
+    starved_.insert(of->link);
+}
+
+// Something that the link's topics may wait for has changed: credit, what it holds or has on its
+// way. Subscriptions begin in turn, since the first takes what it can.
+void replaying::serve(std::uint64_t link) {
+    const auto begin = subscriptions_.lower_bound({link, 0});
+    const auto end = subscriptions_.lower_bound({link + 1, 0});
+    if (begin != end) {
+        wire::channel& last = served_last_[link];
+        auto first = subscriptions_.upper_bound({link, last});
+        if (first == end) first = begin;
+        last = first->first.second;
+        const auto serve_all = [&] {
+            for (auto it = first; it != end; ++it) serve(*it->second);
+            for (auto it = begin; it != first; ++it) serve(*it->second);
+        };
+        serve_all();
+        if (put_back_pages(link)) serve_all();
+    }
+    starved_.erase(link);
+    end_grown();
+}
+
+// A topic that has become due may need the room of a page that nothing else brings to light.
+void replaying::serve_starved() {
+    for (const std::uint64_t link : std::exchange(starved_, {})) serve(link);
+    end_grown();
+}
+
+// Who grants nothing more in the middle of a page does not hold up its node's other subscriptions:
+// what is left of it is read again.
+bool replaying::put_back_pages(std::uint64_t link) {
+    if (budget_.room(link) != 0) return false;
+    const auto begin = subscriptions_.lower_bound({link, 0});
+    const auto end = subscriptions_.lower_bound({link + 1, 0});
+    const bool wanted = std::any_of(begin, end, [](const auto& entry) {
+        const store_subscription& s = *entry.second;
+        return !s.to_read.empty() && s.ready() && s.credit.left() > s.holds;
+    });
+    if (!wanted) return false;
+    bool any = false;
+    for (auto it = begin; it != end; ++it) {
+        if (it->second->credit.may_send()) continue;
+        for (const std::shared_ptr<topic_replay>& of : it->second->to_send) {
+            if (!of->to || of->reading || of->page.steps.empty()) continue;
+            put_back(*of);
+            any = true;
+        }
+    }
+    return any;
+}
+
+void replaying::put_back(topic_replay& of) {
+    of.page = {};
+    of.sent = 0;
+    of.again = true;
+    if (!of.reading) hold(of, 0);
+}
+
+void replaying::serve(store_subscription& to) {
+    if (to.opening) return;
+    for (std::size_t n = to.to_send.size(); n != 0 && to.ready(); --n) {
+        const std::shared_ptr<topic_replay> of = std::move(to.to_send.front());
+        to.to_send.pop_front();
+        of->waits_to_send = false;
+        if (of->to) pump(to, of);
+    }
+    while (!to.to_read.empty() && room_for(to) != 0) {
+        const std::shared_ptr<topic_replay> of = std::move(to.to_read.front());
+        to.to_read.pop_front();
+        of->waits_to_read = false;
+        if (of->to) pump(to, of);
+    }
+}
+
+std::uint64_t replaying::room_for(const store_subscription& to) const {
+    if (!to.ready() || to.credit.left() <= to.holds) return 0;
+    return std::min({to.credit.left() - to.holds, std::uint64_t{parts_.options.replay_page_bytes},
+                     budget_.room(to.link.number())});
+}
+
+void replaying::hold(topic_replay& of, std::uint64_t bytes) {
+    if (of.holds == 0 && bytes != 0)
+        budget_.take(of.link, bytes);
+    else if (of.holds != 0 && bytes == 0)
+        budget_.release(of.link, of.holds);
+    else if (bytes != 0)
+        budget_.resize(of.link, of.holds, bytes);
+    if (of.to) of.to->holds += bytes - of.holds;
+    of.holds = bytes;
+}
+
+void replaying::let_go(topic_replay& of) {
+    if (of.reading)
+        of.to->holds -= of.holds;
+    else
+        hold(of, 0);
+    of.to = nullptr;
+}
+
+// Of what was sent last nobody will say that it was read.
+void replaying::see_transit(const runtime::link& of) {
+    const std::uint64_t sent = of.in_transit();
+    budget_.set_in_transit(of.number(), sent - std::min(sent, runtime::link::transit_ping_bytes));
 }
 
 // False when credit or the link ends before the page.
@@ -351,6 +499,7 @@ bool replaying::send_steps(store_subscription& to, topic_replay& of) {
         if (step.what == replay_step::kind::head) {
             if (step.stream == of.streams.size()) {
                 flush();  // its views end when streams move
+                if (!may_grow(to, 0, 1)) return false;
                 add_stream(to, of, step);
             } else {
                 topic_replay::stream& s = of.streams[step.stream];
@@ -377,6 +526,7 @@ bool replaying::send_steps(store_subscription& to, topic_replay& of) {
     flush();
     of.page = {};
     of.sent = 0;
+    hold(of, 0);
     return true;
 }
 
@@ -390,33 +540,35 @@ bool replaying::send_batch(store_subscription& to, topic_replay& of, const repla
         return false;
     }
     to.credit.spend(body.size() + wire::batch_charge_bytes);
+    see_transit(to.link);
     ++batches_;
     bytes_ += body.size();
     return true;
 }
 
-void replaying::read(store_subscription& to, const std::shared_ptr<topic_replay>& of) {
-    const std::size_t bytes = to.ready() ? static_cast<std::size_t>(std::min<std::uint64_t>(
-                                               to.credit.left(), parts_.options.replay_page_bytes))
-                                         : 0;
+void replaying::read(store_subscription& to, const std::shared_ptr<topic_replay>& of,
+                     std::uint64_t bytes) {
+    hold(*of, bytes);
     const auto page = std::make_shared<replay_page>();
     const auto failed = std::make_shared<errc>(errc::ok);
     of->reading = true;
     of->more = false;
     parts_.readers.submit(
+        of->link,
         [of, page, failed, bytes, body_max = to.link.peer_body_bytes_max(),
          sources = std::exchange(of->sources, false)](store::reader& reader) {
             *failed = read_replay(reader, of->cursor, bytes, body_max, sources, *page);
         },
         [this, of, page, failed] {
             was_read(of, *page, *failed);
+            serve(of->link);
             parts_.topics.tell();
         });
 }
 
 void replaying::was_read(const std::shared_ptr<topic_replay>& of, replay_page& page, errc failed) {
     of->reading = false;
-    if (!of->to) return;
+    if (!of->to) return hold(*of, 0);
     store_subscription& to = *of->to;
     if (failed != errc::ok) {
         // A topic that was deleted ends without a word: topic_removed() told its reader.
@@ -436,6 +588,7 @@ void replaying::was_read(const std::shared_ptr<topic_replay>& of, replay_page& p
         of->page = std::move(page);
         of->sent = 0;
     }
+    hold(*of, bytes_of(of->page));
     pump(to, of);
 }
 
@@ -449,6 +602,7 @@ void replaying::begin_again(const std::shared_ptr<topic_replay>& of) {
     const auto page = std::make_shared<replay_page>();
     const auto cursor = std::make_shared<result<replay_cursor>>(errc::topic_unknown);
     parts_.readers.submit(
+        of->link,
         [of, page, cursor, points = std::move(points)](store::reader& reader) mutable {
             const auto topic = reader.topic(of->cursor.topic);
             if (topic)
@@ -457,6 +611,7 @@ void replaying::begin_again(const std::shared_ptr<topic_replay>& of) {
         },
         [this, of, page, cursor] {
             began_again(of, *cursor, *page);
+            serve(of->link);
             parts_.topics.tell();
         });
 }
@@ -511,6 +666,7 @@ void replaying::topic_appeared(known_topic& topic) {
         if (!s->opening && !s->topics.contains(topic.id.value) &&
             protocol::matches(s->pattern, topic.name))
             add_topic(*s, topic);
+    serve_starved();
 }
 
 void replaying::topic_changed(known_topic& topic) {
@@ -534,6 +690,7 @@ void replaying::topic_changed(known_topic& topic) {
         of->more = true;
         pump(*s, of);
     }
+    serve_starved();
 }
 
 void replaying::topic_removed(known_topic& topic) {
@@ -545,10 +702,13 @@ void replaying::topic_removed(known_topic& topic) {
             s->heads.remove(stream.schedule);
             s->by_schedule[static_cast<std::size_t>(stream.schedule)] = {};
         }
-        of->second->to = nullptr;
+        let_go(*of->second);
         s->topics.erase(of);
     }
+    std::set<std::uint64_t> links;
+    for (const store_subscription* s : readers->second) links.insert(s->link.number());
     readers_.erase(readers);
+    for (const std::uint64_t link : links) serve(link);
 }
 
 wire::head replaying::head_of(const topic_replay& in, const topic_replay::stream& of) {
@@ -567,6 +727,7 @@ void replaying::add_stats(store_server_stats& to) const {
     to.subscriptions = subscriptions_.size();
     to.replayed_batches = batches_;
     to.replayed_bytes = bytes_;
+    to.replay_held_bytes = budget_.held();
 }
 
 // --- Subscription -----------------------------------------------------------------------------
@@ -586,7 +747,7 @@ store_subscription::store_subscription(replaying& from_store, runtime::link& to,
 store_subscription::~store_subscription() {
     owner.waits_no_more(*this);
     for (auto& [id, of] : topics) {
-        of->to = nullptr;
+        owner.let_go(*of);
         owner.forget(*this, id);
     }
     owner.hub().loop().remove(*this);

@@ -33,6 +33,9 @@ void service::link_down(runtime::link& gone) {
     grouping_.link_down(gone);
     locating_.link_down(gone);
     managing_.link_down(gone);
+    parts_.quota.link_down(gone);
+    // Whoever comes back does not wait behind what was asked before.
+    parts_.readers.abandon(gone.number());
 }
 
 void service::link_writable(runtime::link& free) { replaying_.go_on(free, true); }

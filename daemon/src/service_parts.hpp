@@ -2,6 +2,7 @@
 
 #include "commit_queue.hpp"
 #include "reader_pool.hpp"
+#include "topic_quota.hpp"
 #include "topic_table.hpp"
 
 #include <cairn/ids.hpp>
@@ -28,6 +29,7 @@ struct service_parts {
     commit_queue& commits;
     reader_pool& readers;
     topic_table& topics;
+    topic_quota& quota;
     cairn::generation generation;
 };
 

@@ -1,4 +1,5 @@
 #include "background_scheduling.hpp"
+#include "disk_watch.hpp"
 #include "service.hpp"
 
 #include <cairn/store/committer.hpp>
@@ -10,6 +11,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -35,6 +37,9 @@ store_server_options checked(store_server_options options) {
     if (options.replay_page_bytes < page_bytes_min)
         throw error(errc::invalid_argument,
                     "store server: replay_page_bytes must be 64 KiB or more");
+    if (options.replay_bytes_max < options.replay_page_bytes)
+        throw error(errc::invalid_argument,
+                    "store server: replay_bytes_max must not be below replay_page_bytes");
     if (!options.network.access.empty())
         throw error(errc::invalid_argument,
                     "store server: network.access is set; the rules of a store are its own access");
@@ -95,8 +100,12 @@ struct store_server::parts {
           committer(data, committing(options, room)),
           commits(hub.loop(), committer),
           readers(hub.loop(), data, options.replay_threads),
-          service({options, hub, commits, readers, topics, generation_of(data)},
-                  [this](store_server_stats& to) { add_disk_stats(to); }) {}
+          quota(options.topics_made_per_client_max),
+          service({options, hub, commits, readers, topics, quota, generation_of(data)},
+                  [this](store_server_stats& to) { add_disk_stats(to); }) {
+        const runtime::loop::guard holding(hub.loop());
+        watch.emplace(hub, data);
+    }
     ~parts() { close(); }
 
     void close();
@@ -120,7 +129,9 @@ struct store_server::parts {
     daemon::commit_queue commits;
     daemon::reader_pool readers;
     daemon::topic_table topics;
+    daemon::topic_quota quota;
     daemon::service service;
+    std::optional<daemon::disk_watch> watch;  // of the loop; until the database closes
 
     std::mutex mutex;
     std::vector<std::string> endpoints;  // guarded by mutex
@@ -141,8 +152,13 @@ void store_server::parts::run_close() {
     if (!hub.closed()) {
         const runtime::loop::guard holding(hub.loop());
         commits.run(hub.loop().now());
+        watch->run(hub.loop().now());
     }
     hub.close();
+    {
+        const runtime::loop::guard holding(hub.loop());
+        watch.reset();
+    }
     data.close();
     const std::lock_guard hold(mutex);
     closed = true;

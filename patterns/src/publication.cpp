@@ -32,8 +32,10 @@ publication::publication(publishing& owner, std::string topic, publisher_options
       ring_(options_.ring_bytes_max, options_.patience) {
     if (store.empty()) return;
     store_ = std::make_unique<store_line>(
-        owner_.hub(), store_line::owner{*this, [this](cairn::epoch newer) { fence(newer); }}, store,
-        topic_, epoch_, options_, ring_);
+        owner_.hub(),
+        store_line::owner{*this, [this](cairn::epoch newer) { fence(newer); },
+                          [this](errc why, bool for_good) { refused(why, for_good); }},
+        store, topic_, epoch_, options_, ring_);
 }
 
 publication::~publication() {
@@ -339,6 +341,13 @@ void publication::fence(cairn::epoch newer) {
                      "publisher " + options_.source + " on " + topic_ +
                          " is fenced: a newer run of this source exists");
     if (options_.on_fenced) options_.on_fenced(newer);
+    owner_.hub().loop().changed();
+}
+
+// The store takes nothing. For good: then nobody waits for it any more.
+void publication::refused(errc why, bool for_good) {
+    if (for_good && !store_->shows_all()) inlet_.stop(send_status::refused);
+    if (options_.on_store_refused) options_.on_store_refused(why, for_good);
     owner_.hub().loop().changed();
 }
 

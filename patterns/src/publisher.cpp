@@ -57,6 +57,13 @@ struct publisher::impl {
                 throw error(errc::invalid_argument,
                             "publish on " + source.topic +
                                 ": full_ring::spill needs node_options::state_directory");
+            if (options.source.empty() && parts.hub.has_random_name())
+                parts.hub.log(log_level::warning, "random source",
+                              "publisher on " + source.topic + ": its source is the random name " +
+                                  source.name +
+                                  ", another one with each start. The store keeps each for ever, "
+                                  "and no start goes on with what one before owed it; set "
+                                  "publisher_options::source or node_options::name");
             store = parts.hub.connect_store(options.store);
         }
         options.source = source.name;

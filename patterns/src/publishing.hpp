@@ -64,6 +64,7 @@ public:
     /// The reader granted credit or its link is free again.
     void may_go_on(subscription& reader, bool progress, time_point now);
     void fence(cairn::epoch newer);
+    void refused(errc why, bool for_good);
 
     /// Readers that know that they are attached.
     std::size_t readers() const noexcept;

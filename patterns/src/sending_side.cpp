@@ -73,6 +73,12 @@ sequence send(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
                                                  " bytes are above the node's body_bytes_max, " +
                                                  std::to_string(hub.options().body_bytes_max) +
                                                  "; send it in parts");
+            case send_status::refused:
+                throw error(errc::conflict,
+                            at_topic(verb, topic) +
+                                "the store refused this publisher for good, and with "
+                                "delivery::store_first its peers see nothing else; the log says "
+                                "why");
         }
     }
 }

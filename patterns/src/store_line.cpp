@@ -292,6 +292,7 @@ errc store_line::frame(runtime::link& from, const wire::control_frame& frame) {
                                    ? std::string("the peer there is no store; check the endpoint")
                                    : "it does not open the source: " + std::string(wrong->text)));
         close_channel();
+        tell_refusal(wrong->code);
         reopen_at_ = now + reopen_pause;
         hub_.loop().at(*this, reopen_at_);
     }
@@ -312,6 +313,7 @@ void store_line::opened(const wire::source_opened& told, time_point now) {
     if (over())
         log(log_level::error,
             "it has messages of this run that were never published; nothing is stored any more");
+    tell_refusal(feed_.why());
     note_durable();
     hub_.loop().changed();
 }
@@ -336,6 +338,7 @@ void store_line::refused(errc code, sequence next, time_point now) {
     else if (code != errc::hole)
         log(log_level::warning, "it refuses message " + std::to_string(next.value) +
                                     " for now: " + std::string(describe(code)));
+    if (code != errc::hole) tell_refusal(over() ? feed_.why() : code);
     hub_.loop().changed();
 }
 
@@ -353,6 +356,13 @@ void store_line::fenced(runtime::link& from, const wire::fenced& told) {
     owner_.fence(told.newer);
 }
 
+// Once for each reason in a row, ok among them.
+void store_line::tell_refusal(errc why) {
+    if (std::exchange(refusal_, why) == why || why == errc::ok) return;
+    if (over()) unspilled_.clear();
+    owner_.refused(why, over());
+}
+
 void store_line::note_durable() {
     drop_spilled();
     if (!debts_.empty()) {
@@ -362,6 +372,7 @@ void store_line::note_durable() {
     const std::uint64_t now_durable = feed_.durable().value;
     if (now_durable == durable_.load(std::memory_order_relaxed)) return;
     durable_.store(now_durable, std::memory_order_release);
+    refusal_ = feed_.why();
     if (on_durable_) on_durable_({now_durable});
     hub_.loop().changed();
 }
@@ -376,6 +387,8 @@ void store_line::add_stats(handle_stats& to, sequence accepted, time_point now) 
     to.owed_bytes = owed.bytes;
     to.owed_age = owed.age;
     to.lost_to_store = lost_messages_;
+    to.store_refusal = refusal_;
+    to.store_refuses_for_good = feed_.standing() == feed::state::conflict;
 }
 
 }  // namespace cairn::patterns

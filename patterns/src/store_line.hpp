@@ -36,6 +36,7 @@ public:
     struct owner {
         runtime::task& publication;  ///< is run when something changed
         std::function<void(epoch newer)> fence;
+        std::function<void(errc why, bool for_good)> refused;
     };
 
     /// `endpoint` as hub::connect_store() returned it; `options` with delivery set. Reads what a
@@ -56,7 +57,7 @@ public:
     admission admit(std::size_t bytes, time_point now);
     void pushed(const batch_handle& batch) {
         feed_.pushed(batch);
-        if (spill_) unspilled_.push_back(batch);
+        if (spill_ && !over()) unspilled_.push_back(batch);
     }
     /// Everything that the store does not have is to be put aside, since its publisher closes.
     /// Does nothing without a spill.
@@ -126,6 +127,7 @@ private:
     void lose(sequence_range range, time_point now);
     void opened(const wire::source_opened& told, time_point now);
     void refused(errc code, sequence next, time_point now);
+    void tell_refusal(errc why);
     void note_durable();
     void log(log_level level, std::string_view text);
 
@@ -156,6 +158,7 @@ private:
     time_point reopen_at_ = runtime::loop::never;
     std::atomic<std::uint64_t> durable_{0};
     std::uint64_t lost_messages_ = 0;
+    errc refusal_ = errc::ok;  // told last; ok: something was taken since
 };
 
 }  // namespace cairn::patterns

@@ -15,13 +15,16 @@ namespace {
 // With the longest names still below control_bytes_max.
 constexpr std::size_t resume_points_a_frame = 100;
 
-duration wait_for_history(const subscriber_options& options) {
-    constexpr std::chrono::milliseconds usual{10'000};
-    const auto wanted =
-        options.history_wait.value_or(options.group.empty() ? usual : subscriber_options::forever);
+duration as_duration(std::chrono::milliseconds wanted) {
     return wanted < std::chrono::floor<std::chrono::milliseconds>(duration::max())
                ? duration(wanted)
                : duration::max();
+}
+
+duration wait_for_history(const subscriber_options& options) {
+    constexpr std::chrono::milliseconds usual{10'000};
+    return as_duration(
+        options.history_wait.value_or(options.group.empty() ? usual : subscriber_options::forever));
 }
 
 }  // namespace
@@ -40,6 +43,7 @@ subscription_reader::subscription_reader(runtime::hub& owner, std::string patter
       end_(end),
       channel_(owner.open_channel(*this)),
       fences_(owner.options().topics_per_peer_max),
+      convergence_(as_duration(options.converge_wait)),
       batcher_({.delay_max = options.ack_delay_max, .messages_max = options.ack_messages_max}) {
     for (const resume_from& r : from_.positions)
         begin_at(add_stream(r.topic, r.next.source), r.next.epoch, r.next.sequence);
@@ -499,6 +503,7 @@ void subscription_reader::run(time_point now) {
     look_at_watched(now);
     take_acks(now);
     settle_store();
+    look_at_lag(now);
 }
 
 // --- Counters ---------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 #include "fences_told.hpp"
 
 #include <cairn/protocol/ack_batcher.hpp>
+#include <cairn/protocol/convergence.hpp>
 #include <cairn/protocol/credit.hpp>
 #include <cairn/protocol/splice.hpp>
 #include <cairn/runtime/hub.hpp>
@@ -184,6 +185,7 @@ private:
     void watch(stream& s, time_point at);
     void wake_by(time_point at);
     void look_at_watched(time_point now);
+    void look_at_lag(time_point now);
     void begin_without_history(stream& s);
     void settle_store();
     void store_up(peer_state& p);
@@ -255,6 +257,7 @@ private:
     std::size_t wanting_ = 0;
     std::size_t live_ = 0;
     std::uint64_t lag_ = 0;
+    protocol::convergence convergence_;
     std::uint64_t fallbacks_ = 0;
     std::uint32_t next_number_ = 0;
     std::size_t forget_at_ = 0;  // streams

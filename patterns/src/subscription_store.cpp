@@ -52,6 +52,7 @@ void subscription_reader::moved(stream& s, time_point now) {
     const bool live = s.splice.standing() == protocol::spliced_stream::state::live;
     const bool wants = s.splice.wants_store();
     if (wants && s.live && !s.wants_store) ++fallbacks_;
+    if (wants && wanting_ == 0) wake_by(now);
     wanting_ = wanting_ - s.wants_store + wants;
     live_ = live_ - s.live + live;
     lag_ = lag_ - s.lag + s.splice.lag();
@@ -86,6 +87,16 @@ void subscription_reader::look_at_watched(time_point now) {
         if (unknown_to_store) begin_without_history(*s);
         moved(*s, now);
     }
+}
+
+// A store that is away is told otherwise: only what it could give and nobody takes counts.
+void subscription_reader::look_at_lag(time_point now) {
+    const bool reads = wanting_ != 0 && step_ == step::reading && store_->answered();
+    if (convergence_.look(reads, lag_, now))
+        log_store(log_level::warning,
+                  "it reads slower than is published: " + std::to_string(lag_) +
+                      " messages behind, and no nearer than some time ago (converge_wait)");
+    if (const auto next = convergence_.next(now)) wake_by(*next);
 }
 
 // Its publisher does not give it to this store, or not yet: what it holds is all that there is.
@@ -471,6 +482,7 @@ reading subscription_reader::state() const {
     r.lag_messages = lag_;
     r.acks_waiting = batcher_.waiting() + early_messages_;
     r.fallbacks = fallbacks_;
+    r.converging = convergence_.converging();
     using state = enum reading::state;
     const bool store_silent = !store_endpoint_.empty() && (!store_ || !store_->answered());
     if (step_ == step::standby)

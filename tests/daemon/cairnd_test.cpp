@@ -432,4 +432,49 @@ TEST_F(CairndOnAHangingDisk, LeavesInGoodOrderWhenTheDiskComesBackInTime) {
     EXPECT_TRUE(has(running_->output(), "stopped in good order"));
 }
 
+/// A disk whose syncs fail from break_disk() to mend_disk().
+class CairndOnAFailingDisk : public Cairnd {
+protected:
+    CairndOnAFailingDisk() { program_ = CAIRND_ON_HANGING_DISK; }
+
+    std::vector<std::string> variables() const { return {"CAIRN_TEST_EIO=" + broken_.string()}; }
+    void break_disk() const { std::ofstream(broken_) << ""; }
+    void mend_disk() const { std::filesystem::remove(broken_); }
+
+    const std::filesystem::path broken_ = directory_ / "broken";
+};
+
+TEST_F(CairndOnAFailingDisk, LeavesSoThatItsSupervisorOpensTheStoreAnew) {
+    const std::string path = (directory_ / "notify").string();
+    const notified supervisor(path);
+    auto more = variables();
+    more.push_back("NOTIFY_SOCKET=" + path);
+    start({}, more);
+    EXPECT_EQ(supervisor.next(), "READY=1");
+    party publisher(endpoints_.front());
+    ASSERT_TRUE(publisher.open(1, "quakes", "usgs", 7));
+    publisher.append(1, 1, 5);
+    ASSERT_TRUE(publisher.confirmed(5));
+    break_disk();
+    publisher.append(1, 6, 5);
+    const auto refused = publisher.raw().hear<wire::append_refused>(wire::kind::append_refused);
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->code, errc::store_failed);
+    EXPECT_EQ(running_->wait(30s), 4);
+    EXPECT_TRUE(has(running_->output(), "failed in a write or a sync")) << running_->output();
+    EXPECT_TRUE(has(running_->output(), "leaving, to be started again")) << running_->output();
+    EXPECT_EQ(supervisor.next(), "STOPPING=1");
+    EXPECT_TRUE(has(supervisor.next(), "STATUS=a write or sync failed"));
+
+    mend_disk();
+    start({}, variables());
+    EXPECT_TRUE(has(running_->output(), "recovered"));
+    party again(endpoints_.front());
+    const auto opened = again.open(1, "quakes", "usgs", 7);
+    ASSERT_TRUE(opened);
+    EXPECT_EQ(opened->last, sequence{5}) << "what was confirmed is there, and nothing else";
+    again.append(1, 6, 5);
+    EXPECT_TRUE(again.confirmed(10));
+}
+
 }  // namespace

@@ -2,9 +2,12 @@
 #include "store_fixture.hpp"
 #include "support/eventually.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <mutex>
+#include <string_view>
 
 // A store in this process whose disk does not answer, or is full.
 namespace {
@@ -12,6 +15,69 @@ namespace {
 using namespace cairn;
 using namespace cairn::test;
 using namespace std::chrono_literals;
+
+/// What the store wrote into its log.
+class StoreWithALog : public StoreFixture {
+protected:
+    StoreWithALog() {
+        options_.network.log = [this](log_level, std::string_view line) {
+            const std::lock_guard hold(mutex_);
+            lines_.emplace_back(line);
+        };
+    }
+    ~StoreWithALog() override { store_.reset(); }
+
+    std::size_t lines_with(std::string_view part) {
+        const std::lock_guard hold(mutex_);
+        return static_cast<std::size_t>(
+            std::count_if(lines_.begin(), lines_.end(),
+                          [&](const auto& line) { return line.find(part) != std::string::npos; }));
+    }
+    bool says(std::string_view part) {
+        return eventually([&] { return lines_with(part) != 0; }, 30s);
+    }
+
+private:
+    std::mutex mutex_;
+    std::vector<std::string> lines_;  // guarded by mutex_
+};
+
+class StoreOnAFailingDisk : public StoreWithALog {
+protected:
+    void SetUp() override {
+        ::setenv("CAIRN_TEST_EIO", broken_.c_str(), 1);
+        StoreFixture::SetUp();
+    }
+    void TearDown() override { std::filesystem::remove(broken_); }
+
+    const std::filesystem::path broken_ = directory_ / "broken";
+};
+
+TEST_F(StoreOnAFailingDisk, SaysSoOnceAndGoesOnServingWhatItHas) {
+    const auto publisher = peer();
+    ASSERT_TRUE(publisher->open(1, "quakes", "usgs", 7));
+    publisher->append(1, 1, 5);
+    ASSERT_TRUE(publisher->confirmed(5));
+    std::ofstream(broken_) << "";
+    for (int i = 0; i != 3; ++i) {
+        publisher->append(1, 6, 5);
+        const auto refused =
+            publisher->raw().hear<wire::append_refused>(wire::kind::append_refused);
+        ASSERT_TRUE(refused);
+        EXPECT_EQ(refused->code, errc::store_failed);
+    }
+    EXPECT_TRUE(says("failed in a write or a sync"));
+    EXPECT_TRUE(store_->stats().storage.failed);
+    const auto reader = peer();
+    reader->subscribe("quakes", std::uint64_t{1} << 20);
+    EXPECT_EQ(reader->read(5), std::vector<std::string>{"usgs 7:1-5"});
+    store_->close();
+    EXPECT_EQ(lines_with("failed in a write or a sync"), 1U);
+
+    std::filesystem::remove(broken_);
+    restart();
+    EXPECT_FALSE(store_->stats().storage.failed);
+}
 
 class StoreOnAHangingDisk : public StoreFixture {
 protected:
@@ -76,7 +142,7 @@ TEST_F(StoreOnAHangingDisk, GoesOnServingWhatItHas) {
     EXPECT_TRUE(publisher_->confirmed(10));
 }
 
-class StoreOnASmallDisk : public StoreFixture {
+class StoreOnASmallDisk : public StoreWithALog {
 protected:
     void SetUp() override {
         if (const auto why = mount_small_disk(directory_.path(), std::size_t{32} << 20);
@@ -118,11 +184,13 @@ TEST_F(StoreOnASmallDisk, RefusesAppendsWithTheErrorOfAFullDisk) {
     EXPECT_EQ(refused->next.value, first - count);
     EXPECT_TRUE(store_->stats().storage.disk_full);
     EXPECT_FALSE(store_->stats().storage.failed);
+    EXPECT_TRUE(says("is full: appends are refused"));
 
     std::filesystem::remove(filler_);
     publisher->append(1, first - count, count);
     EXPECT_TRUE(publisher->confirmed(first - 1));
     EXPECT_FALSE(store_->stats().storage.disk_full);
+    EXPECT_TRUE(says("has room again"));
 }
 
 }  // namespace

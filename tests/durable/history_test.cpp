@@ -1,6 +1,9 @@
 #include "../daemon/party.hpp"
 #include "durable.hpp"
 
+#include <mutex>
+#include <string>
+#include <string_view>
 #include <thread>
 
 // History and live as one stream.
@@ -82,6 +85,35 @@ TEST_F(StoredHistory, FillsWhatASlowReaderMissed) {
     EXPECT_EQ(reader.stats().gaps, 0U);
     EXPECT_GT(reader.state().fallbacks, 0U);
     EXPECT_TRUE(reader.wait_live(patience));
+}
+
+TEST_F(StoredHistory, SaysHowFarBehindAReaderIsThatComesNoNearer) {
+    {
+        publisher sender(home(), "weather", small_ring());  // and so small batches
+        publish_numbers(sender, 1, 20'000);
+        ASSERT_EQ(sender.flush(patience), 0U);
+    }
+    std::mutex mutex;
+    std::string said;  // guarded by mutex
+    node_options o = with_store("away");
+    o.log = [&](log_level, std::string_view line) {
+        const std::lock_guard hold(mutex);
+        if (line.find("reads slower than is published") != std::string_view::npos) said = line;
+    };
+    node there(o);
+    subscriber_options slow{.from = from::earliest()};
+    slow.credit_bytes = 4'000;
+    slow.converge_wait = 50ms;
+    subscriber reader(there, "weather", slow);
+    EXPECT_TRUE(eventually([&] { return !reader.state().converging; }, patience));
+    EXPECT_GT(reader.state().lag_messages, 10'000U);
+    {
+        const std::lock_guard hold(mutex);
+        EXPECT_NE(said.find("messages behind"), said.npos) << said;
+    }
+
+    EXPECT_EQ(texts(reader, 20'000), numbers(1, 20'000));
+    EXPECT_TRUE(eventually([&] { return reader.state().converging; }, patience));
 }
 
 TEST_F(StoredHistory, BeginsSoManyMessagesBeforeTheEnd) {

@@ -9,8 +9,11 @@
 #include <atomic>
 #include <chrono>
 #include <future>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 // A publisher, and every word that a store may say to it.
@@ -236,6 +239,20 @@ TEST_F(DurablePublisher, GoesBackWhereTheStoreHasAHole) {
     EXPECT_EQ(store_->hear_append()->header.first, sequence{1});
 }
 
+// Bytes that are damaged in memory are damaged the next time as well.
+TEST_F(DurablePublisher, WaitsBeforeItOffersAgainWhatFailedItsChecksum) {
+    publisher sender(node_, "weather");
+    const auto asked = store_->open();
+    ASSERT_TRUE(asked);
+    sender.publish("1");
+    ASSERT_TRUE(store_->hear_append());
+
+    store_->say(wire::append_refused{asked->channel, errc::checksum_mismatch, sequence{1}});
+
+    EXPECT_FALSE(store_->hear_append(silence));
+    EXPECT_EQ(store_->hear_append()->header.first, sequence{1});
+}
+
 TEST_F(DurablePublisher, OffersAgainWhatAFullStoreRefused) {
     publisher sender(node_, "weather");
     const auto asked = store_->open();
@@ -259,6 +276,99 @@ TEST_F(DurablePublisher, StopsAppendingWhenTheStoreHoldsAnotherContent) {
 
     EXPECT_EQ(sender.flush(patience), 1U);
     EXPECT_TRUE(sender.try_publish("2"));
+}
+
+/// What a publisher was told of refusals, in order.
+class refusals {
+public:
+    void tell(errc why, bool for_good) {
+        const std::lock_guard hold(mutex_);
+        told_.emplace_back(why, for_good);
+    }
+    std::vector<std::pair<errc, bool>> told() const {
+        const std::lock_guard hold(mutex_);
+        return told_;
+    }
+
+private:
+    mutable std::mutex mutex_;
+    std::vector<std::pair<errc, bool>> told_;  // guarded by mutex_
+};
+
+TEST_F(DurablePublisher, PublishesOnToItsPeersWhenTheStoreRefusesForGood) {
+    refusals refused;
+    publisher_options o;
+    o.ring_bytes_max = 4'000;
+    o.batch_bytes_max = 1;
+    o.on_store_refused = [&](errc why, bool for_good) { refused.tell(why, for_good); };
+    publisher sender(node_, "weather", o);
+    const auto asked = store_->open();
+    ASSERT_TRUE(asked);
+    while (sender.try_publish("x")) continue;
+    auto blocked = std::async(std::launch::async, [&] { return sender.publish("y"); });
+    EXPECT_EQ(blocked.wait_for(silence), std::future_status::timeout);
+
+    store_->say(wire::append_refused{asked->channel, errc::conflict, sequence{1}});
+
+    ASSERT_EQ(blocked.wait_for(patience), std::future_status::ready);
+    for (int n = 0; n != 1'000; ++n) sender.publish("z");
+    EXPECT_EQ(refused.told(), (std::vector<std::pair<errc, bool>>{{errc::conflict, true}}));
+    EXPECT_EQ(sender.stats().store_refusal, errc::conflict);
+    EXPECT_TRUE(sender.stats().store_refuses_for_good);
+    EXPECT_GE(sender.flush(patience), 1'000U) << "and it says that they are not stored";
+}
+
+TEST_F(DurablePublisher, PublishesNoMoreWhenTheStoreThatComesFirstRefusesForGood) {
+    publisher_options o;
+    o.delivery = delivery::store_first;
+    publisher sender(node_, "weather", o);
+    const auto asked = store_->open();
+    ASSERT_TRUE(asked);
+    sender.publish("1");
+    ASSERT_TRUE(store_->hear_append());
+
+    store_->say(wire::append_refused{asked->channel, errc::conflict, sequence{1}});
+
+    EXPECT_TRUE(eventually([&] { return sender.try_publish("x").status == send_status::refused; }));
+    EXPECT_EQ(thrown_by([&] { sender.publish("x"); }), errc::conflict);
+}
+
+TEST_F(DurablePublisher, TellsOnceWhyItsSourceIsNotOpenedAndAsksAgain) {
+    refusals refused;
+    publisher_options o;
+    o.on_store_refused = [&](errc why, bool for_good) { refused.tell(why, for_good); };
+    publisher sender(node_, "weather", o);
+    for (int n = 0; n != 2; ++n) {
+        const auto asked = store_->hear<wire::open_source>();
+        ASSERT_TRUE(asked);
+        store_->say(wire::error_reply{asked->channel, errc::not_authorised, "not yours"});
+    }
+    EXPECT_TRUE(eventually([&] { return sender.stats().store_refusal == errc::not_authorised; }));
+    EXPECT_FALSE(sender.stats().store_refuses_for_good);
+
+    ASSERT_TRUE(store_->open());
+
+    EXPECT_TRUE(eventually([&] { return sender.stats().store_refusal == errc::ok; }));
+    EXPECT_EQ(refused.told(), (std::vector<std::pair<errc, bool>>{{errc::not_authorised, false}}));
+}
+
+TEST_F(DurablePublisher, WarnsOfARandomSourceThatTheStoreKeepsForEver) {
+    std::mutex mutex;
+    std::size_t warnings = 0;
+    node_options o = options(store_->endpoint());
+    o.name.clear();
+    o.log = [&](log_level level, std::string_view line) {
+        const std::lock_guard hold(mutex);
+        if (level == log_level::warning && line.find("random name") != std::string_view::npos)
+            ++warnings;
+    };
+    node nameless(o);
+    publisher of_a_name(nameless, "weather", {.source = "station"});
+    publisher to_peers(nameless, "tides", {.delivery = delivery::peers});
+    EXPECT_EQ(warnings, 0U);
+    publisher random(nameless, "weather");
+    const std::lock_guard hold(mutex);
+    EXPECT_EQ(warnings, 1U);
 }
 
 TEST_F(DurablePublisher, IsFencedByAStoreThatKnowsANewerRun) {

@@ -30,6 +30,10 @@ struct store_server_options {
     store::options storage{};
     /// How a topic is kept that a publisher or a group makes: retention, and when it is confirmed.
     store::topic_config topic_defaults{};
+    /// Topics that one client may make by publishing or attaching a group, since the store was
+    /// opened: by its key, or, where there are no keys, by its connection. 0: topics are made by
+    /// who may manage them alone.
+    std::size_t topics_made_per_client_max = 10'000;
     /// Bytes of a publisher's batches that one source may have under way, until they are durable:
     /// 64 KiB or more. Less is granted when many sources share append_bytes_max.
     std::size_t append_window_bytes = std::size_t{16} << 20;
@@ -41,6 +45,10 @@ struct store_server_options {
     std::size_t replay_threads = 2;
     /// Bytes that are read at once for one reader and topic: 64 KiB or more.
     std::size_t replay_page_bytes = std::size_t{1} << 20;
+    /// Bytes of history that all readers together may have in memory, read for them and not yet
+    /// taken by their nodes; shared evenly, 64 MiB a reader's node at most. So that none stands
+    /// still, 192 KiB, or one batch, of each may come on top. Not below replay_page_bytes.
+    std::size_t replay_bytes_max = std::size_t{256} << 20;
 };
 
 struct store_server_stats {
@@ -57,6 +65,7 @@ struct store_server_stats {
     std::uint64_t confirms = 0;
     std::uint64_t replayed_batches = 0;
     std::uint64_t replayed_bytes = 0;
+    std::uint64_t replay_held_bytes = 0;  ///< now, of replay_bytes_max
 };
 
 /// How far a store came in closing.
@@ -77,7 +86,9 @@ struct [[nodiscard]] store_closing {
 /// Fails:   construction throws error: what opening the database throws (store_in_use, store_newer,
 ///          store_damaged, filesystem_refused, permission_denied, disk_full), what binding throws
 ///          (address_in_use, address_invalid, insecure_refused), invalid_argument. A disk that
-///          fails or hangs later is told to publishers; readers and the network go on.
+///          fails, fills up or hangs later is told to publishers, and the first two to the log;
+///          readers and the network go on. After a write or sync that failed
+///          (stats().storage.failed) nothing is confirmed any more: end it and make it anew.
 /// Limits:  store_server_options.
 class store_server {
 public:

@@ -402,6 +402,11 @@ const std::vector<setting>& all_settings() {
 }
 , CAIRN_SHOW { return shown(std::uint64_t{from.store.network.peers_max}); }
 }
+, {"limits.topics_made_per_client_max", "COUNT", "topics that one client may make", false, false,
+   CAIRN_READ{to.store.topics_made_per_client_max = count(v);
+}
+, CAIRN_SHOW { return shown(std::uint64_t{from.store.topics_made_per_client_max}); }
+}
 , {"limits.append_window", "SIZE", "that one source may have under way", false, false,
    CAIRN_READ{to.store.append_window_bytes = bytes(v);
 }
@@ -421,6 +426,11 @@ const std::vector<setting>& all_settings() {
    CAIRN_READ{to.store.replay_page_bytes = bytes(v);
 }
 , CAIRN_SHOW { return shown(std::uint64_t{from.store.replay_page_bytes}); }
+}
+, {"limits.replay_bytes_max", "SIZE", "of history in memory for all readers", false, false,
+   CAIRN_READ{to.store.replay_bytes_max = bytes(v);
+}
+, CAIRN_SHOW { return shown(std::uint64_t{from.store.replay_bytes_max}); }
 }
 ,
 }

@@ -13,6 +13,9 @@ enum class send_status : std::uint8_t {
     closed,     ///< the handle or its node was closed; nothing was taken
     fenced,     ///< a newer run of this source exists; nothing was taken
     too_large,  ///< body or attributes are above their limit; nothing was taken
+    /// The store refused this publisher for good, and its peers see nothing else
+    /// (delivery::store_first); nothing was taken.
+    refused,
 };
 
 /// Status and, when accepted, the sequence that the message got.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cairn/error.hpp>
+
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -40,6 +42,9 @@ struct handle_stats {
     std::uint64_t spilled_bytes = 0;      ///< of these, in the node's state directory
     std::chrono::nanoseconds owed_age{};  ///< how long the oldest in memory has waited
     std::uint64_t lost_to_store = 0;      ///< messages that the store was told it will never get
+    /// Why the store takes nothing of this publisher's; ok: it does, or is away.
+    errc store_refusal = errc::ok;
+    bool store_refuses_for_good = false;  ///< it will never again
     std::uint64_t peers = 0;              ///< readers, publishers, pullers or pushers attached now
     std::vector<reader_stats> readers;    ///< publisher only
 };

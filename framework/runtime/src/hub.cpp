@@ -154,6 +154,7 @@ void check(const node_options& options) {
 
 hub::hub(node_options options)
     : id_(random_id()),
+      random_name_(options.name.empty()),
       options_(checked(std::move(options), id_)),
       allowed_keys_(options_.security.allowed_keys.begin(), options_.security.allowed_keys.end()),
       gate_(options_.access),

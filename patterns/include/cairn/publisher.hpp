@@ -2,6 +2,7 @@
 
 #include <cairn/attributes.hpp>
 #include <cairn/delivery.hpp>
+#include <cairn/error.hpp>
 #include <cairn/ids.hpp>
 #include <cairn/node.hpp>
 #include <cairn/sending.hpp>
@@ -45,6 +46,13 @@ struct publisher_options {
     /// Called with each range that the store was told it will never get (full_ring::drop_history,
     /// or a store that was replaced by an empty one). As on_durable.
     std::function<void(sequence_range lost)> on_lost{};
+    /// Called when the store refuses this publisher, once for each reason in a row. With
+    /// `for_good` nothing that was published or will be is stored any more (the store holds
+    /// another content under this run's positions, errc::conflict, or will not have it); peers are
+    /// served on, with delivery::store_first publishing ends. Otherwise, when it does not open the
+    /// source (errc::not_authorised, limit_exceeded, …) or has no room, it is asked again each
+    /// second. As on_durable.
+    std::function<void(errc why, bool for_good)> on_store_refused{};
     /// Called once when a newer run of this source appeared; this publisher then sends no more.
     /// As on_durable.
     std::function<void(epoch newer)> on_fenced{};
@@ -65,7 +73,8 @@ struct publisher_options {
 ///
 /// Fails:   construction throws error (topic_invalid, source_in_use, invalid_argument, closed, and
 ///          for a store what node::connect throws); publish() throws error (closed, fenced,
-///          too_large; full with full_ring::refuse).
+///          too_large; full with full_ring::refuse; conflict with delivery::store_first when the
+///          store refused it for good).
 /// Limits:  topic 255 bytes, no `*`; body up to node_options::body_bytes_max; options.
 class publisher {
 public:

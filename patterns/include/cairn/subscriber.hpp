@@ -102,6 +102,9 @@ struct reading {
     std::uint64_t lag_messages = 0;  ///< known to exist, and not yet received by this node
     std::uint64_t acks_waiting = 0;  ///< messages acked, and not confirmed by the store
     std::uint64_t fallbacks = 0;     ///< times that history had to be read again
+    /// False: it catches up, and its lag has not fallen for subscriber_options::converge_wait. It
+    /// reads slower than is published.
+    bool converging = true;
 };
 
 struct subscriber_options {
@@ -123,6 +126,9 @@ struct subscriber_options {
     /// How long to wait for history that no publisher holds, while the store does not send it; then
     /// it is a gap. Nothing: `forever` in a group, otherwise 10 s.
     std::optional<std::chrono::milliseconds> history_wait{};
+    /// While it catches up: after so long without coming nearer to what is published it says so,
+    /// in the log and in state().
+    std::chrono::milliseconds converge_wait = std::chrono::seconds(30);
     /// Bytes that a peer may send ahead of the application; memory for what waits, for each peer.
     std::size_t credit_bytes = std::size_t{8} << 20;
     /// Called in order, in receive()'s thread, for each gap. Without it gaps are counted and

@@ -57,10 +57,12 @@ template <feed_batch Batch>
 class store_feed {
 public:
     enum class state : std::uint8_t {
-        away,      ///< no link, or OPEN_SOURCE is not answered
-        open,      ///< appends flow
-        fenced,    ///< for ever: a newer run exists
-        conflict,  ///< for ever: the store holds another content, or refuses for good: why()
+        away,    ///< no link, or OPEN_SOURCE is not answered
+        open,    ///< appends flow
+        fenced,  ///< for ever: a newer run exists
+        /// For ever: the store holds another content, or refuses for good: why(). The ring is the
+        /// peers' alone then.
+        conflict,
     };
 
     /// What to send.
@@ -112,6 +114,10 @@ public:
 
     /// May the ring take a batch of that size? Makes room as the policy says.
     answer admit(std::size_t bytes, time_point now) {
+        if (state_ == state::conflict) {
+            ring_.rewind(keep_, ring_.last() + 1, now);
+            ring_.rewind(send_, ring_.last() + 1, now);
+        }
         while (owed_bytes_ != 0 && (bytes > bytes_max_ || owed_bytes_ > bytes_max_ - bytes)) {
             if (when_full_ == full_ring::block) return {room::wait, time_point::max()};
             if (when_full_ == full_ring::refuse) return {room::full, now};
@@ -128,10 +134,12 @@ public:
         return {room::wait, room_for_peers.wait_until};
     }
     /// A batch was pushed to the ring.
-    void pushed(const Batch& batch) { owed_bytes_ += batch.bytes(); }
+    void pushed(const Batch& batch) {
+        if (state_ != state::conflict) owed_bytes_ += batch.bytes();
+    }
 
-    /// The oldest batch that is neither durable nor spilled; null: there is none.
-    const Batch* oldest() { return ring_.next(keep_).batch; }
+    /// The oldest batch that is owed, and neither durable nor spilled; null: there is none.
+    const Batch* oldest() { return state_ == state::conflict ? nullptr : ring_.next(keep_).batch; }
     /// The spill is one range: after a store was wiped it may begin behind what the ring owes.
     bool can_spill() { return !spilled_ || spilled_->last + 1 >= oldest()->first(); }
     /// oldest() is in the spill, flushed; it may leave the ring.
@@ -233,9 +241,11 @@ public:
     void refused(errc code, sequence expected, time_point now) {
         if (state_ != state::open) return;
         if (code == errc::fenced) return fenced();
-        const bool again = code == errc::hole || code == errc::checksum_mismatch;
-        const bool passes = code == errc::store_full || code == errc::disk_full ||
-                            code == errc::store_failed || code == errc::limit_exceeded;
+        const bool again = code == errc::hole;
+        // What fails its checksum a second time was not damaged on its way.
+        const bool passes = code == errc::checksum_mismatch || code == errc::store_full ||
+                            code == errc::disk_full || code == errc::store_failed ||
+                            code == errc::limit_exceeded;
         if (!again && !passes) return stop(state::conflict, code);
         if (expected.value == 0 || expected > sent_ + 1)
             return stop(state::conflict, errc::conflict);
@@ -252,6 +262,7 @@ private:
         if (over()) return;
         state_ = how;
         why_ = why;
+        if (how == state::conflict) owed_bytes_ = 0;
     }
     step show(const step& what) {
         shown_ = what.range;

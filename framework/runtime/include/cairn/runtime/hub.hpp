@@ -102,6 +102,8 @@ public:
 
     const node_options& options() const noexcept { return options_; }
     const std::string& name() const noexcept { return options_.name; }
+    /// The user gave none: another one with each start.
+    bool has_random_name() const noexcept { return random_name_; }
     node_id id() const noexcept { return id_; }
     runtime::loop& loop() noexcept { return loop_; }
     const socket_factory& sockets() const noexcept { return sockets_; }
@@ -202,6 +204,7 @@ private:
     void keep_alive(time_point now);
 
     const node_id id_;
+    const bool random_name_;
     const node_options options_;
     std::set<std::string, std::less<>> allowed_keys_;  // loop; of who may connect to us
     runtime::gate gate_;

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cairn/runtime/hub.hpp>
+#include <cairn/store/database.hpp>
+
+#include <chrono>
+
+namespace cairn::daemon {
+
+/// Says in the log, once for each change, that the disk failed, is full, or has room again.
+///
+/// It looks rather than being told: the disk may fail under the upkeep of an idle store, which
+/// nobody hears of.
+///
+/// Owns:    its timer. Hub and database must outlive it.
+/// Threads: loop, also construction and destruction.
+class disk_watch final : public runtime::task {
+public:
+    disk_watch(runtime::hub& hub, const store::database& data);
+    ~disk_watch();
+
+    void run(time_point now) override;
+
+    static constexpr std::chrono::milliseconds interval = std::chrono::seconds(1);
+
+private:
+    runtime::hub& hub_;
+    const store::database& data_;
+    bool failed_ = false;
+    bool full_ = false;
+};
+
+}  // namespace cairn::daemon
