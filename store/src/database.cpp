@@ -89,6 +89,8 @@ database::impl::impl(const fs::path& where, const options& wanted)
             create_data(directory, system_now());
             opening.created = true;
         }
+        // Who died in a commit has left pages that may be in memory alone: nobody is told of them.
+        if (!opening.created && !was_closed(lock)) settle(directory / data_name);
         check_trees();
         mark_open(lock, directory);
         env = std::make_unique<lmdb::environment>(

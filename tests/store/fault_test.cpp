@@ -1,4 +1,5 @@
 #include "store/support/disk.hpp"
+#include "store/support/fixture.hpp"
 #include "store/support/workload.hpp"
 #include "support/temp_directory.hpp"
 
@@ -125,6 +126,23 @@ TEST(Fault, RefusesAppendsAloneWhenTheDiskIsFullForAMoment) {
 
 TEST(Fault, GoesOnByItselfWhenTheDiskHasRoomAgain) {
     fail_at_every_call(disk::fault::no_space, true);
+}
+
+TEST_F(Database, SyncsWhatACrashLeftBeforeItIsOpen) {
+    opened("quakes", "a");
+    const auto file = directory_ / "db" / "data.mdb";
+    const auto syncs = [&] {
+        disk::start_faults(file, disk::fault::io_error, 0, true);
+        const errc code = refusal();
+        disk::stop_faults();
+        return code;
+    };
+    reopen();
+    db_.reset();
+    EXPECT_EQ(syncs(), errc::ok) << "closed in good order: nothing to sync";
+    disk::write_file(directory_ / "db" / "cairn.lock", std::array{std::byte{'o'}});
+    EXPECT_EQ(syncs(), errc::store_failed);
+    EXPECT_EQ(refusal(), errc::ok);
 }
 
 /// What is wrong among what a damaged database still delivers; damage that it reports is right.

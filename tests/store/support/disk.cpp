@@ -1,5 +1,7 @@
 #include "disk.hpp"
 
+#include "unit/protocol/random.hpp"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -18,6 +20,12 @@ namespace cairn::test::disk {
 
 namespace {
 
+// A page of the cache that counts as written and is not on the disk, which has `bytes` there.
+struct unwritten {
+    off_t offset = 0;
+    std::vector<std::byte> bytes;
+};
+
 struct watch {
     bool recording = false;
     bool faulty = false;
@@ -28,6 +36,8 @@ struct watch {
     std::uint64_t at = 0;
     bool lasting = false;
     std::uint64_t calls = 0;
+    dice chance{0};
+    std::vector<unwritten> pages;
 };
 
 watch& watched() {
@@ -62,14 +72,49 @@ ssize_t refuse(fault what) {
     return -1;
 }
 
-void keep(int fd, std::uint64_t offset, const void* data, std::size_t size) {
+bool is_synced(int fd) { return (::fcntl(fd, F_GETFL) & O_DSYNC) != 0; }
+
+void keep(int fd, std::uint64_t offset, const void* data, std::size_t size, bool lost = false) {
+    // What is written again is on its way to the disk again.
+    std::erase_if(watched().pages, [&](const unwritten& p) {
+        return static_cast<std::uint64_t>(p.offset) < offset + size &&
+               offset < static_cast<std::uint64_t>(p.offset) + p.bytes.size();
+    });
     if (!watched().recording) return;
     event e;
     e.offset = offset;
     const auto* const from = static_cast<const std::byte*>(data);
     e.bytes.assign(from, from + size);
-    e.synced = (::fcntl(fd, F_GETFL) & O_DSYNC) != 0;
+    e.synced = is_synced(fd);
+    e.lost = lost;
     watched().events.push_back(std::move(e));
+}
+
+void keep_sync(bool failed) {
+    if (!watched().recording) return;
+    event e;
+    e.what = event::kind::sync;
+    e.failed = failed;
+    watched().events.push_back(std::move(e));
+}
+
+// The same file, whatever the descriptor may do.
+int opened_again(int fd, int flags) {
+    return ::open(("/proc/self/fd/" + std::to_string(fd)).c_str(), flags | O_CLOEXEC);
+}
+
+// A meta page whose write fails: to the disk or not, and into the page cache or not.
+void fail_unsure(int fd, std::uint64_t offset, const void* data, std::size_t size) {
+    watch& w = watched();
+    if (w.chance.chance(50)) return;
+    const bool lost = is_synced(fd) && w.chance.chance(50);
+    unwritten page{static_cast<off_t>(offset), std::vector<std::byte>(size)};
+    const int from = opened_again(fd, O_RDONLY);
+    (void)!::pread(from, page.bytes.data(), size, page.offset);
+    ::close(from);
+    keep(fd, offset, data, size, lost);
+    (void)!::syscall(SYS_pwrite64, fd, data, size, page.offset);
+    if (lost) w.pages.push_back(std::move(page));
 }
 
 struct hold {
@@ -132,6 +177,7 @@ void pretend_filesystem(long type) { pretended() = type; }
 void start_recording(const std::filesystem::path& file) {
     look_at(file);
     watched().events.clear();
+    watched().pages.clear();
     watched().recording = true;
 }
 
@@ -148,9 +194,11 @@ void confirm(std::uint64_t token) {
     watched().events.push_back(std::move(e));
 }
 
-void start_faults(const std::filesystem::path& file, fault what, std::uint64_t at, bool lasting) {
+void start_faults(const std::filesystem::path& file, fault what, std::uint64_t at, bool lasting,
+                  std::uint64_t seed) {
     look_at(file);
     watch& w = watched();
+    w.chance = dice(seed);
     w.what = what;
     w.at = at;
     w.lasting = lasting;
@@ -185,6 +233,7 @@ extern "C" ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
     if (!is_watched(fd)) return write(size);
     const fault f = fault_now();
     if (f == fault::short_write) return write(size / 2);
+    if (f == fault::unsure) fail_unsure(fd, static_cast<std::uint64_t>(offset), data, size);
     if (f != fault::none) return refuse(f);
     keep(fd, static_cast<std::uint64_t>(offset), data, size);
     return write(size);
@@ -219,12 +268,24 @@ extern "C" int statfs(const char* file, struct statfs* info) noexcept {
 extern "C" int fdatasync(int fd) {
     if (!is_watched(fd)) return static_cast<int>(::syscall(SYS_fdatasync, fd));
     const fault f = fault_now();
-    if (f != fault::none && f != fault::short_write) return static_cast<int>(refuse(f));
-    const auto done = static_cast<int>(::syscall(SYS_fdatasync, fd));
-    if (watched().recording) {
-        event e;
-        e.what = event::kind::sync;
-        watched().events.push_back(std::move(e));
+    if (f != fault::none && f != fault::short_write) {
+        keep_sync(true);
+        return static_cast<int>(refuse(f));
     }
+    const auto done = static_cast<int>(::syscall(SYS_fdatasync, fd));
+    keep_sync(false);
     return done;
+}
+
+extern "C" int posix_fadvise(int fd, off_t offset, off_t size, int advice) {
+    if (is_watched(fd) && advice == POSIX_FADV_DONTNEED) {
+        const int to = opened_again(fd, O_WRONLY);
+        for (const unwritten& page : watched().pages)
+            if (offset <= page.offset && page.offset < offset + size)
+                (void)!::syscall(SYS_pwrite64, to, page.bytes.data(), page.bytes.size(),
+                                 page.offset);
+        ::close(to);
+        watched().pages.clear();
+    }
+    return static_cast<int>(::syscall(SYS_fadvise64, fd, offset, size, advice));
 }
