@@ -12,9 +12,11 @@
 namespace cairn::store {
 
 reply applier::apply(const command& wanted) {
+    const std::uint64_t before = c_.steps();
     try {
         return std::visit([this](const auto& w) { return on(w); }, wanted);
     } catch (const damaged&) {
+        if (c_.steps() != before) throw half_applied{};
         return {errc::store_damaged, {}};
     }
 }

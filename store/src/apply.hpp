@@ -9,8 +9,11 @@
 
 namespace cairn::store {
 
-/// Applies commands to the changes of one transaction. Everything that a command needs is read and
-/// judged before it changes anything, so that one that fails leaves nothing behind.
+/// A command met damage when it had changed something: its transaction is void.
+struct half_applied {};
+
+/// Applies commands to the changes of one transaction. What a command needs is read and judged
+/// before it changes anything, so that one that fails leaves nothing behind.
 class applier {
 public:
     applier(changes& c, const store_limits& limits, const generation& which, work_budget& budget)
@@ -19,7 +22,7 @@ public:
     /// Every append is answered with this from now on; ok: none is.
     void refuse_appends(errc why) noexcept { refusal_ = why; }
 
-    /// Fails: lmdb::failure; damaged records become store_damaged.
+    /// Fails: lmdb::failure; damaged records become store_damaged, or throw half_applied.
     reply apply(const command& wanted);
 
     std::uint64_t repeats() const noexcept { return repeats_; }

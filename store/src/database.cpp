@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <numeric>
+#include <type_traits>
 
 namespace cairn::store {
 
@@ -27,6 +28,9 @@ constexpr std::uint64_t released_together_bytes = std::uint64_t{64} << 20;
 // Topics that are looked at in turn, beside those that a commit touched.
 constexpr int patrol_busy = 1;
 constexpr int patrol_idle = 64;
+
+// Commands that met damage halfway, each of which lets the transaction begin again.
+constexpr std::size_t begun_again_max = 16;
 
 std::uint64_t reserve_of(std::uint64_t map_bytes) {
     return std::max(map_bytes / 10, reserve_bytes_min);
@@ -54,19 +58,32 @@ bool takes_room(const command& c) {
            std::holds_alternative<dead_letter>(c) || std::holds_alternative<redrive>(c);
 }
 
+// 0 when a command names its topic, or is about none.
+topic_id topic_of(const command& c) {
+    return std::visit(
+        [](const auto& w) -> topic_id {
+            if constexpr (std::is_same_v<std::decay_t<decltype(w)>, create_topic>)
+                return {};
+            else if constexpr (std::is_same_v<decltype(w.topic), topic_id>)
+                return w.topic;
+            else
+                return {};
+        },
+        c);
+}
+
 // Appends that stand next to each other are applied topic by topic, which nobody can tell from the
 // order given. The pages of a topic lie side by side then, and what a trim frees is a run of pages
 // that later commits write at once, not every other page.
 std::vector<std::size_t> apply_order(std::span<const command> commands) {
     std::vector<std::size_t> order(commands.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    const auto topic_of = [&](std::size_t i) { return std::get<append>(commands[i]).topic; };
     for (auto at = order.begin(); at != order.end();) {
         const auto is_one = [&](std::size_t i) { return is_append(commands[i]); };
         const auto run = std::find_if(at, order.end(), is_one);
         at = std::find_if_not(run, order.end(), is_one);
         const auto by_topic = [&](std::size_t a, std::size_t b) {
-            return topic_of(a) < topic_of(b);
+            return topic_of(commands[a]) < topic_of(commands[b]);
         };
         if (!std::is_sorted(run, at, by_topic)) std::stable_sort(run, at, by_topic);
     }
@@ -244,7 +261,7 @@ void database::impl::maintain(changes& c, work_budget& budget, bool idle, bool& 
 
 database::impl::ending database::impl::attempt(std::span<const command> commands, wall_time now,
                                                std::vector<reply>& replies, const early& written,
-                                               const admission& let, bool& more) {
+                                               admission& let, bool& more) {
     lmdb::transaction txn(*env, mode::write);
     changes c(txn, dbs, read_counters(txn, dbs));
     if (c.counters().commit != last_commit) throw damaged{"a commit of somebody else"};
@@ -265,8 +282,20 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
             replies[i] = {let.beyond, {}};
             continue;
         }
+        if (let.damaged.contains(i) || let.damaged_topics.contains(topic_of(commands[i]))) {
+            replies[i] = {errc::store_damaged, {}};
+            continue;
+        }
         bytes_taken += size;
-        replies[i] = apply.apply(commands[i]);
+        try {
+            replies[i] = apply.apply(commands[i]);
+        } catch (const half_applied&) {
+            // Where much is damaged, the transaction is not begun again for each command.
+            if (let.damaged.size() >= begun_again_max)
+                let.damaged_topics.insert(topic_of(commands[i]));
+            let.damaged.insert(i);
+            throw;
+        }
     }
     maintain(c, budget, commands.empty(), more);
     if (!c.any()) return ending::unchanged;
@@ -322,6 +351,8 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
                 counts.refused += static_cast<std::uint64_t>(std::count_if(
                     replies.begin(), replies.end(), [](const reply& r) { return !r.ok(); }));
                 return more;
+            } catch (const half_applied&) {
+                // From the begin, without that command.
             } catch (const lmdb::failure& what) {
                 // Whatever such a transaction wrote is in pages that nothing refers to, so a full
                 // disk leaves no doubt about what was confirmed before. Any other failure does.

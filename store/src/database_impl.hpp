@@ -66,10 +66,12 @@ private:
         errc refuse = errc::ok;                    // what appends are answered; ok: they are taken
         std::size_t bytes_max = commit_bytes_max;  // of bodies
         errc beyond = errc::limit_exceeded;
+        std::set<std::size_t> damaged;      // commands that met damage halfway
+        std::set<topic_id> damaged_topics;  // of which none is tried any more
     };
     admission admit(std::span<const command> commands);
     ending attempt(std::span<const command> commands, wall_time now, std::vector<reply>& replies,
-                   const early& written, const admission& let, bool& more);
+                   const early& written, admission& let, bool& more);
     void maintain(changes& c, work_budget& budget, bool idle, bool& more);
     void check_trees() const;
     void see_file_size() noexcept;
