@@ -268,6 +268,7 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     c.counters().time = std::max(c.counters().time, now);
     // What is dropped keeps pace with what comes: an entry of the log, and the pieces of its body.
     work_budget budget;
+    budget.search = {search.oldest, search.compared, false};
     std::size_t bytes_offered = 0;
     for (const command& one : commands) bytes_offered += body_bytes(one);
     budget.pieces +=
@@ -313,6 +314,7 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     const counters_record after = c.counters();
     txn.commit();
     last_commit = after.commit;
+    search = budget.search;
     see_file_size();
     counts.bytes = after.bytes;
     counts.messages = after.messages;

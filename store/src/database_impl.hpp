@@ -45,6 +45,7 @@ struct database::impl {
     std::uint64_t last_commit = 0;
     std::set<topic_id> due;
     topic_id patrol;  // the topic that was looked after last in turn
+    victim_search search;
     bool changed_since_open = false;
     bool open = true;
     wall_time readers_checked;

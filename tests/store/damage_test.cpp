@@ -50,6 +50,16 @@ private:
     }
 };
 
+TEST_F(Damaged, KeepsNoNeighbourFromDroppingTheOldestOfTheStore) {
+    chosen_.quota_bytes = 1'000'000;
+    chosen_.when_full = full_policy::drop_oldest;
+    damage(topic_key(topic_));
+    const auto other = opened("other", "b");
+    for (std::uint64_t i = 1; i <= 30; ++i)
+        ASSERT_EQ(append_to(other, i, {std::string(100'000, 'x')}).code, errc::ok);
+    EXPECT_EQ(one(trim{topic_, {1}}).code, errc::store_damaged);
+}
+
 class DamagedAcks : public Damaged {
 protected:
     DamagedAcks() {

@@ -310,6 +310,24 @@ TEST_F(Full, DropsTheOldestOfTheStoreWhenAskedTo) {
     EXPECT_LE(db_->stats().stored_bytes, small.quota_bytes);
 }
 
+TEST_F(Full, FindsTheOldestAmongManyTopicsThatHoldNothing) {
+    options small = small_options();
+    small.quota_bytes = 3'000'000;
+    small.when_full = full_policy::drop_oldest;
+    reopen(small);
+    const auto create_many = [&](const std::string& prefix) {
+        for (int i = 0; i < 100; ++i)
+            ASSERT_TRUE(one(create_topic{prefix + std::to_string(i), {}}).ok());
+    };
+    create_many("before");
+    const auto large = opened("large", "a");
+    append_to(large, 1, {std::string(2'900'000, 'x')});
+    create_many("behind");
+    const auto other = opened("other", "b");
+    EXPECT_TRUE(append_to(other, 1, {std::string(500'000, 'y')}).ok());
+    EXPECT_TRUE(texts("large").empty());
+}
+
 // A consumer that is slow for a long time reads in short transactions: nothing is pinned.
 TEST_F(Full, DoesNotGrowWhileASlowReaderLagsBehind) {
     const auto s = opened("jobs", "a");
