@@ -298,7 +298,7 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
             throw;
         }
     }
-    maintain(c, budget, commands.empty(), more);
+    if (let.maintains) maintain(c, budget, commands.empty(), more);
     if (!c.any()) return ending::unchanged;
     c.counters().commit = txn.id();
     c.counters().clean = false;
@@ -366,7 +366,10 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
                     counts.disk_full = disk_full = true;
                     reserve.give_back();
                 }
-                if (let.refuse != errc::ok) return answer_all(why);
+                // First without what takes room, then without what is due besides: that may need
+                // more pages than the acks that ask for none.
+                if (!let.maintains) return answer_all(why);
+                if (let.refuse != errc::ok) let.maintains = false;
                 let.refuse = why;
             }
         }
