@@ -159,6 +159,13 @@ void sync_path(const fs::path& path) {
                     text_of_error("sync", path, std::generic_category().message(errno)));
 }
 
+void sync_parent(const fs::path& path) {
+    fs::path whole = fs::absolute(path).lexically_normal();
+    if (!whole.has_filename()) whole = whole.parent_path();  // it ended with a slash
+    const fs::path parent = whole.parent_path();
+    sync_path(parent.empty() ? fs::path("/") : parent);
+}
+
 void settle(const fs::path& file) {
     // LMDB's two meta pages, of any size that it has. What they count was synced before them.
     constexpr off_t metas_bytes = off_t{2} << 16;
@@ -216,8 +223,7 @@ void create_data(const fs::path& directory, wall_time now) {
     if (::rename((aside / data_name).c_str(), (directory / data_name).c_str()) != 0)
         throw_errno("create", directory / data_name, errno);
     sync_path(directory);
-    const fs::path parent = fs::absolute(directory).lexically_normal().parent_path();
-    sync_path(parent.empty() ? fs::path("/") : parent);
+    sync_parent(directory);
     clear_aside(directory);
 }
 

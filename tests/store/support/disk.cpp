@@ -15,6 +15,8 @@
 #include <fstream>
 #include <iterator>
 #include <mutex>
+#include <optional>
+#include <utility>
 
 namespace cairn::test::disk {
 
@@ -147,12 +149,24 @@ bool is_copy_wanted() {
     return copies().wanted && !copies().held;
 }
 
+std::optional<std::vector<std::filesystem::path>>& noted_syncs() {
+    static std::optional<std::vector<std::filesystem::path>> noted;
+    return noted;
+}
+
 long& pretended() {
     static long type = 0;
     return type;
 }
 
 }  // namespace
+
+void start_noting_syncs() { noted_syncs().emplace(); }
+
+std::vector<std::filesystem::path> stop_noting_syncs() {
+    auto noted = std::exchange(noted_syncs(), std::nullopt);
+    return std::move(*noted);
+}
 
 held_copy::held_copy() {
     const std::lock_guard lock(copies().mutex);
@@ -263,6 +277,13 @@ extern "C" int statfs(const char* file, struct statfs* info) noexcept {
     const auto done = static_cast<int>(::syscall(SYS_statfs, file, info));
     if (done == 0 && pretended() != 0) info->f_type = pretended();
     return done;
+}
+
+extern "C" int fsync(int fd) {
+    if (noted_syncs())
+        noted_syncs()->push_back(
+            std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd)));
+    return static_cast<int>(::syscall(SYS_fsync, fd));
 }
 
 extern "C" int fdatasync(int fd) {

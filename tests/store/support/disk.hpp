@@ -41,6 +41,10 @@ void start_faults(const std::filesystem::path& file, fault what, std::uint64_t a
 /// Ends the faults; how many calls came by.
 std::uint64_t stop_faults();
 
+/// Keeps the paths of all files and directories that are synced as a whole from now on.
+void start_noting_syncs();
+std::vector<std::filesystem::path> stop_noting_syncs();
+
 /// Stops the next write() of a whole file, as a copy makes it, in its middle.
 ///
 /// Threads: made and let go on one thread, while another copies.
