@@ -1,5 +1,7 @@
 #include "directory.hpp"
 
+#include "upgrade.hpp"
+
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -205,7 +207,7 @@ void create_data(const fs::path& directory, wall_time now) {
         meta.store_id = random_id();
         meta.generation.bytes = random_id();
         meta.created = now;
-        meta.needs = "0.2.0";
+        meta.needs = known_steps().back().needs;
         std::vector<std::byte> value;
         encode(meta, value);
         add_seal(meta_key(), value);

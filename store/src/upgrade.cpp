@@ -1,5 +1,8 @@
 #include "upgrade.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 namespace cairn::store {
 
 namespace {
@@ -7,7 +10,9 @@ namespace {
 // What format 1 holds, an entry of the index for each batch, format 2 may hold too.
 void leave_as_it_is(lmdb::transaction&, const databases&) {}
 
-constexpr upgrade_step steps_known[] = {{1, leave_as_it_is}};
+constexpr upgrade_step steps_known[] = {{1, leave_as_it_is, "0.1.0"}};
+static_assert(std::all_of(std::begin(steps_known), std::end(steps_known),
+                          [](const upgrade_step& one) { return !one.needs.empty(); }));
 
 }  // namespace
 
@@ -29,6 +34,7 @@ bool upgrade(lmdb::environment& env, const databases& dbs, std::span<const upgra
             throw error(errc::store_damaged,
                         "upgrade: nothing leads on from format " + std::to_string(meta->format));
         found->run(txn, dbs);
+        meta->needs = found->needs;
     }
     std::vector<std::byte> fresh;
     encode(*meta, fresh);

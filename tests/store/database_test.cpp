@@ -276,6 +276,20 @@ TEST_F(Database, BringsAnOlderFormatUpInOneStep) {
     EXPECT_EQ(refusal(), errc::ok);
 }
 
+TEST_F(Database, NamesTheFirstCairnThatOpensItWhateverFormatItCameFrom) {
+    const auto needed = [&] {
+        std::string needs;
+        rewrite_meta([&](meta_record& m) { needs = m.needs; });
+        return needs;
+    };
+    db_.reset();
+    const std::string made_with = needed();
+    EXPECT_EQ(made_with, known_steps().back().needs);
+    rewrite_meta([](meta_record& m) { m.format = 1, m.needs = "0.0.1"; });
+    EXPECT_EQ(refusal(), errc::ok);
+    EXPECT_EQ(needed(), made_with);
+}
+
 TEST(Directory, KnowsNetworkFileSystems) {
     EXPECT_EQ(network_filesystem(0x6969), "nfs");
     EXPECT_EQ(network_filesystem(0xff534d42), "cifs");
