@@ -107,7 +107,8 @@ database::impl::impl(const fs::path& where, const options& wanted)
             opening.created = true;
         }
         // Who died in a commit has left pages that may be in memory alone: nobody is told of them.
-        if (!opening.created && !was_closed(lock)) settle(directory / data_name);
+        const bool closed = was_closed(lock);
+        if (!opening.created && !closed) settle(directory / data_name);
         check_trees();
         mark_open(lock, directory);
         env = std::make_unique<lmdb::environment>(
@@ -123,7 +124,14 @@ database::impl::impl(const fs::path& where, const options& wanted)
             const lmdb::transaction txn(*env, mode::read);
             return read_meta(txn, dbs, directory);
         };
-        meta_record meta = meta_of();
+        meta_record meta;
+        try {
+            meta = meta_of();
+        } catch (const error& refused) {
+            // Left as it was, for the cairn that can open it.
+            if (closed && refused.code() == errc::store_newer) mark_closed(lock);
+            throw;
+        }
         if (upgrade(*env, dbs, known_steps(), format_version)) meta = meta_of();
         const lmdb::transaction txn(*env, mode::read);
         const counters_record counters = read_counters(txn, dbs);
