@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <numeric>
-#include <type_traits>
+#include <utility>
 
 namespace cairn::store {
 
@@ -58,16 +58,14 @@ bool takes_room(const command& c) {
            std::holds_alternative<dead_letter>(c) || std::holds_alternative<redrive>(c);
 }
 
-// 0 when a command names its topic, or is about none.
-topic_id topic_of(const command& c) {
+// The topic and group that a command is about; 0 where it has none, or names it.
+std::pair<topic_id, group_id> target_of(const command& c) {
     return std::visit(
-        [](const auto& w) -> topic_id {
-            if constexpr (std::is_same_v<std::decay_t<decltype(w)>, create_topic>)
-                return {};
-            else if constexpr (std::is_same_v<decltype(w.topic), topic_id>)
-                return w.topic;
-            else
-                return {};
+        [](const auto& w) {
+            std::pair<topic_id, group_id> target;
+            if constexpr (requires { topic_id{w.topic}; }) target.first = w.topic;
+            if constexpr (requires { w.group; }) target.second = w.group;
+            return target;
         },
         c);
 }
@@ -78,12 +76,13 @@ topic_id topic_of(const command& c) {
 std::vector<std::size_t> apply_order(std::span<const command> commands) {
     std::vector<std::size_t> order(commands.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
+    const auto topic_of = [&](std::size_t i) { return std::get<append>(commands[i]).topic; };
     for (auto at = order.begin(); at != order.end();) {
         const auto is_one = [&](std::size_t i) { return is_append(commands[i]); };
         const auto run = std::find_if(at, order.end(), is_one);
         at = std::find_if_not(run, order.end(), is_one);
         const auto by_topic = [&](std::size_t a, std::size_t b) {
-            return topic_of(commands[a]) < topic_of(commands[b]);
+            return topic_of(a) < topic_of(b);
         };
         if (!std::is_sorted(run, at, by_topic)) std::stable_sort(run, at, by_topic);
     }
@@ -291,7 +290,7 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
             replies[i] = {let.beyond, {}};
             continue;
         }
-        if (let.damaged.contains(i) || let.damaged_topics.contains(topic_of(commands[i]))) {
+        if (let.damaged.contains(i) || let.spoilt.contains(target_of(commands[i]))) {
             replies[i] = {errc::store_damaged, {}};
             continue;
         }
@@ -300,8 +299,7 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
             replies[i] = apply.apply(commands[i]);
         } catch (const half_applied&) {
             // Where much is damaged, the transaction is not begun again for each command.
-            if (let.damaged.size() >= begun_again_max)
-                let.damaged_topics.insert(topic_of(commands[i]));
+            if (let.damaged.size() >= begun_again_max) let.spoilt.insert(target_of(commands[i]));
             let.damaged.insert(i);
             throw;
         }

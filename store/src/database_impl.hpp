@@ -67,9 +67,9 @@ private:
         errc refuse = errc::ok;                    // what appends are answered; ok: they are taken
         std::size_t bytes_max = commit_bytes_max;  // of bodies
         errc beyond = errc::limit_exceeded;
-        bool maintains = true;              // does what is due besides
-        std::set<std::size_t> damaged;      // commands that met damage halfway
-        std::set<topic_id> damaged_topics;  // of which none is tried any more
+        bool maintains = true;                           // does what is due besides
+        std::set<std::size_t> damaged;                   // commands that met damage halfway
+        std::set<std::pair<topic_id, group_id>> spoilt;  // of which none is tried any more
     };
     admission admit(std::span<const command> commands);
     ending attempt(std::span<const command> commands, wall_time now, std::vector<reply>& replies,
