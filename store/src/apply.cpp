@@ -1,5 +1,6 @@
 #include "apply.hpp"
 
+#include "command_bytes.hpp"
 #include "sabotage.hpp"
 
 #include <cairn/wire/attributes.hpp>
@@ -13,12 +14,19 @@ namespace cairn::store {
 
 reply applier::apply(const command& wanted) {
     const std::uint64_t before = c_.steps();
+    bytes_before_ = bytes_taken_;
     try {
+        take(body_bytes(wanted));
         return std::visit([this](const auto& w) { return on(w); }, wanted);
     } catch (const damaged&) {
         if (c_.steps() != before) throw half_applied{};
         return {errc::store_damaged, {}};
     }
+}
+
+void applier::take(std::uint64_t bytes) {
+    if (bytes_before_ > 0 && bytes_taken_ + bytes > bytes_max_) throw transaction_full{};
+    bytes_taken_ += bytes;
 }
 
 // --- Topics -------------------------------------------------------------------------------------

@@ -12,6 +12,9 @@ namespace cairn::store {
 /// A command met damage when it had changed something: its transaction is void.
 struct half_applied {};
 
+/// The transaction has taken enough: a command that changed nothing yet begins the next one.
+struct transaction_full {};
+
 /// Applies commands to the changes of one transaction. What a command needs is read and judged
 /// before it changes anything, so that one that fails leaves nothing behind.
 class applier {
@@ -22,12 +25,22 @@ public:
     /// Every append is answered with this from now on; ok: none is.
     void refuse_appends(errc why) noexcept { refusal_ = why; }
 
-    /// Fails: lmdb::failure; damaged records become store_damaged, or throw half_applied.
+    /// Bytes that commands may read, copy or forget together; the first one is let in in any case.
+    void bound(std::size_t bytes_max) noexcept { bytes_max_ = bytes_max; }
+
+    /// Fails: transaction_full; lmdb::failure; damaged records become store_damaged, or throw half_applied.
     reply apply(const command& wanted);
 
     std::uint64_t repeats() const noexcept { return repeats_; }
 
 private:
+    /// Requires: the command has changed nothing. Throws transaction_full.
+    void take(std::uint64_t bytes);
+    /// The same for attempts, when so many messages of a group are done, and what was trimmed.
+    void take_attempts(topic_id t, group_id g, std::uint64_t messages);
+    /// The same for all that a group knows.
+    void take_group(topic_id t, group_id g);
+
     reply on(const open_source& w);
     reply on(const append& w);
     reply on(const declare_lost& w);
@@ -78,6 +91,9 @@ private:
     const generation& generation_;
     work_budget& budget_;
     errc refusal_ = errc::ok;
+    std::size_t bytes_max_ = commit_bytes_max;
+    std::uint64_t bytes_taken_ = 0;
+    std::uint64_t bytes_before_ = 0;  // the present command
     std::uint64_t repeats_ = 0;
 };
 

@@ -268,7 +268,7 @@ void database::impl::maintain(changes& c, work_budget& budget, bool idle, bool& 
 
 database::impl::ending database::impl::attempt(std::span<const command> commands, wall_time now,
                                                std::vector<reply>& replies, const early& written,
-                                               admission& let, bool& more) {
+                                               admission& let, progress& done, bool& more) {
     lmdb::transaction txn(*env, mode::write);
     changes c(txn, dbs, read_counters(txn, dbs));
     if (c.counters().commit != last_commit) throw damaged{"a commit of somebody else"};
@@ -276,15 +276,17 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     // What is dropped keeps pace with what comes: an entry of the log, and the pieces of its body.
     work_budget budget;
     budget.search = {search.oldest, search.compared, false};
+    const std::span<const std::size_t> order = std::span(done.order).subspan(done.applied);
     std::size_t bytes_offered = 0;
-    for (const command& one : commands) bytes_offered += body_bytes(one);
-    budget.pieces +=
-        2 * (commands.size() + std::min(bytes_offered, let.bytes_max) / piece_bytes_max);
+    for (const std::size_t i : order) bytes_offered += body_bytes(commands[i]);
+    budget.pieces += 2 * (order.size() + std::min(bytes_offered, let.bytes_max) / piece_bytes_max);
     applier apply(c, limits, opening.generation, budget);
     apply.refuse_appends(let.refuse);
-    std::size_t bytes_taken = 0;
-    replies.resize(commands.size());
-    for (const std::size_t i : apply_order(commands)) {
+    apply.bound(let.bytes_max);
+    std::size_t bytes_taken = done.bytes;
+    std::size_t applied = 0;
+    for (; applied < order.size(); ++applied) {
+        const std::size_t i = order[applied];
         const std::size_t size = body_bytes(commands[i]);
         if (bytes_taken + size > let.bytes_max) {
             replies[i] = {let.beyond, {}};
@@ -294,9 +296,11 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
             replies[i] = {errc::store_damaged, {}};
             continue;
         }
-        bytes_taken += size;
         try {
             replies[i] = apply.apply(commands[i]);
+            bytes_taken += size;
+        } catch (const transaction_full&) {
+            break;
         } catch (const half_applied&) {
             // Where much is damaged, the transaction is not begun again for each command.
             if (let.damaged.size() >= begun_again_max) let.spoilt.insert(target_of(commands[i]));
@@ -305,12 +309,16 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
         }
     }
     if (let.maintains) maintain(c, budget, commands.empty(), more);
-    if (!c.any()) return ending::unchanged;
+    const auto go_on = [&] {
+        done.applied += applied;
+        done.bytes = bytes_taken;
+    };
+    if (!c.any()) return go_on(), ending::unchanged;
     c.counters().commit = txn.id();
     c.counters().clean = false;
     c.flush();
     if (written) {
-        for (std::size_t i = 0; i < replies.size(); ++i) {
+        for (const std::size_t i : order.first(applied)) {
             const auto* const one = std::get_if<appended>(&replies[i].value);
             const bool early_here = one != nullptr && one->level == durability::written;
             if (replies[i].ok() && (early_here || sabotaged("early-confirm")))
@@ -319,6 +327,7 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     }
     const counters_record after = c.counters();
     txn.commit();
+    go_on();
     last_commit = after.commit;
     search = budget.search;
     see_file_size();
@@ -329,17 +338,24 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     return ending::committed;
 }
 
+void database::impl::count_refused(const std::vector<reply>& replies) noexcept {
+    counts.refused += static_cast<std::uint64_t>(
+        std::count_if(replies.begin(), replies.end(), [](const reply& r) { return !r.ok(); }));
+}
+
 bool database::impl::commit(std::span<const command> commands, wall_time now,
                             std::vector<reply>& replies, const early& written) {
-    replies.clear();
+    replies.assign(commands.size(), reply{});
     bool more = false;
-    const auto answer_all = [&](errc code) {
-        replies.assign(commands.size(), reply{code, {}});
-        counts.refused += commands.size();
+    progress done{apply_order(commands)};
+    const auto answer_rest = [&](errc code) {
+        for (std::size_t at = done.applied; at < done.order.size(); ++at)
+            replies[done.order[at]] = {code, {}};
+        count_refused(replies);
         return false;
     };
-    if (forked()) return answer_all(errc::forked);
-    if (counts.failed || !open) return answer_all(open ? errc::store_failed : errc::closed);
+    if (forked()) return answer_rest(errc::forked);
+    if (counts.failed || !open) return answer_rest(open ? errc::store_failed : errc::closed);
     if (now - readers_checked >= readers_check_interval || now < readers_checked) {
         readers_checked = now;
         env->clear_stale_readers();
@@ -350,14 +366,14 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
         admission let = admit(commands);
         for (;;) {
             try {
-                replies.clear();
                 more = false;
-                if (attempt(commands, now, replies, written, let, more) == ending::committed) {
+                if (attempt(commands, now, replies, written, let, done, more) ==
+                    ending::committed) {
                     changed_since_open = true;
                     ++counts.commits;
                 }
-                counts.refused += static_cast<std::uint64_t>(std::count_if(
-                    replies.begin(), replies.end(), [](const reply& r) { return !r.ok(); }));
+                if (done.applied < commands.size()) continue;
+                count_refused(replies);
                 return more;
             } catch (const half_applied&) {
                 // From the begin, without that command.
@@ -374,17 +390,17 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
                 }
                 // First without what takes room, then without what is due besides: that may need
                 // more pages than the acks that ask for none.
-                if (!let.maintains) return answer_all(why);
+                if (!let.maintains) return answer_rest(why);
                 if (let.refuse != errc::ok) let.maintains = false;
                 let.refuse = why;
             }
         }
     } catch (const lmdb::failure&) {
         counts.failed = true;
-        return answer_all(errc::store_failed);
+        return answer_rest(errc::store_failed);
     } catch (const damaged&) {
         counts.failed = true;  // nothing can be numbered any more
-        return answer_all(errc::store_failed);
+        return answer_rest(errc::store_failed);
     }
 }
 

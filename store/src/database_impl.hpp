@@ -72,9 +72,16 @@ private:
         std::set<std::pair<topic_id, group_id>> spoilt;  // of which none is tried any more
     };
     admission admit(std::span<const command> commands);
+    /// What transactions of a commit have done of it.
+    struct progress {
+        std::vector<std::size_t> order;  // in which the commands are applied
+        std::size_t applied = 0;         // so many of them
+        std::size_t bytes = 0;           // of their bodies
+    };
     ending attempt(std::span<const command> commands, wall_time now, std::vector<reply>& replies,
-                   const early& written, admission& let, bool& more);
+                   const early& written, admission& let, progress& done, bool& more);
     void maintain(changes& c, work_budget& budget, bool idle, bool& more);
+    void count_refused(const std::vector<reply>& replies) noexcept;
     void check_trees() const;
     void see_file_size() noexcept;
 };

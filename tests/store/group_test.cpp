@@ -158,6 +158,43 @@ TEST_F(Letters, MoveWithTheirStoryAndComeBackByRedrive) {
     EXPECT_EQ(one(redrive{s.topic, {{1}, {1}}}).code, errc::not_supported);
 }
 
+TEST_F(Letters, ThatNeedMuchReadingAreMovedInSeveralTransactions) {
+    const auto s = opened("jobs", "a");
+    constexpr std::uint64_t count = 30;
+    append_to(s, 1, strings(count, std::string(280'000, 'x')));
+    const auto g = group_of(s.topic, "workers");
+    std::vector<command> commands;
+    for (std::uint64_t o = 1; o <= count; ++o)
+        commands.emplace_back(dead_letter{s.topic, g, {o}, "dead", 1, errc::rejected, ""});
+    const std::uint64_t before = db_->stats().commits;
+    for (const reply& answer : all(commands)) ASSERT_EQ(answer.code, errc::ok);
+    EXPECT_EQ(db_->stats().commits, before + 2);
+    EXPECT_EQ(texts("dead").size(), count);
+    EXPECT_TRUE(pending(s.topic, g).empty());
+}
+
+TEST_F(Group, KnowsOfSoManyAttemptsAndForgetsThemInSeveralTransactions) {
+    const auto s = opened("jobs", "a");
+    append_to(s, 1, strings(attempts_max + 1, ""));
+    constexpr int groups = 10;
+    const std::string reason(200, 'r');
+    std::vector<command> seeks;
+    for (int i = 0; i < groups; ++i) {
+        const auto g = group_of(s.topic, "g" + std::to_string(i));
+        std::vector<command> notes;
+        for (std::uint64_t o = 1; o <= attempts_max + 1; ++o)
+            notes.emplace_back(note_attempts{s.topic, g, {o}, 1, {}, reason});
+        EXPECT_EQ(all(notes).back().code, errc::limit_exceeded);
+        EXPECT_TRUE(one(note_attempts{s.topic, g, {1}, 2, {}, reason}).ok()) << "is known";
+        seeks.emplace_back(seek_group{s.topic, g, {1}});
+    }
+    const std::uint64_t before = db_->stats().commits;
+    for (const reply& answer : all(seeks)) EXPECT_EQ(answer.code, errc::ok);
+    EXPECT_EQ(db_->stats().commits, before + 2);
+    db_.reset();
+    EXPECT_TRUE(verify(directory_ / "db").sound());
+}
+
 TEST_F(Retention, DropsTheOldestBeyondItsLimits) {
     one(create_topic{"few", {.retention = {.messages_max = 3}}});
     const auto s = opened("few", "a");

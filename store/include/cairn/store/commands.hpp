@@ -155,7 +155,8 @@ struct ack_positions {
 };
 
 /// Remembers failed deliveries, so that a restart does not forget them. An ack forgets them.
-/// Fails: group_unknown, not_stored, gone (acked or trimmed), invalid_argument (reason).
+/// Fails: group_unknown, not_stored, gone (acked or trimmed), invalid_argument (reason),
+/// limit_exceeded (attempts_max).
 struct note_attempts {
     topic_id topic;
     group_id group;

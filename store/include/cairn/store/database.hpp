@@ -64,7 +64,8 @@ public:
     /// and the reply. When the sync fails, `replies` takes it back: it has an error at that index.
     using early = std::function<void(std::size_t, const reply&)>;
 
-    /// Applies all commands in order, in one transaction, and syncs. `replies` gets one for each.
+    /// Applies all commands in order, in one transaction, and syncs; in several when dead letters,
+    /// redrives or forgotten attempts would make one too large. `replies` gets one for each.
     ///
     /// Does a bounded share of what is due besides (retention, deleted topics) and returns whether
     /// more is. Without commands it does only that. After a failed write or sync every reply is

@@ -76,7 +76,8 @@ struct options {
     check on_open = check::after_crash;
 };
 
-/// Bytes of bodies in one commit at most; what does not fit is refused with limit_exceeded.
+/// Bytes of bodies in one commit at most; what does not fit is refused with limit_exceeded. Also
+/// bytes that the commands of one transaction read or forget; what does not fit has one of its own.
 inline constexpr std::size_t commit_bytes_max = std::size_t{192} << 20;
 /// Marks of lost ranges in front of one message; store_full beyond it, until that message comes.
 inline constexpr std::uint32_t marks_max = 16'384;
@@ -86,6 +87,8 @@ inline constexpr std::uint64_t check_bytes_max = std::uint64_t{256} << 20;
 inline constexpr std::uint64_t ack_range_max = std::uint64_t{8} << 20;
 /// Batches that one ack by position looks up: a tenth of a second.
 inline constexpr std::uint32_t ack_batches_max = 65'536;
+/// Messages of whose failed deliveries a group knows.
+inline constexpr std::uint64_t attempts_max = 16'384;
 inline constexpr std::size_t group_name_bytes_max = 255;
 inline constexpr std::size_t owner_bytes_max = 64;
 inline constexpr std::size_t settings_bytes_max = 1'024;  ///< of a group, the caller's own
