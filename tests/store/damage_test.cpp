@@ -60,6 +60,48 @@ TEST_F(Damaged, KeepsNoNeighbourFromDroppingTheOldestOfTheStore) {
     EXPECT_EQ(one(trim{topic_, {1}}).code, errc::store_damaged);
 }
 
+TEST_F(Damaged, IsToldByVerifyWhereSmallRecordsDoNotFitTheOthers) {
+    append_many(1, 3);
+    db_.reset();
+    const auto number = [](auto n) {
+        std::vector<std::byte> value;
+        packer(value).number(n);
+        return value;
+    };
+    std::vector<std::byte> story;
+    encode(story_record{}, story);
+    const std::pair<key, std::vector<std::byte>> strangers[] = {
+        {source_name_key(topic_, "nobody"), number(source_.source.value)},
+        {source_key(topic_, {7}),
+         [] {
+             std::vector<std::byte> value;
+             encode(source_record{"nameless", "", {1}, {}}, value);
+             return value;
+         }()},
+        {ended_run_key(topic_, {9}, {1}), number(std::uint64_t{1})},
+        {ended_run_key(topic_, source_.source, {1}), number(std::uint64_t{1})},
+        {last_of_key_key(topic_, "oil"), number(std::uint64_t{99})},
+        {story_key(topic_, {1}), story}};
+    for (const auto& [where, content] : strangers) {
+        const auto rewrite = [&](bool there) {
+            inside([&](lmdb::transaction& txn, const databases& dbs) {
+                std::vector<std::byte> value = content;
+                add_seal(where, value);
+                if (there)
+                    txn.put(dbs.state, where, value);
+                else
+                    txn.erase(dbs.state, where);
+                auto counters = counters_in(txn, dbs);
+                counters.commit = txn.id();
+                put(txn, dbs, counters_key(), counters);
+            });
+            return verify(directory_ / "db").sound();
+        };
+        EXPECT_FALSE(rewrite(true)) << text_of(where);
+        EXPECT_TRUE(rewrite(false)) << text_of(where);
+    }
+}
+
 class DamagedAcks : public Damaged {
 protected:
     DamagedAcks() {

@@ -314,6 +314,21 @@ TEST_F(Retention, DeletesALargeTopicInSteps) {
     EXPECT_TRUE(verify(directory_ / "db").sound());
 }
 
+TEST_F(Retention, IsSoundWhenItIsClosedAmidADeletion) {
+    const auto s = opened("large", "a");
+    append_to(s, 1, strings(6'000, ""));
+    const auto g = group_of(s.topic, "workers");
+    std::vector<command> notes;
+    for (std::uint64_t o = 1; o <= 6'000; ++o)
+        notes.emplace_back(note_attempts{s.topic, g, {o}, 1, {}, ""});
+    ASSERT_TRUE(all(notes).back().ok());
+    EXPECT_TRUE(one(delete_topic{s.topic}).ok());
+    EXPECT_TRUE(more_);
+    db_.reset();
+    const verify_report report = verify(directory_ / "db");
+    EXPECT_TRUE(report.sound()) << report.findings.front().what;
+}
+
 TEST_F(Full, RefusesAppendsAndGoesOnWithAcksAndTrims) {
     options tight = small_options();
     tight.map_bytes = std::size_t{192} << 20;
