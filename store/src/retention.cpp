@@ -31,6 +31,16 @@ oldest oldest_of(changes& c, topic_id t, const topic_record& r) {
     return {walk.here(), walk.at(), walk.batch()};
 }
 
+// When the oldest batch that can be read was stored: what is damaged in front of it is no younger.
+std::optional<wall_time> oldest_time(changes& c, topic_id t, const topic_record& r) {
+    log_walk walk(c.txn(), c.dbs(), t);
+    walk.start(r.kept);
+    while (walk.here() == log_walk::kind::mark || walk.here() == log_walk::kind::damaged)
+        walk.next();
+    if (walk.here() != log_walk::kind::batch) return {};
+    return walk.batch().header.stored;
+}
+
 struct erased {
     std::uint64_t entries = 0;
     std::uint64_t marks = 0;  // among them
@@ -360,14 +370,13 @@ bool look_after(changes& c, const store_limits& limits, topic_id t, work_budget&
     if (limits.age_max.count() > 0 && (age.count() == 0 || limits.age_max < age))
         age = limits.age_max;
     while (age.count() > 0 && r->kept < r->next) {
-        const oldest found = oldest_of(c, t, *r);
+        const auto stored = oldest_time(c, t, *r);
         // In milliseconds: an age that says "for ever" is more nanoseconds than there are.
-        if (found.kind != log_walk::kind::batch ||
-            std::chrono::ceil<std::chrono::milliseconds>(c.counters().time -
-                                                         found.batch.header.stored) <= age)
+        if (!stored ||
+            std::chrono::ceil<std::chrono::milliseconds>(c.counters().time - *stored) <= age)
             break;
         if (budget.spent()) return true;
-        drop_oldest_batch(c, t, budget);
+        if (!drop_oldest_batch(c, t, budget)) break;
     }
     return false;
 }

@@ -102,6 +102,64 @@ TEST_F(Damaged, IsToldByVerifyWhereSmallRecordsDoNotFitTheOthers) {
     }
 }
 
+TEST_F(Damaged, IsARowOfItsOwnInListsOfOthers) {
+    const auto other = opened("other", "b");
+    opened("other", "c");
+    const group_id g = group_of(other.topic, "workers");
+    group_of(other.topic, "readers");
+    damage(topic_key(topic_));
+    damage(source_key(other.topic, other.source));
+    damage(group_key(other.topic, g));
+    reader from(*db_);
+    const auto topics = from.topics().value();
+    ASSERT_EQ(topics.size(), 2U);
+    EXPECT_EQ(topics[0].name, "jobs");
+    EXPECT_TRUE(topics[0].damaged);
+    EXPECT_FALSE(topics[1].damaged);
+    const auto sources = from.sources(other.topic).value();
+    ASSERT_EQ(sources.size(), 2U);
+    EXPECT_EQ(sources[0].name, "b");
+    EXPECT_TRUE(sources[0].damaged);
+    EXPECT_FALSE(sources[1].damaged);
+    const auto groups = from.groups(other.topic).value();
+    ASSERT_EQ(groups.size(), 2U);
+    EXPECT_EQ(groups[0].name, "workers");
+    EXPECT_TRUE(groups[0].damaged);
+    EXPECT_FALSE(groups[1].damaged);
+}
+
+class DamagedBatches : public Damaged {
+protected:
+    /// Ten messages, a second between them, of which some are damaged.
+    DamagedBatches() {
+        for (std::uint64_t i = 1; i <= 10; ++i) {
+            now_ = at_ms(static_cast<std::int64_t>(i) * 1'000);
+            append_to(source_, i, {std::to_string(i)});
+        }
+        for (const std::uint64_t i : {1U, 2U, 5U, 6U, 10U}) damage_batch(topic_, i);
+    }
+};
+
+TEST_F(DamagedBatches, DoNotHideATimeBeyondThem) {
+    reader from(*db_);
+    const auto at = [&](std::int64_t ms) { return from.offset_at(topic_, at_ms(ms)).value(); };
+    EXPECT_EQ(at(3'000), offset{1}) << "what is damaged in front of it may be as young";
+    EXPECT_EQ(at(4'000), offset{4});
+    EXPECT_EQ(at(7'000), offset{5});
+    EXPECT_EQ(at(8'000), offset{8});
+    EXPECT_EQ(at(9'500), offset{10});
+}
+
+TEST_F(DamagedBatches, GoWithTheirAge) {
+    now_ = at_ms(13'500);
+    EXPECT_TRUE(
+        one(alter_topic{topic_, {.retention = {.age_max = std::chrono::seconds(10)}}}).ok());
+    EXPECT_EQ(read("jobs").first, offset{4}) << "behind what is older for sure";
+    now_ = at_ms(18'500);
+    all({});
+    EXPECT_EQ(read("jobs").first, offset{9});
+}
+
 class DamagedAcks : public Damaged {
 protected:
     DamagedAcks() {
