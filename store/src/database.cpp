@@ -155,6 +155,7 @@ database::impl::impl(const fs::path& where, const options& wanted)
     limits.bytes_max = chosen.quota_bytes == 0 ? most : std::min(chosen.quota_bytes, most);
     limits.messages_max = chosen.messages_max;
     limits.age_max = chosen.age_max;
+    limits.until_acked = chosen.until_acked;
     limits.when_full = chosen.when_full;
     limits.topics_max = chosen.topics_max;
     limits.sources_per_topic_max = chosen.sources_per_topic_max;

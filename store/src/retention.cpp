@@ -353,7 +353,7 @@ bool look_after(changes& c, const store_limits& limits, topic_id t, work_budget&
     const topic_record* const r = c.topic(t);
     if (r == nullptr) return false;
     const retention& keep = r->config.retention;
-    if (keep.until_acked) {
+    if (keep.until_acked || limits.until_acked) {
         const auto slowest = slowest_floor(c, t);
         if (slowest && *slowest >= r->first) trim_to(c, t, std::min(*slowest, r->next - 1));
     }

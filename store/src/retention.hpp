@@ -11,6 +11,7 @@ struct store_limits {
     std::uint64_t bytes_max = 0;
     std::uint64_t messages_max = 0;  ///< 0: none
     std::chrono::milliseconds age_max{0};
+    bool until_acked = false;
     full_policy when_full = full_policy::refuse;
     std::uint32_t topics_max = 0;
     std::uint32_t sources_per_topic_max = 0;

@@ -235,6 +235,22 @@ TEST_F(Retention, DropsWhatAllGroupsHaveAcked) {
     EXPECT_EQ(texts("jobs"), strings{"2"});
 }
 
+TEST_F(Retention, DropsWhatAllGroupsHaveAckedInEveryTopicWhenTheStoreIsToldTo) {
+    chosen_.until_acked = true;
+    reopen();
+    for (const char* const topic : {"jobs", "mails"}) {
+        const auto s = opened(topic, "a");
+        append_to(s, 1, {"1"});
+        append_to(s, 2, {"2"});
+        const auto g = group_of(s.topic, "g");
+        one(ack{s.topic, g, {{{1}, {1}}}});
+        EXPECT_EQ(texts(topic), strings{"2"});
+    }
+    append_to(opened("nobody's", "a"), 1, {"stays"});
+    all({});
+    EXPECT_EQ(texts("nobody's"), strings{"stays"});
+}
+
 TEST_F(Retention, DropsAsMuchAsACommitOfSmallBatchesBrings) {
     for (const retention& keep : {retention{.messages_max = 10}, retention{.bytes_max = 10'000}}) {
         const std::string topic = keep.messages_max > 0 ? "few" : "small";

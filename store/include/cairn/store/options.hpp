@@ -65,6 +65,7 @@ struct options {
     /// Age limit of every topic that has none or a longer one; 0: none.
     std::chrono::milliseconds age_max{0};
     std::uint64_t messages_max = 0;  ///< of all topics together; 0: no limit
+    bool until_acked = false;        ///< retention::until_acked for every topic
     /// A file of this size stands ready to be given back when the disk is full, so that acks and
     /// trims go on. 0: none.
     std::size_t ballast_bytes = std::size_t{16} << 20;
