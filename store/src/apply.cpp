@@ -19,7 +19,7 @@ reply applier::apply(const command& wanted) {
         take(body_bytes(wanted));
         return std::visit([this](const auto& w) { return on(w); }, wanted);
     } catch (const damaged&) {
-        if (c_.steps() != before) throw half_applied{};
+        if (c_.steps() != before) throw half_applied{errc::store_damaged};
         return {errc::store_damaged, {}};
     }
 }
@@ -27,6 +27,13 @@ reply applier::apply(const command& wanted) {
 void applier::take(std::uint64_t bytes) {
     if (bytes_before_ > 0 && bytes_taken_ + bytes > bytes_max_) throw transaction_full{};
     bytes_taken_ += bytes;
+}
+
+errc applier::room_for(topic_id t, std::uint64_t cost, std::uint64_t messages) {
+    const std::uint64_t before = c_.counters().messages;
+    const errc problem = make_room(c_, limits_, t, cost, messages, budget_);
+    if (problem != errc::ok && c_.counters().messages != before) throw half_applied{problem};
+    return problem;
 }
 
 // --- Topics -------------------------------------------------------------------------------------
@@ -191,8 +198,7 @@ reply applier::on(const append& w) {
     }
     if (refusal_ != errc::ok) return {refusal_, {}};
     const bytes fresh = body.subspan(wire::prefix_bytes(body, stored));
-    if (const errc problem =
-            make_room(c_, limits_, w.topic, cost_of(fresh.size()), w.count - stored, budget_);
+    if (const errc problem = room_for(w.topic, cost_of(fresh.size()), w.count - stored);
         problem != errc::ok)
         return {problem, {}};
     batch_record header;
@@ -316,8 +322,7 @@ reply applier::on(const declare_lost& w) {
         if (!extend_mark(c_.txn(), c_.dbs(), w.topic, topic->next, mark)) {
             if (marks_at(c_.txn(), c_.dbs(), w.topic, topic->next) >= marks_max)
                 return {errc::store_full, {}};
-            if (const errc problem = make_room(c_, limits_, w.topic, mark_cost, 0, budget_);
-                problem != errc::ok)
+            if (const errc problem = room_for(w.topic, mark_cost, 0); problem != errc::ok)
                 return {problem, {}};
             write_mark(c_.txn(), c_.dbs(), w.topic, topic->next, mark);
             c_.change(w.topic).bytes += mark_cost;

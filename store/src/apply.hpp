@@ -9,8 +9,11 @@
 
 namespace cairn::store {
 
-/// A command met damage when it had changed something: its transaction is void.
-struct half_applied {};
+/// A command that fails had changed something, because it met damage or found less room than it made:
+/// its transaction is void.
+struct half_applied {
+    errc why;
+};
 
 /// The transaction has taken enough: a command that changed nothing yet begins the next one.
 struct transaction_full {};
@@ -59,6 +62,8 @@ private:
     reply on(const dead_letter& w);
     reply on(const redrive& w);
 
+    /// make_room(). Throws half_applied when messages were dropped for nothing.
+    errc room_for(topic_id t, std::uint64_t cost, std::uint64_t messages);
     /// Topic and source of an append, and that it comes from the current run: ok or what to answer.
     reply check_run(topic_id t, source_id s, epoch e, topic_record*& topic, source_record*& source);
     /// What is stored of [w.first, up to] against the batch's own bytes.

@@ -90,8 +90,7 @@ reply applier::on(const dead_letter& w) {
         config.retention.until_acked = true;  // a letter goes when it is redriven
         to = make_topic(w.to, config, true);
         make_group(to, letters_group, {}, {});
-    } else if (const errc problem = make_room(c_, limits_, to, cost, 1, budget_);
-               problem != errc::ok) {
+    } else if (const errc problem = room_for(to, cost, 1); problem != errc::ok) {
         return {problem, {}};
     }
     const source_id own = own_source(to, letters_source);
@@ -139,10 +138,12 @@ reply applier::on(const redrive& w) {
         ++needed[to].second;
     }
     take(size);
+    const std::uint64_t before = c_.counters().messages;
     for (const auto& [to, room] : needed)
-        if (const errc problem = make_room(c_, limits_, to, room.first, room.second, budget_);
-            problem != errc::ok)
+        if (const errc problem = room_for(to, room.first, room.second); problem != errc::ok) {
+            if (c_.counters().messages != before) throw half_applied{problem};
             return {problem, {}};
+        }
     follow_trims(c_, w.topic, g);
     for (letter& one : letters) {
         const source_id own = own_source(one.to, redrive_source);

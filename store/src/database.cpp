@@ -6,6 +6,9 @@
 #include "system_now.hpp"
 #include "upgrade.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <numeric>
@@ -29,7 +32,7 @@ constexpr std::uint64_t released_together_bytes = std::uint64_t{64} << 20;
 constexpr int patrol_busy = 1;
 constexpr int patrol_idle = 64;
 
-// Commands that met damage halfway, each of which lets the transaction begin again.
+// Commands that failed halfway, each of which lets the transaction begin again.
 constexpr std::size_t begun_again_max = 16;
 
 std::uint64_t reserve_of(std::uint64_t map_bytes) {
@@ -113,6 +116,7 @@ database::impl::impl(const fs::path& where, const options& wanted)
         env = std::make_unique<lmdb::environment>(
             directory,
             lmdb::settings{chosen.map_bytes, static_cast<unsigned>(chosen.readers_max) + 2});
+        data = unique_fd(::open((directory / data_name).c_str(), O_RDONLY | O_CLOEXEC));
         opening.stale_readers = env->clear_stale_readers();
         {
             lmdb::transaction txn(*env, mode::read);
@@ -182,9 +186,14 @@ bool database::impl::cut_short() const noexcept {
     }
 }
 
+// A descriptor is told once of each write that failed on its way to the disk, by its next sync: LMDB
+// calls a write that the disk's end cut short by the same name, and there is none then.
+bool database::impl::is_writable() const noexcept { return ::fdatasync(data.get()) == 0; }
+
 void database::impl::see_file_size() noexcept {
     try {
         file_bytes = env->file_bytes();
+        used_bytes = env->pages() * env->page_bytes();
     } catch (const lmdb::failure&) {
         // The next cut_short() fails as well, and says so.
     }
@@ -236,17 +245,18 @@ database::impl::admission database::impl::admit(std::span<const command> command
     return let;
 }
 
-void database::impl::maintain(changes& c, work_budget& budget, bool idle, bool& more) {
-    // What a transaction that failed had seen stays due.
+void database::impl::maintain(changes& c, work_budget& budget, bool idle, upkeep& left,
+                              bool& more) {
+    std::set<topic_id>& due = left.due;
     due.insert(c.due().begin(), c.due().end());
-    topic_id at = patrol;
+    topic_id at = left.patrol;
     for (int i = 0; i < (idle ? patrol_idle : patrol_busy); ++i) {
         at = topic_after(c, at);
         if (at == topic_id{}) break;
         due.insert(at);
-        if (at == patrol) break;
+        if (at == left.patrol) break;
     }
-    patrol = at;
+    left.patrol = at;
     for (auto one = due.begin(); one != due.end();) {
         if (budget.spent()) {
             more = true;
@@ -276,7 +286,8 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     c.counters().time = std::max(c.counters().time, now);
     // What is dropped keeps pace with what comes: an entry of the log, and the pieces of its body.
     work_budget budget;
-    budget.search = {search.oldest, search.compared, false};
+    upkeep left = kept_up;  // a transaction that fails leaves all of it due
+    budget.search = {left.search.oldest, left.search.compared, false};
     const std::span<const std::size_t> order = std::span(done.order).subspan(done.applied);
     std::size_t bytes_offered = 0;
     for (const std::size_t i : order) bytes_offered += body_bytes(commands[i]);
@@ -293,7 +304,11 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
             replies[i] = {let.beyond, {}};
             continue;
         }
-        if (let.damaged.contains(i) || let.spoilt.contains(target_of(commands[i]))) {
+        if (const auto known = let.failed.find(i); known != let.failed.end()) {
+            replies[i] = {known->second, {}};
+            continue;
+        }
+        if (let.spoilt.contains(target_of(commands[i]))) {
             replies[i] = {errc::store_damaged, {}};
             continue;
         }
@@ -302,15 +317,20 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
             bytes_taken += size;
         } catch (const transaction_full&) {
             break;
-        } catch (const half_applied&) {
-            // Where much is damaged, the transaction is not begun again for each command.
-            if (let.damaged.size() >= begun_again_max) let.spoilt.insert(target_of(commands[i]));
-            let.damaged.insert(i);
+        } catch (const half_applied& what) {
+            // Where much fails so, the transaction is not begun again for each command.
+            if (let.failed.size() >= begun_again_max && what.why == errc::store_damaged)
+                let.spoilt.insert(target_of(commands[i]));
+            else if (let.failed.size() >= begun_again_max)
+                let.refuse = what.why;
+            let.failed.emplace(i, what.why);
             throw;
         }
     }
-    if (let.maintains) maintain(c, budget, commands.empty(), more);
+    if (let.maintains) maintain(c, budget, commands.empty(), left, more);
     const auto go_on = [&] {
+        left.search = budget.search;
+        kept_up = std::move(left);
         done.applied += applied;
         done.bytes = bytes_taken;
     };
@@ -330,7 +350,6 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     txn.commit();
     go_on();
     last_commit = after.commit;
-    search = budget.search;
     see_file_size();
     counts.bytes = after.bytes;
     counts.messages = after.messages;
@@ -359,7 +378,11 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
     if (counts.failed || !open) return answer_rest(open ? errc::store_failed : errc::closed);
     if (now - readers_checked >= readers_check_interval || now < readers_checked) {
         readers_checked = now;
-        env->clear_stale_readers();
+        try {
+            env->clear_stale_readers();
+        } catch (const lmdb::failure&) {
+            // They pin what they pin until the next time.
+        }
         env->release_pages();  // the writer's own walks down the trees
     }
     try {
@@ -381,7 +404,8 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
             } catch (const lmdb::failure& what) {
                 // Whatever such a transaction wrote is in pages that nothing refers to, so a full
                 // disk leaves no doubt about what was confirmed before. Any other failure does.
-                const int code = what.code() == EIO && reserve.is_needed() ? ENOSPC : what.code();
+                const bool cut_off = what.code() == EIO && reserve.is_needed() && is_writable();
+                const int code = cut_off ? ENOSPC : what.code();
                 if (!is_shortage(code)) throw;
                 const bool of_disk = code == ENOSPC || code == EDQUOT;
                 const errc why = of_disk ? errc::disk_full : errc::store_full;
@@ -460,7 +484,7 @@ database_stats database::stats() const noexcept {
     s.repeats = c.repeats;
     s.disk_full = c.disk_full;
     s.failed = c.failed;
-    if (impl_->open) s.file_bytes = impl_->env->pages() * impl_->env->page_bytes();
+    s.file_bytes = impl_->used_bytes;
     return s;
 }
 

@@ -203,7 +203,11 @@ void create_data(const fs::path& directory, wall_time now) {
         lmdb::transaction txn(env, lmdb::transaction::mode::write);
         const databases dbs = open_databases(txn, true);
         meta_record meta;
-        meta.page_bytes = env.page_bytes();
+        meta.page_bytes = env.page_bytes();  // of the machine
+        if (meta.page_bytes != page_bytes_needed)
+            throw error(errc::not_supported,
+                        text_of_error("create", directory,
+                                      "a store needs a machine with pages of 4096 bytes"));
         meta.store_id = random_id();
         meta.generation.bytes = random_id();
         meta.created = now;
@@ -253,6 +257,9 @@ meta_record read_meta(const lmdb::transaction& txn, const databases& dbs,
     if (meta->format > format_version)
         newer("the database has format " + std::to_string(meta->format) +
               ", this cairn reads up to " + std::to_string(format_version));
+    if (meta->page_bytes != page_bytes_needed)
+        refuse(errc::not_supported, "its pages have " + std::to_string(meta->page_bytes) +
+                                        " bytes, and a store needs 4096");
     if (meta->incompatible != 0) newer("the database uses what this cairn does not know");
     return *meta;
 }

@@ -307,6 +307,8 @@ errc make_room_in_store(changes& c, const store_limits& limits, topic_id own, st
                before.messages - c.counters().messages >= messages;
     };
     const bool drops = limits.when_full == full_policy::drop_oldest;
+    if (cost > limits.bytes_max || (limits.messages_max > 0 && messages > limits.messages_max))
+        return errc::store_full;
     while (drops && over_store_limit(c, limits, cost, messages) &&
            !(budget.spent() && made_its_room())) {
         const topic_id victim = next_victim(c, own, budget.search);

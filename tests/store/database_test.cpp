@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
+#include <thread>
 
 namespace cairn::test {
 namespace {
@@ -249,6 +251,27 @@ TEST_F(Database, RefusesAFormatThatIsNewerAndNamesTheVersionToInstall) {
     EXPECT_NE(text_.find("0.9.0"), std::string::npos) << text_;
     EXPECT_EQ(content("data.mdb"), data);
     EXPECT_EQ(content("cairn.lock"), lock);
+}
+
+TEST_F(Database, RefusesPagesOfAnotherSize) {
+    db_.reset();
+    rewrite_meta([](meta_record& m) { m.page_bytes = 16'384; });
+    EXPECT_EQ(refusal(), errc::not_supported);
+}
+
+TEST_F(Database, TellsItsFiguresWhileItIsClosed) {
+    opened("quakes", "a");
+    const std::uint64_t bytes = db_->stats().file_bytes;
+    std::atomic<bool> begun{false};
+    std::jthread asking([&](const std::stop_token& enough) {
+        while (!enough.stop_requested()) {
+            EXPECT_GE(db_->stats().file_bytes, bytes);
+            begun = true;
+            begun.notify_one();
+        }
+    });
+    begun.wait(false);
+    db_->close();
 }
 
 TEST_F(Database, RefusesUnknownIncompatibleFlagsAndTakesCompatibleOnes) {

@@ -378,6 +378,23 @@ TEST_F(Full, DropsTheOldestOfTheStoreWhenAskedTo) {
     EXPECT_LE(db_->stats().stored_bytes, small.quota_bytes);
 }
 
+TEST_F(Full, DropsNothingForAnAppendThatItRefuses) {
+    options small = small_options();
+    small.quota_bytes = 1'000'000;
+    reopen(small);
+    append_to(opened("others", "b"), 1, {std::string(700'000, 'b')});
+    one(create_topic{"own", {.retention = {.bytes_max = 250'000}}});
+    const auto s = opened("own", "a");
+    for (std::uint64_t i = 1; i <= 2; ++i) append_to(s, i, {std::string(100'000, 'a')});
+    EXPECT_EQ(append_to(s, 3, {std::string(400'000, 'a')}).code, errc::store_full);
+    EXPECT_EQ(texts("own").size(), 2U);
+    EXPECT_TRUE(append_to(s, 3, {std::string(100'000, 'a')}).ok());
+    small.when_full = full_policy::drop_oldest;
+    reopen(small);
+    EXPECT_EQ(append_to(s, 4, {std::string(2'000'000, 'a')}).code, errc::store_full);
+    EXPECT_EQ(texts("others").size(), 1U) << "it would not fit if all went";
+}
+
 TEST_F(Full, FindsTheOldestAmongManyTopicsThatHoldNothing) {
     options small = small_options();
     small.quota_bytes = 3'000'000;

@@ -154,6 +154,11 @@ std::optional<std::vector<std::filesystem::path>>& noted_syncs() {
     return noted;
 }
 
+bool& is_full() {
+    static bool full = false;
+    return full;
+}
+
 long& pretended() {
     static long type = 0;
     return type;
@@ -185,6 +190,8 @@ void held_copy::let_go() {
     copies().wanted = false;
     copies().changed.notify_all();
 }
+
+void pretend_full(bool full) { is_full() = full; }
 
 void pretend_filesystem(long type) { pretended() = type; }
 
@@ -296,6 +303,11 @@ extern "C" int fdatasync(int fd) {
     const auto done = static_cast<int>(::syscall(SYS_fdatasync, fd));
     keep_sync(false);
     return done;
+}
+
+extern "C" int posix_fallocate(int fd, off_t offset, off_t size) {
+    if (is_full()) return ENOSPC;
+    return ::syscall(SYS_fallocate, fd, 0, offset, size) == 0 ? 0 : errno;
 }
 
 extern "C" int posix_fadvise(int fd, off_t offset, off_t size, int advice) {

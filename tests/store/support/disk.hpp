@@ -59,6 +59,9 @@ public:
     void let_go();
 };
 
+/// Whether no file gets room of its own from now on, whatever is written.
+void pretend_full(bool full);
+
 /// What statfs() says of any file from now on, a number of statfs(2); 0: the truth.
 void pretend_filesystem(long type);
 

@@ -43,9 +43,9 @@ struct database_stats {
 /// Owns:    the directory and its lock. One opener: a second throws store_in_use.
 /// Threads: commit() and close() one at a time, always on one thread; stats() thread-safe.
 ///          Readers (reader.hpp) on threads of their own.
-/// Fails:   construction throws error: store_in_use, store_newer, store_damaged,
-///          filesystem_refused, permission_denied, disk_full, invalid_argument. commit() answers
-///          in its replies.
+/// Fails:   construction throws error: store_in_use, store_newer, store_damaged, store_failed,
+///          filesystem_refused, permission_denied, disk_full, invalid_argument, not_supported
+///          (pages of another size than 4,096 bytes). commit() answers in its replies.
 /// Limits:  options; commit_bytes_max a commit. In a forked child commit() answers forked; close
 ///          descriptors that you do not pass on: the lock is held as long as a child lives.
 class database {
