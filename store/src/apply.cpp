@@ -117,6 +117,29 @@ source_id applier::make_source(topic_id t, std::string_view name, std::string_vi
     return s;
 }
 
+// A run of which something is stored stays known, whatever their number. Two for each that comes:
+// so their number sinks when what was stored of them has gone.
+void applier::forget_oldest_runs(topic_id t, source_id s) {
+    std::vector<epoch> oldest;
+    std::uint32_t known = 0;
+    {
+        const key own = ended_run_key(t, s, {0});
+        constexpr std::size_t prefix = state_prefix_bytes + sizeof s.value;
+        lmdb::cursor walk(c_.txn(), c_.dbs().state);
+        for (auto item = walk.seek(own); item && same_prefix(item->key, own, prefix);
+             item = walk.next()) {
+            if (item->key.size() != prefix + sizeof(epoch::value)) throw damaged{"a run's key"};
+            if (oldest.size() < 2)
+                oldest.push_back({load_be<std::uint64_t>(item->key.data() + prefix)});
+            if (++known == ended_runs_max + 2) break;
+        }
+    }
+    for (const epoch e : oldest) {
+        if (known-- <= ended_runs_max || index_from(c_.txn(), c_.dbs(), t, s, e, {1})) return;
+        c_.erase(ended_run_key(t, s, e));
+    }
+}
+
 reply applier::on(const open_source& w) {
     // Names with @ in front are the store's own.
     if (w.source.empty() || w.source.size() > wire::source_bytes_max || w.source.front() == '@' ||
@@ -147,6 +170,7 @@ reply applier::on(const open_source& w) {
             std::vector<std::byte> last;
             packer(last).number(r->last.value);
             c_.put(ended_run_key(t, s, r->epoch), last);
+            forget_oldest_runs(t, s);
         }
         source_record& changed = c_.change(t, s);
         changed.epoch = w.epoch;

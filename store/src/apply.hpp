@@ -9,8 +9,8 @@
 
 namespace cairn::store {
 
-/// A command that fails had changed something, because it met damage or found less room than it made:
-/// its transaction is void.
+/// A command that fails had changed something, because it met damage or made room in vain: its
+/// transaction is void.
 struct half_applied {
     errc why;
 };
@@ -31,7 +31,8 @@ public:
     /// Bytes that commands may read, copy or forget together; the first one is let in in any case.
     void bound(std::size_t bytes_max) noexcept { bytes_max_ = bytes_max; }
 
-    /// Fails: transaction_full; lmdb::failure; damaged records become store_damaged, or throw half_applied.
+    /// Fails: transaction_full; lmdb::failure; damaged records become store_damaged, or throw
+    /// half_applied.
     reply apply(const command& wanted);
 
     std::uint64_t repeats() const noexcept { return repeats_; }
@@ -78,6 +79,7 @@ private:
     source_id make_source(topic_id t, std::string_view name, std::string_view owner);
     group_id make_group(topic_id t, std::string_view name, std::string_view settings, offset floor);
     source_id own_source(topic_id t, std::string_view name);
+    void forget_oldest_runs(topic_id t, source_id s);
 
     errc check_group(topic_id t, group_id g);
     errc check_unfinished(topic_id t, group_id g, offset message);

@@ -58,6 +58,12 @@ reply applier::on(const create_group& w) {
         follow_trims(c_, w.topic, {known});
         return {errc::ok, group_created{{known}, r->floor}};
     }
+    // Numbers are not used again: only when so many were given it matters how many are left.
+    if (topic->next_group > limits_.groups_per_topic_max) {
+        std::uint32_t groups = 0;
+        c_.for_groups(w.topic, [&](group_id, const group_record&) { ++groups; });
+        if (groups >= limits_.groups_per_topic_max) return {errc::limit_exceeded, {}};
+    }
     const offset floor = floor_for(*topic, w.start);
     return {errc::ok, group_created{make_group(w.topic, w.name, w.settings, floor), floor}};
 }

@@ -41,7 +41,8 @@ std::uint64_t reserve_of(std::uint64_t map_bytes) {
 
 void check_options(const fs::path& directory, const options& chosen) {
     if (directory.empty() || chosen.map_bytes < 2 * reserve_bytes_min || chosen.readers_max < 1 ||
-        chosen.readers_max > 4'096 || chosen.sources_per_topic_max < 1)
+        chosen.readers_max > 4'096 || chosen.sources_per_topic_max < 1 ||
+        chosen.groups_per_topic_max < 1)
         throw error(errc::invalid_argument,
                     "open " + directory.string() + ": an option is outside its range");
 }
@@ -163,6 +164,7 @@ database::impl::impl(const fs::path& where, const options& wanted)
     limits.when_full = chosen.when_full;
     limits.topics_max = chosen.topics_max;
     limits.sources_per_topic_max = chosen.sources_per_topic_max;
+    limits.groups_per_topic_max = chosen.groups_per_topic_max;
     if (!reserve.take()) counts.disk_full = disk_full = true;
 }
 
@@ -186,8 +188,8 @@ bool database::impl::cut_short() const noexcept {
     }
 }
 
-// A descriptor is told once of each write that failed on its way to the disk, by its next sync: LMDB
-// calls a write that the disk's end cut short by the same name, and there is none then.
+// A descriptor is told once, by its next sync, of each write that failed on its way to the disk.
+// LMDB calls a write that the disk's end cut short by the same name, and none has failed then.
 bool database::impl::is_writable() const noexcept { return ::fdatasync(data.get()) == 0; }
 
 void database::impl::see_file_size() noexcept {

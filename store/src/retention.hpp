@@ -15,6 +15,7 @@ struct store_limits {
     full_policy when_full = full_policy::refuse;
     std::uint32_t topics_max = 0;
     std::uint32_t sources_per_topic_max = 0;
+    std::uint32_t groups_per_topic_max = 0;
 };
 
 /// How far topics were compared for the oldest messages of the store: it goes on from one

@@ -345,6 +345,29 @@ TEST_F(Retention, IsSoundWhenItIsClosedAmidADeletion) {
     EXPECT_TRUE(report.sound()) << report.findings.front().what;
 }
 
+TEST_F(Retention, ForgetsTheEndsOfRunsThatEndedLongAgo) {
+    const auto s = opened("jobs", "a");
+    const auto run = [&](std::uint64_t e) {
+        opened("jobs", "a", e);
+        ASSERT_TRUE(append_to(s, 1, {"x"}, e).ok());
+    };
+    run(1);
+    const auto g = group_of(s.topic, "workers");
+    const auto acked_of = [&](std::uint64_t e) {
+        return one(ack_positions{s.topic, g, s.source, {e}, {{{1}, {1}}}}).code;
+    };
+    for (std::uint64_t e = 2; e <= ended_runs_max + 10; ++e) run(e);
+    EXPECT_EQ(acked_of(1), errc::ok) << "it is stored";
+    ASSERT_TRUE(one(trim{s.topic, {ended_runs_max}}).ok());
+    all({});
+    for (std::uint64_t e = ended_runs_max + 11; e <= ended_runs_max + 20; ++e) run(e);
+    EXPECT_EQ(acked_of(1), errc::not_stored);
+    EXPECT_EQ(acked_of(19), errc::not_stored);
+    EXPECT_EQ(acked_of(20), errc::ok);
+    db_.reset();
+    EXPECT_TRUE(verify(directory_ / "db").sound());
+}
+
 TEST_F(Full, RefusesAppendsAndGoesOnWithAcksAndTrims) {
     options tight = small_options();
     tight.map_bytes = std::size_t{192} << 20;

@@ -104,7 +104,7 @@ struct purge {
 // --- Groups -------------------------------------------------------------------------------------
 
 /// All before `start` counts as acked. Replies group_created, also when it exists with the same
-/// settings. Fails: group_exists, invalid_argument (sizes).
+/// settings. Fails: group_exists, invalid_argument (sizes), limit_exceeded (groups_per_topic_max).
 struct create_group {
     topic_id topic;
     std::string name;
