@@ -1,5 +1,6 @@
 #include "apply.hpp"
 
+#include "command_bytes.hpp"
 #include "run_index.hpp"
 #include "sabotage.hpp"
 
@@ -13,11 +14,27 @@
 namespace cairn::store {
 
 reply applier::apply(const command& wanted) {
+    const std::uint64_t before = c_.steps();
+    bytes_before_ = bytes_taken_;
     try {
+        take(body_bytes(wanted));
         return std::visit([this](const auto& w) { return on(w); }, wanted);
     } catch (const damaged&) {
+        if (c_.steps() != before) throw half_applied{errc::store_damaged};
         return {errc::store_damaged, {}};
     }
+}
+
+void applier::take(std::uint64_t bytes) {
+    if (bytes_before_ > 0 && bytes_taken_ + bytes > bytes_max_) throw transaction_full{};
+    bytes_taken_ += bytes;
+}
+
+errc applier::room_for(topic_id t, std::uint64_t cost, std::uint64_t messages) {
+    const std::uint64_t before = c_.counters().messages;
+    const errc problem = make_room(c_, limits_, t, cost, messages, budget_);
+    if (problem != errc::ok && c_.counters().messages != before) throw half_applied{problem};
+    return problem;
 }
 
 // --- Topics -------------------------------------------------------------------------------------
@@ -104,6 +121,31 @@ source_id applier::make_source(topic_id t, std::string_view name, std::string_vi
     return s;
 }
 
+// A run of which something is stored stays known, whatever their number. Two for each that comes:
+// so their number sinks when what was stored of them has gone.
+void applier::forget_oldest_runs(topic_id t, source_id s) {
+    std::vector<epoch> oldest;
+    std::uint32_t known = 0;
+    {
+        const key own = ended_run_key(t, s, {0});
+        constexpr std::size_t prefix = state_prefix_bytes + sizeof s.value;
+        lmdb::cursor walk(c_.txn(), c_.dbs().state);
+        for (auto item = walk.seek(own); item && same_prefix(item->key, own, prefix);
+             item = walk.next()) {
+            if (item->key.size() != prefix + sizeof(epoch::value)) throw damaged{"a run's key"};
+            if (oldest.size() < 2)
+                oldest.push_back({load_be<std::uint64_t>(item->key.data() + prefix)});
+            if (++known == ended_runs_max + 2) break;
+        }
+    }
+    for (const epoch e : oldest) {
+        if (known-- <= ended_runs_max ||
+            run_index(c_.txn(), c_.dbs(), t, s, e, *c_.source(t, s)).from({1}))
+            return;
+        c_.erase(ended_run_key(t, s, e));
+    }
+}
+
 reply applier::on(const open_source& w) {
     // Names with @ in front are the store's own.
     if (w.source.empty() || w.source.size() > wire::source_bytes_max || w.source.front() == '@' ||
@@ -134,6 +176,7 @@ reply applier::on(const open_source& w) {
             std::vector<std::byte> last;
             packer(last).number(r->last.value);
             c_.put(ended_run_key(t, s, r->epoch), last);
+            forget_oldest_runs(t, s);
         }
         source_record& changed = c_.change(t, s);
         close_stretches(c_.txn(), c_.dbs(), t, s, changed, c_.topic(t)->kept);
@@ -188,8 +231,7 @@ reply applier::on(const append& w) {
     }
     if (refusal_ != errc::ok) return {refusal_, {}};
     const bytes fresh = body.subspan(wire::prefix_bytes(body, stored));
-    if (const errc problem =
-            make_room(c_, limits_, w.topic, cost_of(fresh.size()), w.count - stored, budget_);
+    if (const errc problem = room_for(w.topic, cost_of(fresh.size()), w.count - stored);
         problem != errc::ok)
         return {problem, {}};
     batch_record header;
@@ -317,8 +359,7 @@ reply applier::on(const declare_lost& w) {
         if (!extend_mark(c_.txn(), c_.dbs(), w.topic, topic->next, mark)) {
             if (marks_at(c_.txn(), c_.dbs(), w.topic, topic->next) >= marks_max)
                 return {errc::store_full, {}};
-            if (const errc problem = make_room(c_, limits_, w.topic, mark_cost, 0, budget_);
-                problem != errc::ok)
+            if (const errc problem = room_for(w.topic, mark_cost, 0); problem != errc::ok)
                 return {problem, {}};
             close_stretches(c_.txn(), c_.dbs(), w.topic, w.source, c_.change(w.topic, w.source),
                             topic->kept);

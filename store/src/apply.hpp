@@ -9,8 +9,17 @@
 
 namespace cairn::store {
 
-/// Applies commands to the changes of one transaction. Everything that a command needs is read and
-/// judged before it changes anything, so that one that fails leaves nothing behind.
+/// A command that fails had changed something, because it met damage or made room in vain: its
+/// transaction is void.
+struct half_applied {
+    errc why;
+};
+
+/// The transaction has taken enough: a command that changed nothing yet begins the next one.
+struct transaction_full {};
+
+/// Applies commands to the changes of one transaction. What a command needs is read and judged
+/// before it changes anything, so that one that fails leaves nothing behind.
 class applier {
 public:
     applier(changes& c, const store_limits& limits, const generation& which, work_budget& budget)
@@ -19,12 +28,23 @@ public:
     /// Every append is answered with this from now on; ok: none is.
     void refuse_appends(errc why) noexcept { refusal_ = why; }
 
-    /// Fails: lmdb::failure; damaged records become store_damaged.
+    /// Bytes that commands may read, copy or forget together; the first one is let in in any case.
+    void bound(std::size_t bytes_max) noexcept { bytes_max_ = bytes_max; }
+
+    /// Fails: transaction_full; lmdb::failure; damaged records become store_damaged, or throw
+    /// half_applied.
     reply apply(const command& wanted);
 
     std::uint64_t repeats() const noexcept { return repeats_; }
 
 private:
+    /// Requires: the command has changed nothing. Throws transaction_full.
+    void take(std::uint64_t bytes);
+    /// The same for attempts, when so many messages of a group are done, and what was trimmed.
+    void take_attempts(topic_id t, group_id g, std::uint64_t messages);
+    /// The same for all that a group knows.
+    void take_group(topic_id t, group_id g);
+
     reply on(const open_source& w);
     reply on(const append& w);
     reply on(const declare_lost& w);
@@ -43,6 +63,8 @@ private:
     reply on(const dead_letter& w);
     reply on(const redrive& w);
 
+    /// make_room(). Throws half_applied when messages were dropped for nothing.
+    errc room_for(topic_id t, std::uint64_t cost, std::uint64_t messages);
     /// Topic and source of an append, and that it comes from the current run: ok or what to answer.
     reply check_run(topic_id t, source_id s, epoch e, topic_record*& topic, source_record*& source);
     /// What is stored of [w.first, up to] against the batch's own bytes.
@@ -57,6 +79,7 @@ private:
     source_id make_source(topic_id t, std::string_view name, std::string_view owner);
     group_id make_group(topic_id t, std::string_view name, std::string_view settings, offset floor);
     source_id own_source(topic_id t, std::string_view name);
+    void forget_oldest_runs(topic_id t, source_id s);
 
     errc check_group(topic_id t, group_id g);
     errc check_unfinished(topic_id t, group_id g, offset message);
@@ -75,6 +98,9 @@ private:
     const generation& generation_;
     work_budget& budget_;
     errc refusal_ = errc::ok;
+    std::size_t bytes_max_ = commit_bytes_max;
+    std::uint64_t bytes_taken_ = 0;
+    std::uint64_t bytes_before_ = 0;  // the present command
     std::uint64_t repeats_ = 0;
 };
 

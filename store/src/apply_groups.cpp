@@ -16,7 +16,24 @@ offset floor_for(const topic_record& r, offset start) {
     return std::clamp(start, r.first, r.next) - 1;
 }
 
+// An attempt with the longest reason, and a chunk of acks: what it takes to delete them.
+constexpr std::uint64_t attempt_bytes = 1'280;
+constexpr std::uint64_t chunk_bytes = 1'280;
+
 }  // namespace
+
+void applier::take_attempts(topic_id t, group_id g, std::uint64_t messages) {
+    const group_record& r = *c_.group(t, g);
+    const std::uint64_t trimmed = c_.topic(t)->first - std::min(c_.topic(t)->first, r.floor + 1);
+    take(std::min(r.attempts, std::min(messages, r.attempts) + trimmed) * attempt_bytes);
+}
+
+void applier::take_group(topic_id t, group_id g) {
+    const group_record& r = *c_.group(t, g);
+    const offset end = c_.topic(t)->next;
+    const std::uint64_t chunks = chunk_of(end - std::min(end, r.floor)) + 1;
+    take(r.attempts * attempt_bytes + std::min(r.acked, chunks) * chunk_bytes);
+}
 
 group_id applier::make_group(topic_id t, std::string_view name, std::string_view settings,
                              offset floor) {
@@ -38,8 +55,15 @@ reply applier::on(const create_group& w) {
         const group_record* const r = c_.group(w.topic, {known});
         if (r == nullptr) return {errc::store_damaged, {}};
         if (r->settings != w.settings) return {errc::group_exists, {}};
+        take_attempts(w.topic, {known}, 0);
         follow_trims(c_, w.topic, {known});
         return {errc::ok, group_created{{known}, r->floor}};
+    }
+    // Numbers are not used again: only when so many were given it matters how many are left.
+    if (topic->next_group > limits_.groups_per_topic_max) {
+        std::uint32_t groups = 0;
+        c_.for_groups(w.topic, [&](group_id, const group_record&) { ++groups; });
+        if (groups >= limits_.groups_per_topic_max) return {errc::limit_exceeded, {}};
     }
     const offset floor = floor_for(*topic, w.start);
     return {errc::ok, group_created{make_group(w.topic, w.name, w.settings, floor), floor}};
@@ -63,6 +87,7 @@ reply applier::on(const delete_group& w) {
     if (const errc problem = check_group(w.topic, w.group); problem != errc::ok)
         return {problem, {}};
     if (c_.group(w.topic, w.group)->name.front() == '@') return {errc::not_supported, {}};
+    take_group(w.topic, w.group);
     erase_group(c_, w.topic, w.group);
     return {};
 }
@@ -70,6 +95,7 @@ reply applier::on(const delete_group& w) {
 reply applier::on(const seek_group& w) {
     if (const errc problem = check_group(w.topic, w.group); problem != errc::ok)
         return {problem, {}};
+    take_group(w.topic, w.group);
     forget_acks(c_, w.topic, w.group);
     const offset floor = floor_for(*c_.topic(w.topic), w.next);
     c_.change(w.topic, w.group).floor = floor;
@@ -81,12 +107,15 @@ reply applier::on(const ack& w) {
         return {problem, {}};
     const topic_record& topic = *c_.topic(w.topic);
     const offset floor = std::max(c_.group(w.topic, w.group)->floor, topic.first - 1);
+    std::uint64_t messages = 0;
     for (const offset_range& range : w.ranges) {
         if (range.empty()) return {errc::invalid_argument, {}};
         if (range.last >= topic.next) return {errc::not_stored, {}};
         if (range.first > floor + 1 && range.size() > ack_range_max)
             return {errc::limit_exceeded, {}};
+        messages += std::min(range.size(), attempts_max);
     }
+    take_attempts(w.topic, w.group, messages);
     follow_trims(c_, w.topic, w.group);
     std::uint64_t added = 0;
     for (const offset_range& range : w.ranges)
@@ -103,13 +132,16 @@ reply applier::on(const ack_positions& w) {
     // What lies behind the end of an ended run will never be stored.
     const bool ended = w.epoch < source->epoch;
     std::vector<sequence_range> ranges = w.ranges;
+    std::uint64_t messages = 0;
     for (sequence_range& range : ranges) {
         if (range.empty() || range.first.value == 0) return {errc::invalid_argument, {}};
         if (ended && last && range.first <= *last) range.last = std::min(range.last, *last);
         if (!last || range.last > *last) return {errc::not_stored, {}};
+        messages += std::min(range.size(), attempts_max);
     }
     std::sort(ranges.begin(), ranges.end(),
               [](const auto& a, const auto& b) { return a.first < b.first; });
+    take_attempts(w.topic, w.group, messages);
     follow_trims(c_, w.topic, w.group);
     settle_untold(c_, w.topic, w.group, w.source, w.epoch, ranges);
     std::vector<offset_range> all;
@@ -172,9 +204,15 @@ reply applier::on(const note_attempts& w) {
     if (w.reason.size() > wire::text_bytes_max) return {errc::invalid_argument, {}};
     if (const errc problem = check_unfinished(w.topic, w.group, w.message); problem != errc::ok)
         return {problem, {}};
-    follow_trims(c_, w.topic, w.group);
     const key k = attempt_key(w.topic, w.group, w.message);
-    if (!c_.get(k)) ++c_.change(w.topic, w.group).attempts;
+    const bool is_new = !c_.get(k);
+    const group_record& r = *c_.group(w.topic, w.group);
+    // What was trimmed takes its attempts with it, below.
+    const bool is_behind = r.floor + 1 < c_.topic(w.topic)->first;
+    if (is_new && r.attempts >= attempts_max && !is_behind) return {errc::limit_exceeded, {}};
+    take_attempts(w.topic, w.group, 0);
+    follow_trims(c_, w.topic, w.group);
+    if (is_new) ++c_.change(w.topic, w.group).attempts;
     std::vector<std::byte> value;
     encode(attempt_record{w.attempts, w.not_before, w.reason}, value);
     c_.put(k, value);

@@ -22,6 +22,7 @@ constexpr std::size_t redrive_bytes_max = std::size_t{64} << 20;
 struct single_message {
     batch_record header;  // of a batch of one
     std::vector<std::byte> body;
+    std::size_t bytes_read = 0;  // for it
     source_id source;
     epoch from;
     sequence at;
@@ -36,6 +37,7 @@ single_message message_at(changes& c, topic_id t, offset o) {
     const bytes one = from.first(wire::prefix_bytes(from, 1));
     single_message m;
     m.body.assign(one.begin(), one.end());
+    m.bytes_read = all.size();
     m.header.count = 1;
     m.header.time = batch->header.time;
     m.header.checksum = wire::checksum(m.body);
@@ -66,7 +68,9 @@ reply applier::on(const dead_letter& w) {
         return {errc::topic_exists, {}};
     }
     if (refusal_ != errc::ok) return {refusal_, {}};
+    take_attempts(w.topic, w.group, 1);
     single_message m = message_at(c_, w.topic, w.message);
+    take(m.bytes_read);
     const source_record* const source = c_.source(w.topic, m.source);
     if (source == nullptr) return {errc::store_damaged, {}};
     story_record story{c_.topic(w.topic)->name,
@@ -86,8 +90,7 @@ reply applier::on(const dead_letter& w) {
         config.retention.until_acked = true;  // a letter goes when it is redriven
         to = make_topic(w.to, config, true);
         make_group(to, letters_group, {}, {});
-    } else if (const errc problem = make_room(c_, limits_, to, cost, 1, budget_);
-               problem != errc::ok) {
+    } else if (const errc problem = room_for(to, cost, 1); problem != errc::ok) {
         return {problem, {}};
     }
     const source_id own = own_source(to, letters_source);
@@ -134,10 +137,13 @@ reply applier::on(const redrive& w) {
         needed[to].first += cost_of(body);
         ++needed[to].second;
     }
+    take(size);
+    const std::uint64_t before = c_.counters().messages;
     for (const auto& [to, room] : needed)
-        if (const errc problem = make_room(c_, limits_, to, room.first, room.second, budget_);
-            problem != errc::ok)
+        if (const errc problem = room_for(to, room.first, room.second); problem != errc::ok) {
+            if (c_.counters().messages != before) throw half_applied{problem};
             return {problem, {}};
+        }
     follow_trims(c_, w.topic, g);
     for (letter& one : letters) {
         const source_id own = own_source(one.to, redrive_source);

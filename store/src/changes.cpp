@@ -81,25 +81,25 @@ ack_chunk& changes::change_chunk(topic_id t, group_id g, std::uint64_t n) {
 
 void changes::add(topic_id t, topic_record r) {
     topics_[{t, 0, 0}] = {std::move(r), true};
-    any_ = true;
+    ++steps_;
     due_.insert(t);
 }
 void changes::add(topic_id t, source_id s, source_record r) {
     sources_[{t, s.value, 0}] = {std::move(r), true};
-    any_ = true;
+    ++steps_;
 }
 void changes::add(topic_id t, group_id g, group_record r) {
     groups_[{t, g.value, 0}] = {std::move(r), true};
-    any_ = true;
+    ++steps_;
     due_.insert(t);
 }
 void changes::remove(topic_id t) {
     topics_[{t, 0, 0}] = {std::nullopt, true};
-    any_ = true;
+    ++steps_;
 }
 void changes::remove(topic_id t, group_id g) {
     groups_[{t, g.value, 0}] = {std::nullopt, true};
-    any_ = true;
+    ++steps_;
     due_.insert(t);
 }
 void changes::forget_members(topic_id t) {
@@ -110,7 +110,24 @@ void changes::forget_members(topic_id t) {
 }
 void changes::remove_chunk(topic_id t, group_id g, std::uint64_t n) {
     chunks_[{t, g.value, n}] = {std::nullopt, true};
-    any_ = true;
+    ++steps_;
+}
+
+void changes::remove_chunks(topic_id t, group_id g) {
+    std::erase_if(chunks_, [&](const auto& one) {
+        return one.first.topic == t && one.first.number == g.value;
+    });
+    const key own = chunk_key(t, g, 0);
+    for (;;) {
+        key found;
+        {
+            lmdb::cursor walk(txn_, dbs_.state);
+            const auto item = walk.seek(own);
+            if (!item || !same_prefix(item->key, own, state_prefix_bytes + sizeof g.value)) return;
+            found.text(text_of(item->key));
+        }
+        erase(found);
+    }
 }
 
 std::optional<bytes> changes::get(bytes k) const {
@@ -123,12 +140,12 @@ void changes::put(const key& k, const std::vector<std::byte>& content) {
     std::vector<std::byte> value = content;
     add_seal(k, value);
     txn_.put(dbs_.state, k, value);
-    any_ = true;
+    ++steps_;
 }
 
 bool changes::erase(const key& k) {
     const bool was = txn_.erase(dbs_.state, k);
-    any_ = any_ || was;
+    steps_ += was ? 1 : 0;
     return was;
 }
 

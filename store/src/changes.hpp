@@ -31,8 +31,9 @@ public:
     const databases& dbs() const noexcept { return dbs_; }
 
     /// Anything changed, so that there is something to commit.
-    bool any() const noexcept { return any_; }
-    void touch() noexcept { any_ = true; }
+    bool any() const noexcept { return steps_ > 0; }
+    /// Rises with every change: who compares learns whether there was one in between.
+    std::uint64_t steps() const noexcept { return steps_; }
 
     counters_record& counters() noexcept { return counters_; }
 
@@ -58,6 +59,8 @@ public:
     /// Forgets what was changed of a topic's sources and groups: they go with it.
     void forget_members(topic_id t);
     void remove_chunk(topic_id t, group_id g, std::uint64_t n);
+    /// All of a group, damaged ones too.
+    void remove_chunks(topic_id t, group_id g);
 
     /// Values that are written through, sealed.
     std::optional<bytes> get(bytes k) const;
@@ -94,7 +97,8 @@ private:
     slot<ack_chunk>& chunk_slot(topic_id t, group_id g, std::uint64_t n);
     template <typename Record>
     Record& dirtied(slot<Record>& s) {
-        s.dirty = any_ = true;
+        s.dirty = true;
+        ++steps_;
         return *s.record;
     }
     template <typename Record, typename Key>
@@ -103,7 +107,7 @@ private:
     lmdb::transaction& txn_;
     const databases& dbs_;
     counters_record counters_;
-    bool any_ = false;
+    std::uint64_t steps_ = 0;
     slots<topic_record> topics_;
     slots<source_record> sources_;
     slots<group_record> groups_;

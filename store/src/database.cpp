@@ -6,9 +6,13 @@
 #include "system_now.hpp"
 #include "upgrade.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <numeric>
+#include <utility>
 
 namespace cairn::store {
 
@@ -28,8 +32,19 @@ constexpr std::uint64_t released_together_bytes = std::uint64_t{64} << 20;
 constexpr int patrol_busy = 1;
 constexpr int patrol_idle = 64;
 
+// Commands that failed halfway, each of which lets the transaction begin again.
+constexpr std::size_t begun_again_max = 16;
+
 std::uint64_t reserve_of(std::uint64_t map_bytes) {
     return std::max(map_bytes / 10, reserve_bytes_min);
+}
+
+void check_options(const fs::path& directory, const options& chosen) {
+    if (directory.empty() || chosen.map_bytes < 2 * reserve_bytes_min || chosen.readers_max < 1 ||
+        chosen.readers_max > 4'096 || chosen.sources_per_topic_max < 1 ||
+        chosen.groups_per_topic_max < 1)
+        throw error(errc::invalid_argument,
+                    "open " + directory.string() + ": an option is outside its range");
 }
 
 counters_record read_counters(const lmdb::transaction& txn, const databases& dbs) {
@@ -45,6 +60,18 @@ bool is_append(const command& c) { return std::holds_alternative<append>(c); }
 bool takes_room(const command& c) {
     return is_append(c) || std::holds_alternative<declare_lost>(c) ||
            std::holds_alternative<dead_letter>(c) || std::holds_alternative<redrive>(c);
+}
+
+// The topic and group that a command is about; 0 where it has none, or names it.
+std::pair<topic_id, group_id> target_of(const command& c) {
+    return std::visit(
+        [](const auto& w) {
+            std::pair<topic_id, group_id> target;
+            if constexpr (requires { topic_id{w.topic}; }) target.first = w.topic;
+            if constexpr (requires { w.group; }) target.second = w.group;
+            return target;
+        },
+        c);
 }
 
 // Appends that stand next to each other are applied topic by topic, which nobody can tell from the
@@ -89,11 +116,15 @@ database::impl::impl(const fs::path& where, const options& wanted)
             create_data(directory, system_now());
             opening.created = true;
         }
+        // Who died in a commit has left pages that may be in memory alone: nobody is told of them.
+        const bool closed = was_closed(lock);
+        if (!opening.created && !closed) settle(directory / data_name);
         check_trees();
         mark_open(lock, directory);
         env = std::make_unique<lmdb::environment>(
             directory,
             lmdb::settings{chosen.map_bytes, static_cast<unsigned>(chosen.readers_max) + 2});
+        data = unique_fd(::open((directory / data_name).c_str(), O_RDONLY | O_CLOEXEC));
         opening.stale_readers = env->clear_stale_readers();
         {
             lmdb::transaction txn(*env, mode::read);
@@ -104,7 +135,14 @@ database::impl::impl(const fs::path& where, const options& wanted)
             const lmdb::transaction txn(*env, mode::read);
             return read_meta(txn, dbs, directory);
         };
-        meta_record meta = meta_of();
+        meta_record meta;
+        try {
+            meta = meta_of();
+        } catch (const error& refused) {
+            // Left as it was, for the cairn that can open it.
+            if (closed && refused.code() == errc::store_newer) mark_closed(lock);
+            throw;
+        }
         if (upgrade(*env, dbs, known_steps(), format_version)) meta = meta_of();
         const lmdb::transaction txn(*env, mode::read);
         const counters_record counters = read_counters(txn, dbs);
@@ -129,9 +167,11 @@ database::impl::impl(const fs::path& where, const options& wanted)
     limits.bytes_max = chosen.quota_bytes == 0 ? most : std::min(chosen.quota_bytes, most);
     limits.messages_max = chosen.messages_max;
     limits.age_max = chosen.age_max;
+    limits.until_acked = chosen.until_acked;
     limits.when_full = chosen.when_full;
     limits.topics_max = chosen.topics_max;
     limits.sources_per_topic_max = chosen.sources_per_topic_max;
+    limits.groups_per_topic_max = chosen.groups_per_topic_max;
     if (!reserve.take()) counts.disk_full = disk_full = true;
 }
 
@@ -155,9 +195,14 @@ bool database::impl::cut_short() const noexcept {
     }
 }
 
+// A descriptor is told once, by its next sync, of each write that failed on its way to the disk.
+// LMDB calls a write that the disk's end cut short by the same name, and none has failed then.
+bool database::impl::is_writable() const noexcept { return ::fdatasync(data.get()) == 0; }
+
 void database::impl::see_file_size() noexcept {
     try {
         file_bytes = env->file_bytes();
+        used_bytes = env->pages() * env->page_bytes();
     } catch (const lmdb::failure&) {
         // The next cut_short() fails as well, and says so.
     }
@@ -209,17 +254,18 @@ database::impl::admission database::impl::admit(std::span<const command> command
     return let;
 }
 
-void database::impl::maintain(changes& c, work_budget& budget, bool idle, bool& more) {
-    // What a transaction that failed had seen stays due.
+void database::impl::maintain(changes& c, work_budget& budget, bool idle, upkeep& left,
+                              bool& more) {
+    std::set<topic_id>& due = left.due;
     due.insert(c.due().begin(), c.due().end());
-    topic_id at = patrol;
+    topic_id at = left.patrol;
     for (int i = 0; i < (idle ? patrol_idle : patrol_busy); ++i) {
         at = topic_after(c, at);
         if (at == topic_id{}) break;
         due.insert(at);
-        if (at == patrol) break;
+        if (at == left.patrol) break;
     }
-    patrol = at;
+    left.patrol = at;
     for (auto one = due.begin(); one != due.end();) {
         if (budget.spent()) {
             more = true;
@@ -242,37 +288,67 @@ void database::impl::maintain(changes& c, work_budget& budget, bool idle, bool& 
 
 database::impl::ending database::impl::attempt(std::span<const command> commands, wall_time now,
                                                std::vector<reply>& replies, const early& written,
-                                               const admission& let, bool& more) {
+                                               admission& let, progress& done, bool& more) {
     lmdb::transaction txn(*env, mode::write);
     changes c(txn, dbs, read_counters(txn, dbs));
     if (c.counters().commit != last_commit) throw damaged{"a commit of somebody else"};
     c.counters().time = std::max(c.counters().time, now);
     // What is dropped keeps pace with what comes: an entry of the log, and the pieces of its body.
     work_budget budget;
+    upkeep left = kept_up;  // a transaction that fails leaves all of it due
+    budget.search = {left.search.oldest, left.search.compared, false};
+    const std::span<const std::size_t> order = std::span(done.order).subspan(done.applied);
     std::size_t bytes_offered = 0;
-    for (const command& one : commands) bytes_offered += body_bytes(one);
-    budget.pieces +=
-        2 * (commands.size() + std::min(bytes_offered, let.bytes_max) / piece_bytes_max);
+    for (const std::size_t i : order) bytes_offered += body_bytes(commands[i]);
+    budget.pieces += 2 * (order.size() + std::min(bytes_offered, let.bytes_max) / piece_bytes_max);
     applier apply(c, limits, opening.generation, budget);
     apply.refuse_appends(let.refuse);
-    std::size_t bytes_taken = 0;
-    replies.resize(commands.size());
-    for (const std::size_t i : apply_order(commands)) {
+    apply.bound(let.bytes_max);
+    std::size_t bytes_taken = done.bytes;
+    std::size_t applied = 0;
+    for (; applied < order.size(); ++applied) {
+        const std::size_t i = order[applied];
         const std::size_t size = body_bytes(commands[i]);
         if (bytes_taken + size > let.bytes_max) {
             replies[i] = {let.beyond, {}};
             continue;
         }
-        bytes_taken += size;
-        replies[i] = apply.apply(commands[i]);
+        if (const auto known = let.failed.find(i); known != let.failed.end()) {
+            replies[i] = {known->second, {}};
+            continue;
+        }
+        if (let.spoilt.contains(target_of(commands[i]))) {
+            replies[i] = {errc::store_damaged, {}};
+            continue;
+        }
+        try {
+            replies[i] = apply.apply(commands[i]);
+            bytes_taken += size;
+        } catch (const transaction_full&) {
+            break;
+        } catch (const half_applied& what) {
+            // Where much fails so, the transaction is not begun again for each command.
+            if (let.failed.size() >= begun_again_max && what.why == errc::store_damaged)
+                let.spoilt.insert(target_of(commands[i]));
+            else if (let.failed.size() >= begun_again_max)
+                let.refuse = what.why;
+            let.failed.emplace(i, what.why);
+            throw;
+        }
     }
-    maintain(c, budget, commands.empty(), more);
-    if (!c.any()) return ending::unchanged;
+    if (let.maintains) maintain(c, budget, commands.empty(), left, more);
+    const auto go_on = [&] {
+        left.search = budget.search;
+        kept_up = std::move(left);
+        done.applied += applied;
+        done.bytes = bytes_taken;
+    };
+    if (!c.any()) return go_on(), ending::unchanged;
     c.counters().commit = txn.id();
     c.counters().clean = false;
     c.flush();
     if (written) {
-        for (std::size_t i = 0; i < replies.size(); ++i) {
+        for (const std::size_t i : order.first(applied)) {
             const auto* const one = std::get_if<appended>(&replies[i].value);
             const bool early_here = one != nullptr && one->level == durability::written;
             if (replies[i].ok() && (early_here || sabotaged("early-confirm")))
@@ -281,6 +357,7 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     }
     const counters_record after = c.counters();
     txn.commit();
+    go_on();
     last_commit = after.commit;
     see_file_size();
     counts.bytes = after.bytes;
@@ -290,20 +367,31 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     return ending::committed;
 }
 
+void database::impl::count_refused(const std::vector<reply>& replies) noexcept {
+    counts.refused += static_cast<std::uint64_t>(
+        std::count_if(replies.begin(), replies.end(), [](const reply& r) { return !r.ok(); }));
+}
+
 bool database::impl::commit(std::span<const command> commands, wall_time now,
                             std::vector<reply>& replies, const early& written) {
-    replies.clear();
+    replies.assign(commands.size(), reply{});
     bool more = false;
-    const auto answer_all = [&](errc code) {
-        replies.assign(commands.size(), reply{code, {}});
-        counts.refused += commands.size();
+    progress done{apply_order(commands)};
+    const auto answer_rest = [&](errc code) {
+        for (std::size_t at = done.applied; at < done.order.size(); ++at)
+            replies[done.order[at]] = {code, {}};
+        count_refused(replies);
         return false;
     };
-    if (forked()) return answer_all(errc::forked);
-    if (counts.failed || !open) return answer_all(open ? errc::store_failed : errc::closed);
+    if (forked()) return answer_rest(errc::forked);
+    if (counts.failed || !open) return answer_rest(open ? errc::store_failed : errc::closed);
     if (now - readers_checked >= readers_check_interval || now < readers_checked) {
         readers_checked = now;
-        env->clear_stale_readers();
+        try {
+            env->clear_stale_readers();
+        } catch (const lmdb::failure&) {
+            // They pin what they pin until the next time.
+        }
         env->release_pages();  // the writer's own walks down the trees
     }
     try {
@@ -311,19 +399,22 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
         admission let = admit(commands);
         for (;;) {
             try {
-                replies.clear();
                 more = false;
-                if (attempt(commands, now, replies, written, let, more) == ending::committed) {
+                if (attempt(commands, now, replies, written, let, done, more) ==
+                    ending::committed) {
                     changed_since_open = true;
                     ++counts.commits;
                 }
-                counts.refused += static_cast<std::uint64_t>(std::count_if(
-                    replies.begin(), replies.end(), [](const reply& r) { return !r.ok(); }));
+                if (done.applied < commands.size()) continue;
+                count_refused(replies);
                 return more;
+            } catch (const half_applied&) {
+                // From the begin, without that command.
             } catch (const lmdb::failure& what) {
                 // Whatever such a transaction wrote is in pages that nothing refers to, so a full
                 // disk leaves no doubt about what was confirmed before. Any other failure does.
-                const int code = what.code() == EIO && reserve.is_needed() ? ENOSPC : what.code();
+                const bool cut_off = what.code() == EIO && reserve.is_needed() && is_writable();
+                const int code = cut_off ? ENOSPC : what.code();
                 if (!is_shortage(code)) throw;
                 const bool of_disk = code == ENOSPC || code == EDQUOT;
                 const errc why = of_disk ? errc::disk_full : errc::store_full;
@@ -331,16 +422,19 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
                     counts.disk_full = disk_full = true;
                     reserve.give_back();
                 }
-                if (let.refuse != errc::ok) return answer_all(why);
+                // First without what takes room, then without what is due besides: that may need
+                // more pages than the acks that ask for none.
+                if (!let.maintains) return answer_rest(why);
+                if (let.refuse != errc::ok) let.maintains = false;
                 let.refuse = why;
             }
         }
     } catch (const lmdb::failure&) {
         counts.failed = true;
-        return answer_all(errc::store_failed);
+        return answer_rest(errc::store_failed);
     } catch (const damaged&) {
         counts.failed = true;  // nothing can be numbered any more
-        return answer_all(errc::store_failed);
+        return answer_rest(errc::store_failed);
     }
 }
 
@@ -399,7 +493,7 @@ database_stats database::stats() const noexcept {
     s.repeats = c.repeats;
     s.disk_full = c.disk_full;
     s.failed = c.failed;
-    if (impl_->open) s.file_bytes = impl_->env->pages() * impl_->env->page_bytes();
+    s.file_bytes = impl_->used_bytes;
     return s;
 }
 

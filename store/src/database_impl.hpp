@@ -7,6 +7,8 @@
 #include <cairn/store/database.hpp>
 
 #include <atomic>
+#include <map>
+#include <set>
 
 namespace cairn::store {
 
@@ -31,6 +33,7 @@ struct database::impl {
     std::filesystem::path directory;
     options chosen;
     unique_fd lock;
+    unique_fd data;  // to ask what became of writes to the file
     std::unique_ptr<lmdb::environment> env;
     databases dbs;
     store::opening opening;
@@ -39,12 +42,17 @@ struct database::impl {
     const std::uint64_t opened_after_forks = forks();
     mutable std::atomic<std::uint64_t> unreleased_bytes{0};
     std::atomic<std::uint64_t> file_bytes{0};  // never less, as long as nobody else changes it
+    std::atomic<std::uint64_t> used_bytes{0};  // of them, up to the last page
 
     // Of the writer.
     bool disk_full = false;
     std::uint64_t last_commit = 0;
-    std::set<topic_id> due;
-    topic_id patrol;  // the topic that was looked after last in turn
+    /// What is to be looked after in the next transactions.
+    struct upkeep {
+        std::set<topic_id> due;
+        topic_id patrol;  // the topic that was looked after last in turn
+        victim_search search;
+    } kept_up;
     bool changed_since_open = false;
     bool open = true;
     wall_time readers_checked;
@@ -66,12 +74,23 @@ private:
         errc refuse = errc::ok;                    // what appends are answered; ok: they are taken
         std::size_t bytes_max = commit_bytes_max;  // of bodies
         errc beyond = errc::limit_exceeded;
+        bool maintains = true;                           // does what is due besides
+        std::map<std::size_t, errc> failed;              // commands that failed halfway
+        std::set<std::pair<topic_id, group_id>> spoilt;  // damaged; none of them is tried any more
     };
     admission admit(std::span<const command> commands);
+    /// What transactions of a commit have done of it.
+    struct progress {
+        std::vector<std::size_t> order;  // in which the commands are applied
+        std::size_t applied = 0;         // so many of them
+        std::size_t bytes = 0;           // of their bodies
+    };
     ending attempt(std::span<const command> commands, wall_time now, std::vector<reply>& replies,
-                   const early& written, const admission& let, bool& more);
-    void maintain(changes& c, work_budget& budget, bool idle, bool& more);
+                   const early& written, admission& let, progress& done, bool& more);
+    void maintain(changes& c, work_budget& budget, bool idle, upkeep& left, bool& more);
+    void count_refused(const std::vector<reply>& replies) noexcept;
     void check_trees() const;
+    bool is_writable() const noexcept;
     void see_file_size() noexcept;
 };
 

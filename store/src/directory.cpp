@@ -1,5 +1,7 @@
 #include "directory.hpp"
 
+#include "upgrade.hpp"
+
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -159,6 +161,25 @@ void sync_path(const fs::path& path) {
                     text_of_error("sync", path, std::generic_category().message(errno)));
 }
 
+void sync_parent(const fs::path& path) {
+    fs::path whole = fs::absolute(path).lexically_normal();
+    if (!whole.has_filename()) whole = whole.parent_path();  // it ended with a slash
+    const fs::path parent = whole.parent_path();
+    sync_path(parent.empty() ? fs::path("/") : parent);
+}
+
+void settle(const fs::path& file) {
+    // LMDB's two meta pages, of any size that it has. What they count was synced before them.
+    constexpr off_t metas_bytes = off_t{2} << 16;
+    const unique_fd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+    const int problem = fd.get() < 0 || ::fdatasync(fd.get()) != 0 ? errno : 0;
+    // A page whose write failed counts as written, and a later sync passes it by (Linux): it is
+    // read anew. Should this fail, it was in no use that we know of.
+    if (fd.get() >= 0)
+        static_cast<void>(::posix_fadvise(fd.get(), 0, metas_bytes, POSIX_FADV_DONTNEED));
+    if (problem != 0) throw_errno("sync", file, problem);
+}
+
 std::array<std::byte, 16> random_id() {
     std::array<std::byte, 16> id{};
     if (::getrandom(id.data(), id.size(), 0) != static_cast<ssize_t>(id.size()))
@@ -182,11 +203,15 @@ void create_data(const fs::path& directory, wall_time now) {
         lmdb::transaction txn(env, lmdb::transaction::mode::write);
         const databases dbs = open_databases(txn, true);
         meta_record meta;
-        meta.page_bytes = env.page_bytes();
+        meta.page_bytes = env.page_bytes();  // of the machine
+        if (meta.page_bytes != page_bytes_needed)
+            throw error(errc::not_supported,
+                        text_of_error("create", directory,
+                                      "a store needs a machine with pages of 4096 bytes"));
         meta.store_id = random_id();
         meta.generation.bytes = random_id();
         meta.created = now;
-        meta.needs = "0.2.0";
+        meta.needs = known_steps().back().needs;
         std::vector<std::byte> value;
         encode(meta, value);
         add_seal(meta_key(), value);
@@ -204,8 +229,7 @@ void create_data(const fs::path& directory, wall_time now) {
     if (::rename((aside / data_name).c_str(), (directory / data_name).c_str()) != 0)
         throw_errno("create", directory / data_name, errno);
     sync_path(directory);
-    const fs::path parent = fs::absolute(directory).lexically_normal().parent_path();
-    sync_path(parent.empty() ? fs::path("/") : parent);
+    sync_parent(directory);
     clear_aside(directory);
 }
 
@@ -233,6 +257,9 @@ meta_record read_meta(const lmdb::transaction& txn, const databases& dbs,
     if (meta->format > format_version)
         newer("the database has format " + std::to_string(meta->format) +
               ", this cairn reads up to " + std::to_string(format_version));
+    if (meta->page_bytes != page_bytes_needed)
+        refuse(errc::not_supported, "its pages have " + std::to_string(meta->page_bytes) +
+                                        " bytes, and a store needs 4096");
     if (meta->incompatible != 0) newer("the database uses what this cairn does not know");
     return *meta;
 }

@@ -62,6 +62,12 @@ void mark_closed(const unique_fd& lock) noexcept;
 
 /// Flushes a file's or directory's metadata. Throws error(store_failed).
 void sync_path(const std::filesystem::path& path);
+/// The same for the directory that holds `path`.
+void sync_parent(const std::filesystem::path& path);
+
+/// What is read of the file from now on is on the disk, whatever the process died of that had
+/// written it. Throws error(store_failed).
+void settle(const std::filesystem::path& file);
 
 /// 16 bytes from the system's random source.
 std::array<std::byte, 16> random_id();

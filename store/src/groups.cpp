@@ -117,12 +117,7 @@ bool is_acked(changes& c, topic_id t, group_id g, offset o) {
 
 void forget_acks(changes& c, topic_id t, group_id g) {
     forget_attempts(c, t, g, {0}, {~std::uint64_t{0}});
-    std::vector<std::uint64_t> all;
-    c.for_chunks(t, g, 0, [&](std::uint64_t n, const ack_chunk&) {
-        all.push_back(n);
-        return true;
-    });
-    for (const std::uint64_t n : all) c.remove_chunk(t, g, n);
+    c.remove_chunks(t, g);
     c.change(t, g).acked = 0;
     forget_untold(c, t, g);
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <sstream>
@@ -59,22 +60,25 @@ environment::environment(const std::filesystem::path& directory, const settings&
         code = open_with(env_, directory, chosen, map_bytes);
     }
     expect_success("mdb_env_open", code);
-    find_map();
+    find_map(directory / "data.mdb");
 }
 
 // LMDB tells the address only of a map that was asked to be at one.
-void environment::find_map() {
-    mdb_filehandle_t fd = -1;
-    struct stat file {};
-    if (mdb_env_get_fd(env_, &fd) != 0 || ::fstat(fd, &file) != 0) return;
+void environment::find_map(const std::filesystem::path& data) {
+    std::error_code problem;
+    const std::string path = std::filesystem::canonical(data, problem).string();
+    if (problem) return;
     std::ifstream maps("/proc/self/maps");
     for (std::string line; std::getline(maps, line);) {
         std::istringstream fields(line);
-        std::string range, rights, offset, device;
-        std::uint64_t inode = 0;
-        fields >> range >> rights >> offset >> device >> inode;
-        if (inode != file.st_ino || !line.ends_with("/data.mdb")) continue;
-        map_ = reinterpret_cast<void*>(std::stoull(range, nullptr, 16));
+        std::string range, rights, offset, device, inode, name;
+        fields >> range >> rights >> offset >> device >> inode >> std::ws;
+        std::getline(fields, name);
+        const std::size_t dash = range.find('-');
+        if (name != path || dash == std::string::npos) continue;
+        const auto begin = std::stoull(range.substr(0, dash), nullptr, 16);
+        map_ = reinterpret_cast<void*>(begin);
+        map_bytes_ = std::stoull(range.substr(dash + 1), nullptr, 16) - begin;
         return;
     }
 }
@@ -83,8 +87,9 @@ void environment::release_pages() const noexcept {
     struct stat file {};
     mdb_filehandle_t fd = -1;
     if (map_ == nullptr || mdb_env_get_fd(env_, &fd) != 0 || ::fstat(fd, &file) != 0) return;
+    const std::size_t bytes = std::min(static_cast<std::size_t>(file.st_size), map_bytes_);
     // A shared map of a file, so nothing is lost. Should it fail, memory stays where it was.
-    static_cast<void>(::madvise(map_, static_cast<std::size_t>(file.st_size), MADV_DONTNEED));
+    static_cast<void>(::madvise(map_, bytes, MADV_DONTNEED));
 }
 
 std::size_t environment::map_bytes() const {

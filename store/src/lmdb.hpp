@@ -63,10 +63,11 @@ public:
     void release_pages() const noexcept;
 
 private:
-    void find_map();
+    void find_map(const std::filesystem::path& data);
 
     MDB_env* env_ = nullptr;
     void* map_ = nullptr;  // where the kernel says; null: not found, and nothing is released
+    std::size_t map_bytes_ = 0;
 };
 
 /// A transaction; aborted unless committed.

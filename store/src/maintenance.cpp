@@ -62,17 +62,26 @@ public:
     ~unfinished_copy() {
         if (finished_) return;
         std::error_code ignored;
-        fs::remove_all(target_ / aside_name, ignored);
-        fs::remove(target_ / lock_name, ignored);
+        if (ours_) {
+            fs::remove_all(target_ / aside_name, ignored);
+            fs::remove(target_ / data_name, ignored);
+            fs::remove(target_ / lock_name, ignored);
+        }
         if (made_) fs::remove(target_, ignored);
     }
     unfinished_copy(const unfinished_copy&) = delete;
     unfinished_copy& operator=(const unfinished_copy&) = delete;
-    void finish() noexcept { finished_ = true; }
+    /// Nobody else puts anything there.
+    void locked() noexcept { ours_ = true; }
+    void finish() {
+        if (made_) sync_parent(target_);
+        finished_ = true;
+    }
 
 private:
     fs::path target_;
     bool made_;
+    bool ours_ = false;
     bool finished_ = false;
 };
 
@@ -118,6 +127,9 @@ std::uint64_t backup(const database& source, const fs::path& target) {
         throw error(errc::invalid_argument, "back up to " + target.string() + ": it is not empty");
     unfinished_copy copy(target);
     const unique_fd lock = lock_directory("back up to", target, true, true);
+    if (fs::exists(target / data_name, ignored))
+        throw error(errc::invalid_argument, "back up to " + target.string() + ": it is not empty");
+    copy.locked();
     try {
         copy_aside(source.impl_->env->handle(), target, 0, true);
         rename_from_aside(target);

@@ -81,6 +81,28 @@ struct reader::impl {
             if (!f(item->key.subspan(prefix), unsealed(item->key, item->value))) return;
     }
 
+    /// The same, and damage of a value is f's: it gets its key and the value with its seal.
+    template <typename F>
+    void each_sealed(const key& from, std::size_t prefix, F&& f) const {
+        lmdb::cursor walk(txn, db.dbs.state);
+        for (auto item = walk.seek(from); item && same_prefix(item->key, from, prefix);
+             item = walk.next())
+            if (!f(item->key.subspan(prefix), *item)) return;
+    }
+
+    /// The name that leads to a number. Throws damaged when none does.
+    std::string name_of(const key& names, std::uint32_t number) const {
+        std::optional<std::string> found;
+        each_sealed(names, state_prefix_bytes, [&](bytes rest, const lmdb::item& item) {
+            if (item.value.size() == sizeof number + seal_bytes &&
+                load_be<std::uint32_t>(item.value.data()) == number)
+                found = text_of(rest);
+            return !found;
+        });
+        if (!found) throw damaged{"a name"};
+        return *found;
+    }
+
     topic_info info_of(topic_id t, const topic_record& r) const;
     group_info info_of(topic_id t, const topic_record& topic, group_id g,
                        const group_record& r) const;
@@ -376,12 +398,16 @@ result<offset> reader::offset_at(topic_id topic, wall_time stored) {
         offset high = r->next;
         while (low < high) {
             const offset middle = low + (high - low) / 2;
-            const auto batch = find_offset(impl_->txn, impl_->db.dbs, topic, middle);
-            if (!batch) throw damaged{"a batch"};
-            if (batch->header.stored < stored)
-                low = batch->last() + 1;
+            // What is damaged there has the time of what lies behind it, or none.
+            log_walk walk(impl_->txn, impl_->db.dbs, topic);
+            walk.start(middle);
+            while (walk.here() == log_walk::kind::mark || walk.here() == log_walk::kind::damaged)
+                walk.next();
+            const bool found = walk.here() == log_walk::kind::batch && walk.at() < high;
+            if (found && walk.batch().header.stored < stored)
+                low = std::min(walk.batch().last() + 1, high);
             else
-                high = std::max(batch->first, low);
+                high = found && walk.at() <= middle ? std::max(walk.at(), low) : middle;
         }
         return low;
     });
@@ -454,13 +480,22 @@ result<std::vector<topic_info>> reader::topics(std::string_view after) {
     return impl_->look([&]() -> result<std::vector<topic_info>> {
         if (after.size() > wire::topic_bytes_max) return errc::invalid_argument;
         std::vector<topic_info> all;
-        impl_->each(topic_name_key(after), state_prefix_bytes, [&](bytes rest, bytes value) {
-            unpacker in(value);
-            const topic_id t{in.number<std::uint32_t>()};
+        const auto row = [&](bytes rest, const lmdb::item& item) {
             if (text_of(rest) <= after) return true;
-            if (const auto r = impl_->topic(t)) all.push_back(impl_->info_of(t, *r));
+            topic_id t{};
+            try {
+                unpacker in(unsealed(item.key, item.value));
+                t = {in.number<std::uint32_t>()};
+                if (const auto r = impl_->topic(t)) all.push_back(impl_->info_of(t, *r));
+            } catch (const damaged&) {
+                topic_info& told = all.emplace_back();
+                told.id = t;
+                told.name = text_of(rest);
+                told.damaged = true;
+            }
             return all.size() < rows_max;
-        });
+        };
+        impl_->each_sealed(topic_name_key(after), state_prefix_bytes, row);
         return all;
     });
 }
@@ -477,13 +512,21 @@ result<std::vector<source_info>> reader::sources(topic_id topic) {
     return impl_->look([&]() -> result<std::vector<source_info>> {
         if (!impl_->topic(topic)) return errc::topic_unknown;
         std::vector<source_info> all;
-        impl_->each(source_key(topic, {0}), state_prefix_bytes, [&](bytes rest, bytes value) {
-            const auto r = decode_source(value);
-            if (!r || rest.size() != 4) throw damaged{"a source's record"};
-            all.push_back(
-                {{load_be<std::uint32_t>(rest.data())}, r->name, r->epoch, r->last, r->owner});
+        const auto row = [&](bytes rest, const lmdb::item& item) {
+            if (rest.size() != 4) throw damaged{"a source's record"};
+            source_info& told = all.emplace_back();
+            told.id = {load_be<std::uint32_t>(rest.data())};
+            try {
+                const auto r = decode_source(unsealed(item.key, item.value));
+                if (!r) throw damaged{"a source's record"};
+                told = {told.id, r->name, r->epoch, r->last, r->owner};
+            } catch (const damaged&) {
+                told.name = impl_->name_of(source_name_key(topic, {}), told.id.value);
+                told.damaged = true;
+            }
             return true;
-        });
+        };
+        impl_->each_sealed(source_key(topic, {0}), state_prefix_bytes, row);
         return all;
     });
 }
@@ -528,13 +571,21 @@ result<std::vector<group_info>> reader::groups(topic_id topic) {
         const auto t = impl_->topic(topic);
         if (!t) return errc::topic_unknown;
         std::vector<group_info> all;
-        impl_->each(group_key(topic, {0}), state_prefix_bytes, [&](bytes rest, bytes value) {
-            const auto r = decode_group(value);
-            if (!r || rest.size() != 4) throw damaged{"a group's record"};
-            const group_id g{load_be<std::uint32_t>(rest.data())};
-            all.push_back(impl_->info_of(topic, *t, g, *r));
+        const auto row = [&](bytes rest, const lmdb::item& item) {
+            if (rest.size() != 4) throw damaged{"a group's record"};
+            group_info& told = all.emplace_back();
+            told.id = {load_be<std::uint32_t>(rest.data())};
+            try {
+                const auto r = decode_group(unsealed(item.key, item.value));
+                if (!r) throw damaged{"a group's record"};
+                told = impl_->info_of(topic, *t, told.id, *r);
+            } catch (const damaged&) {
+                told.name = impl_->name_of(group_name_key(topic, {}), told.id.value);
+                told.damaged = true;
+            }
             return true;
-        });
+        };
+        impl_->each_sealed(group_key(topic, {0}), state_prefix_bytes, row);
         return all;
     });
 }

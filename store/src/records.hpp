@@ -19,6 +19,7 @@ namespace cairn::store {
 
 inline constexpr std::uint32_t format_version = 3;
 inline constexpr std::size_t seal_bytes = 8;
+inline constexpr std::uint32_t page_bytes_needed = 4'096;  ///< of LMDB's pages
 
 /// What needs to be read fails its seal or does not decode. Thrown inside the store only.
 struct damaged {

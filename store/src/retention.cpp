@@ -14,8 +14,9 @@ namespace cairn::store {
 namespace {
 
 // How many topics are compared when the store has to drop its oldest: more would take time with
-// each append, fewer would miss old ones.
+// each append, fewer would miss old ones for longer. Those that hold nothing count less.
 constexpr int victims_max = 32;
+constexpr int looked_at_max = 2 * victims_max;
 
 // The oldest entries that take space. What cannot be decoded is there all the same.
 struct oldest {
@@ -29,6 +30,16 @@ oldest oldest_of(changes& c, topic_id t, const topic_record& r) {
     walk.start(r.kept);
     while (walk.here() == log_walk::kind::mark) walk.next();
     return {walk.here(), walk.at(), walk.batch()};
+}
+
+// When the oldest batch that can be read was stored: what is damaged in front of it is no younger.
+std::optional<wall_time> oldest_time(changes& c, topic_id t, const topic_record& r) {
+    log_walk walk(c.txn(), c.dbs(), t);
+    walk.start(r.kept);
+    while (walk.here() == log_walk::kind::mark || walk.here() == log_walk::kind::damaged)
+        walk.next();
+    if (walk.here() != log_walk::kind::batch) return {};
+    return walk.batch().header.stored;
 }
 
 struct erased {
@@ -79,9 +90,14 @@ void forget_keys(changes& c, topic_id t, const found_batch& batch) {
         const std::string_view name = wire::key_of(one.attributes);
         if (name.empty()) continue;
         const key k = last_of_key_key(t, name);
-        const auto last = c.get(k);
-        if (last && last->size() >= 8 && load_be<std::uint64_t>(last->data()) == at.value)
-            c.erase(k);
+        try {
+            const auto last = c.get(k);
+            if (last && last->size() >= 8 && load_be<std::uint64_t>(last->data()) != at.value)
+                continue;
+        } catch (const damaged&) {
+            // It leads nowhere for sure.
+        }
+        c.erase(k);
     }
 }
 
@@ -243,6 +259,68 @@ void erase_last_marks(changes& c, topic_id t) {
     if (gone.marks > 0) give_back(c, c.change(t), gone.marks * mark_cost);
 }
 
+namespace {
+
+// The topic whose oldest messages go next; 0: nothing is held.
+topic_id next_victim(changes& c, topic_id own, victim_search& search) {
+    topic_id victim{};
+    wall_time since = wall_time::max();
+    const auto holds_something = [&](topic_id t) {
+        try {
+            const topic_record* const r = c.topic(t);
+            if (r == nullptr || r->first == r->next) return false;
+            const oldest found = oldest_of(c, t, *r);
+            if (found.kind == log_walk::kind::end) return false;
+            const wall_time stored =
+                found.kind == log_walk::kind::batch ? found.batch.header.stored : wall_time::min();
+            if (stored < since) {
+                since = stored;
+                victim = t;
+            }
+            return true;
+        } catch (const damaged&) {
+            return false;  // what it holds cannot be told, and no other topic suffers
+        }
+    };
+    holds_something(own);
+    holds_something(search.oldest);
+    const topic_id begin = search.compared;
+    bool wrapped = false;
+    for (int held = 0, looked = 0;
+         !search.in_vain && held < victims_max && (looked < looked_at_max || victim == topic_id{});
+         ++looked) {
+        const topic_id before = search.compared;
+        search.compared = topic_after(c, before);
+        wrapped = wrapped || search.compared <= before;
+        held += holds_something(search.compared) ? 1 : 0;
+        if (wrapped && search.compared >= begin) break;
+    }
+    search.in_vain = victim == topic_id{};
+    search.oldest = victim;
+    return victim;
+}
+
+errc make_room_in_store(changes& c, const store_limits& limits, topic_id own, std::uint64_t cost,
+                        std::uint64_t messages, work_budget& budget) {
+    const counters_record before = c.counters();
+    const auto made_its_room = [&] {
+        return before.bytes - c.counters().bytes >= cost &&
+               before.messages - c.counters().messages >= messages;
+    };
+    const bool drops = limits.when_full == full_policy::drop_oldest;
+    if (cost > limits.bytes_max || (limits.messages_max > 0 && messages > limits.messages_max))
+        return errc::store_full;
+    while (drops && over_store_limit(c, limits, cost, messages) &&
+           !(budget.spent() && made_its_room())) {
+        const topic_id victim = next_victim(c, own, budget.search);
+        if (victim == topic_id{} || !drop_oldest_batch(c, victim, budget)) break;
+    }
+    if (!over_store_limit(c, limits, cost, messages)) return errc::ok;
+    return drops && budget.spent() && made_its_room() ? errc::ok : errc::store_full;
+}
+
+}  // namespace
+
 errc make_room(changes& c, const store_limits& limits, topic_id t, std::uint64_t cost,
                std::uint64_t messages, work_budget& budget) {
     const topic_record& r = *c.topic(t);
@@ -265,36 +343,7 @@ errc make_room(changes& c, const store_limits& limits, topic_id t, std::uint64_t
     }
     if (!over_store_limit(c, limits, cost, messages)) return errc::ok;
     drop_trimmed(c, t, budget);
-    const counters_record before = c.counters();
-    const auto made_its_room = [&] {
-        return before.bytes - c.counters().bytes >= cost &&
-               before.messages - c.counters().messages >= messages;
-    };
-    while (limits.when_full == full_policy::drop_oldest &&
-           over_store_limit(c, limits, cost, messages) && !(budget.spent() && made_its_room())) {
-        topic_id victim{};
-        wall_time since = wall_time::max();
-        topic_id at = t;
-        for (int i = 0; i < victims_max; ++i) {
-            const topic_record* const one = c.topic(at);
-            if (one != nullptr && one->first < one->next) {
-                const oldest found = oldest_of(c, at, *one);
-                const wall_time stored = found.kind == log_walk::kind::batch
-                                             ? found.batch.header.stored
-                                             : wall_time::min();
-                if (found.kind != log_walk::kind::end && stored < since) {
-                    since = stored;
-                    victim = at;
-                }
-            }
-            at = topic_after(c, at);
-            if (at == t || at == topic_id{}) break;
-        }
-        if (victim == topic_id{} || !drop_oldest_batch(c, victim, budget)) break;
-    }
-    if (!over_store_limit(c, limits, cost, messages)) return errc::ok;
-    const bool drops = limits.when_full == full_policy::drop_oldest;
-    return drops && budget.spent() && made_its_room() ? errc::ok : errc::store_full;
+    return make_room_in_store(c, limits, t, cost, messages, budget);
 }
 
 bool store_has_room(changes& c, const store_limits& limits, std::uint64_t cost,
@@ -307,7 +356,7 @@ bool look_after(changes& c, const store_limits& limits, topic_id t, work_budget&
     const topic_record* const r = c.topic(t);
     if (r == nullptr) return false;
     const retention& keep = r->config.retention;
-    if (keep.until_acked) {
+    if (keep.until_acked || limits.until_acked) {
         const auto slowest = slowest_floor(c, t);
         if (slowest && *slowest >= r->first) trim_to(c, t, std::min(*slowest, r->next - 1));
     }
@@ -324,14 +373,13 @@ bool look_after(changes& c, const store_limits& limits, topic_id t, work_budget&
     if (limits.age_max.count() > 0 && (age.count() == 0 || limits.age_max < age))
         age = limits.age_max;
     while (age.count() > 0 && r->kept < r->next) {
-        const oldest found = oldest_of(c, t, *r);
+        const auto stored = oldest_time(c, t, *r);
         // In milliseconds: an age that says "for ever" is more nanoseconds than there are.
-        if (found.kind != log_walk::kind::batch ||
-            std::chrono::ceil<std::chrono::milliseconds>(c.counters().time -
-                                                         found.batch.header.stored) <= age)
+        if (!stored ||
+            std::chrono::ceil<std::chrono::milliseconds>(c.counters().time - *stored) <= age)
             break;
         if (budget.spent()) return true;
-        drop_oldest_batch(c, t, budget);
+        if (!drop_oldest_batch(c, t, budget)) break;
     }
     return false;
 }
@@ -340,9 +388,7 @@ bool look_after_store(changes& c, const store_limits& limits, work_budget& budge
     // What was stored before the limits were lowered.
     if (limits.when_full != full_policy::drop_oldest || !over_store_limit(c, limits, 0, 0))
         return false;
-    const topic_id any = topic_after(c, topic_id{});
-    if (any == topic_id{} || c.topic(any) == nullptr) return false;
-    make_room(c, limits, any, 0, 0, budget);
+    make_room_in_store(c, limits, budget.search.oldest, 0, 0, budget);
     return budget.spent();
 }
 

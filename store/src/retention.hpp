@@ -11,15 +11,26 @@ struct store_limits {
     std::uint64_t bytes_max = 0;
     std::uint64_t messages_max = 0;  ///< 0: none
     std::chrono::milliseconds age_max{0};
+    bool until_acked = false;
     full_policy when_full = full_policy::refuse;
     std::uint32_t topics_max = 0;
     std::uint32_t sources_per_topic_max = 0;
+    std::uint32_t groups_per_topic_max = 0;
+};
+
+/// How far topics were compared for the oldest messages of the store: it goes on from one
+/// transaction to the next, so that each topic has its turn.
+struct victim_search {
+    topic_id oldest;       ///< that was found last
+    topic_id compared;     ///< last
+    bool in_vain = false;  ///< no topic holds anything
 };
 
 /// Pieces that may still be deleted in this transaction, so that none takes long.
 struct work_budget {
     std::uint64_t pieces = 4'096;
     std::uint64_t trimmed_batches = 0;  // counted here, for the statistics
+    victim_search search;
     bool spent() const noexcept { return pieces == 0; }
     void take(std::uint64_t n) noexcept { pieces -= std::min(pieces, n); }
 };

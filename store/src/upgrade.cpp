@@ -1,5 +1,8 @@
 #include "upgrade.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 namespace cairn::store {
 
 namespace {
@@ -8,7 +11,9 @@ namespace {
 // what later formats may have too.
 void leave_as_it_is(lmdb::transaction&, const databases&) {}
 
-constexpr upgrade_step steps_known[] = {{1, leave_as_it_is}, {2, leave_as_it_is}};
+constexpr upgrade_step steps_known[] = {{1, leave_as_it_is, "0.1.0"}, {2, leave_as_it_is, "0.1.0"}};
+static_assert(std::all_of(std::begin(steps_known), std::end(steps_known),
+                          [](const upgrade_step& one) { return !one.needs.empty(); }));
 
 }  // namespace
 
@@ -30,6 +35,7 @@ bool upgrade(lmdb::environment& env, const databases& dbs, std::span<const upgra
             throw error(errc::store_damaged,
                         "upgrade: nothing leads on from format " + std::to_string(meta->format));
         found->run(txn, dbs);
+        meta->needs = found->needs;
     }
     std::vector<std::byte> fresh;
     encode(*meta, fresh);

@@ -41,6 +41,8 @@ private:
     void check_last_stretch(topic_id t, run_state& run, const std::optional<index_entry>& tail);
     bool has_entry(topic_id t, source_id source, epoch e, const index_entry& wanted);
     void check_groups(topic_id t, const topic_record& r);
+    void check_sources(topic_id t, const topic_record& r);
+    void check_messages(topic_id t, const topic_record& r);
     void check_all_sealed();
     void check_no_strangers();
     template <typename F>
@@ -267,6 +269,44 @@ void verifier::check_groups(topic_id t, const topic_record& r) {
     });
 }
 
+void verifier::check_sources(topic_id t, const topic_record& r) {
+    std::map<source_id, source_record> known;
+    each(source_key(t, {0}), state_prefix_bytes, [&](bytes rest, bytes value) {
+        auto s = decode_source(value);
+        if (!s || rest.size() != 4) return;  // told with the log
+        const source_id id{load_be<std::uint32_t>(rest.data())};
+        const auto named = txn_.get(dbs_.state, source_name_key(t, s->name));
+        if (!named || load_be<std::uint32_t>(named->data()) != id.value)
+            found("a source is not found by its name", t);
+        if (id.value >= r.next_source) found("a source has a number of later", t);
+        known.emplace(id, std::move(*s));
+    });
+    each(source_name_key(t, {}), state_prefix_bytes, [&](bytes rest, bytes value) {
+        const auto s = known.find({value.size() != 4 ? 0 : load_be<std::uint32_t>(value.data())});
+        if (s == known.end() || s->second.name != text_of(rest))
+            found("a source's name leads nowhere", t);
+    });
+    each(state_key(t, 'R'), state_prefix_bytes, [&](bytes rest, bytes value) {
+        const auto s = known.find({rest.size() != 12 ? 0 : load_be<std::uint32_t>(rest.data())});
+        if (s == known.end() || value.size() != 8 ||
+            load_be<std::uint64_t>(rest.data() + 4) >= s->second.epoch.value)
+            found("an ended run is of no source", t);
+    });
+}
+
+void verifier::check_messages(topic_id t, const topic_record& r) {
+    each(last_of_key_key(t, {}), state_prefix_bytes, [&](bytes, bytes value) {
+        if (value.size() != 8 || load_be<std::uint64_t>(value.data()) >= r.next.value ||
+            !r.config.last_per_key)
+            found("a key's last message is none", t);
+    });
+    each(story_key(t, {0}), state_prefix_bytes, [&](bytes rest, bytes value) {
+        if (rest.size() != 8 || load_be<std::uint64_t>(rest.data()) >= r.next.value || !r.letters ||
+            !decode_story(value))
+            found("the story of a letter cannot be read, or is of none", t);
+    });
+}
+
 void verifier::check_topic(topic_id t, const topic_record& r) {
     if (!r.deleted) {
         ++report_.topics;
@@ -278,7 +318,10 @@ void verifier::check_topic(topic_id t, const topic_record& r) {
     }
     bytes_ += r.bytes;
     check_log(t, r);
+    if (r.deleted) return;  // its small records go one after another
     check_groups(t, r);
+    check_sources(t, r);
+    check_messages(t, r);
 }
 
 void verifier::check_no_strangers() {

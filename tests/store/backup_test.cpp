@@ -100,6 +100,24 @@ TEST_F(Backup, HoldsNoWriterUpWhileItCopies) {
     EXPECT_EQ(restored(directory_ / "copy").size(), 10U) << "one moment, whatever came later";
 }
 
+TEST_F(Backup, IsThereAfterAPowerCutWithTheDirectoryThatItMade) {
+    const auto target = directory_ / "copy";
+    disk::start_noting_syncs();
+    backup(*db_, target);
+    const auto synced = disk::stop_noting_syncs();
+    for (const auto& path : {target / "aside" / "data.mdb", target, directory_.path()})
+        EXPECT_NE(std::find(synced.begin(), synced.end(), path), synced.end()) << path;
+}
+
+TEST_F(Database, IsThereAfterAPowerCutWithTheDirectoryThatItMade) {
+    const auto where = directory_ / "other";
+    disk::start_noting_syncs();
+    { const database made(where / "", small_options()); }
+    const auto synced = disk::stop_noting_syncs();
+    for (const auto& path : {where / "aside" / "data.mdb", where, directory_.path()})
+        EXPECT_NE(std::find(synced.begin(), synced.end(), path), synced.end()) << path;
+}
+
 TEST_F(Backup, GoesToAPlaceOfItsOwn) {
     opened("jobs", "a");
     EXPECT_EQ(code_of([&] { backup(*db_, directory_ / "db"); }), errc::invalid_argument);

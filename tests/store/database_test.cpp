@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
+#include <thread>
 
 namespace cairn::test {
 namespace {
@@ -248,10 +250,33 @@ TEST_F(Database, GivesDiskSpaceBackWhenItIsCompacted) {
 TEST_F(Database, RefusesAFormatThatIsNewerAndNamesTheVersionToInstall) {
     db_.reset();
     rewrite_meta([](meta_record& m) { m.format = format_version + 1, m.needs = "0.9.0"; });
-    const auto before = disk_bytes();
+    const std::string data = content("data.mdb");
+    const std::string lock = content("cairn.lock");
     EXPECT_EQ(refusal(), errc::store_newer);
     EXPECT_NE(text_.find("0.9.0"), std::string::npos) << text_;
-    EXPECT_EQ(disk_bytes(), before);
+    EXPECT_EQ(content("data.mdb"), data);
+    EXPECT_EQ(content("cairn.lock"), lock);
+}
+
+TEST_F(Database, RefusesPagesOfAnotherSize) {
+    db_.reset();
+    rewrite_meta([](meta_record& m) { m.page_bytes = 16'384; });
+    EXPECT_EQ(refusal(), errc::not_supported);
+}
+
+TEST_F(Database, TellsItsFiguresWhileItIsClosed) {
+    opened("quakes", "a");
+    const std::uint64_t bytes = db_->stats().file_bytes;
+    std::atomic<bool> begun{false};
+    std::jthread asking([&](const std::stop_token& enough) {
+        while (!enough.stop_requested()) {
+            EXPECT_GE(db_->stats().file_bytes, bytes);
+            begun = true;
+            begun.notify_one();
+        }
+    });
+    begun.wait(false);
+    db_->close();
 }
 
 TEST_F(Database, RefusesUnknownIncompatibleFlagsAndTakesCompatibleOnes) {
@@ -279,6 +304,20 @@ TEST_F(Database, BringsAnOlderFormatUpInOneStep) {
     EXPECT_TRUE(upgraded(steps));
     EXPECT_FALSE(upgraded(steps));
     EXPECT_EQ(refusal(), errc::ok);
+}
+
+TEST_F(Database, NamesTheFirstCairnThatOpensItWhateverFormatItCameFrom) {
+    const auto needed = [&] {
+        std::string needs;
+        rewrite_meta([&](meta_record& m) { needs = m.needs; });
+        return needs;
+    };
+    db_.reset();
+    const std::string made_with = needed();
+    EXPECT_EQ(made_with, known_steps().back().needs);
+    rewrite_meta([](meta_record& m) { m.format = 1, m.needs = "0.0.1"; });
+    EXPECT_EQ(refusal(), errc::ok);
+    EXPECT_EQ(needed(), made_with);
 }
 
 TEST(Directory, KnowsNetworkFileSystems) {

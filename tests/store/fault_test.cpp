@@ -1,4 +1,5 @@
 #include "store/support/disk.hpp"
+#include "store/support/fixture.hpp"
 #include "store/support/workload.hpp"
 #include "support/temp_directory.hpp"
 
@@ -125,6 +126,55 @@ TEST(Fault, RefusesAppendsAloneWhenTheDiskIsFullForAMoment) {
 
 TEST(Fault, GoesOnByItselfWhenTheDiskHasRoomAgain) {
     fail_at_every_call(disk::fault::no_space, true);
+}
+
+// LMDB calls both an error of input and output.
+TEST_F(Database, TellsAFailedSyncFromAFullDiskWhenTheDiskIsFullToo) {
+    const auto s = opened("quakes", "a");
+    const auto append_with = [&](disk::fault what) {
+        disk::pretend_full(true);
+        disk::start_faults(directory_ / "db" / "data.mdb", what, 0, true);
+        const errc code = append_to(s, 1, {"one"}).code;
+        disk::stop_faults();
+        disk::pretend_full(false);
+        return code;
+    };
+    EXPECT_EQ(append_with(disk::fault::short_write), errc::disk_full);
+    EXPECT_FALSE(db_->stats().failed);
+    EXPECT_EQ(append_with(disk::fault::io_error), errc::store_failed);
+    EXPECT_TRUE(db_->stats().failed);
+}
+
+TEST_F(Database, ForgetsNothingThatIsDueWhenATransactionFails) {
+    for (int i = 0; i < 300; ++i) one(create_topic{std::to_string(i), {}});
+    const auto s = opened("large", "a");
+    std::vector<command> commands;
+    for (std::uint64_t i = 1; i <= 3'000; ++i)
+        commands.emplace_back(batch(s, {1}, i, 1, records({"x"})));
+    ASSERT_TRUE(all(commands).back().ok());
+    one(delete_topic{s.topic});
+    ASSERT_TRUE(more_);
+    disk::start_faults(directory_ / "db" / "data.mdb", disk::fault::no_space, 0, false);
+    all({});
+    disk::stop_faults();
+    EXPECT_EQ(db_->stats().stored_bytes, 0U);
+}
+
+TEST_F(Database, SyncsWhatACrashLeftBeforeItIsOpen) {
+    opened("quakes", "a");
+    const auto file = directory_ / "db" / "data.mdb";
+    const auto syncs = [&] {
+        disk::start_faults(file, disk::fault::io_error, 0, true);
+        const errc code = refusal();
+        disk::stop_faults();
+        return code;
+    };
+    reopen();
+    db_.reset();
+    EXPECT_EQ(syncs(), errc::ok) << "closed in good order: nothing to sync";
+    disk::write_file(directory_ / "db" / "cairn.lock", std::array{std::byte{'o'}});
+    EXPECT_EQ(syncs(), errc::store_failed);
+    EXPECT_EQ(refusal(), errc::ok);
 }
 
 /// What is wrong among what a damaged database still delivers; damage that it reports is right.

@@ -138,6 +138,28 @@ TEST_F(Filling, ToRefusalLetsAllAcksAndTrimsPassWhileASnapshotIsPinned) {
     }
 }
 
+// Deleting needs pages too, and more of them than an ack.
+TEST_F(Filling, ToTheLastPagesLetsCommandsPassThoughWhatIsDueBesidesDoesNotFit) {
+    constexpr std::uint64_t last_bytes = 30 * 4'096;
+    ASSERT_NO_FATAL_FAILURE(fill(100'000));
+    const topic_id large = source_.topic;
+    const auto small = opened("small", "a");
+    append_to(small, 1, strings(100, "x"));
+    const group_id workers = group_of(small.topic, "workers");
+    child_process pinning({STORE_VISITOR, "pin", (directory_ / "db").string()});
+    ASSERT_TRUE(pinning.wait_for_output("pinned", 60s));
+    while (db_->stats().file_bytes + last_bytes < chosen_.map_bytes)
+        ASSERT_TRUE(one(note_attempts{small.topic, workers, {1}, 1, now_, "again"}).ok());
+    EXPECT_EQ(one(delete_topic{large}).code, errc::ok);
+    EXPECT_EQ(one(ack{small.topic, workers, {{{1}, {1}}}}).code, errc::ok);
+    pinning.signal(SIGKILL);
+    ASSERT_TRUE(pinning.wait(60s));
+    now_ += 31s;
+    while (db_->commit({}, now_, replies_)) {
+    }
+    EXPECT_LT(db_->stats().stored_bytes, 10'000U);
+}
+
 // The life of a store at half its size: what leaves makes room for what comes, whatever the sizes.
 TEST_F(Filling, KeepsItsFileUnderChurnOfMixedSizes) {
     reopen();

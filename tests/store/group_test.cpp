@@ -158,6 +158,43 @@ TEST_F(Letters, MoveWithTheirStoryAndComeBackByRedrive) {
     EXPECT_EQ(one(redrive{s.topic, {{1}, {1}}}).code, errc::not_supported);
 }
 
+TEST_F(Letters, ThatNeedMuchReadingAreMovedInSeveralTransactions) {
+    const auto s = opened("jobs", "a");
+    constexpr std::uint64_t count = 30;
+    append_to(s, 1, strings(count, std::string(280'000, 'x')));
+    const auto g = group_of(s.topic, "workers");
+    std::vector<command> commands;
+    for (std::uint64_t o = 1; o <= count; ++o)
+        commands.emplace_back(dead_letter{s.topic, g, {o}, "dead", 1, errc::rejected, ""});
+    const std::uint64_t before = db_->stats().commits;
+    for (const reply& answer : all(commands)) ASSERT_EQ(answer.code, errc::ok);
+    EXPECT_EQ(db_->stats().commits, before + 2);
+    EXPECT_EQ(texts("dead").size(), count);
+    EXPECT_TRUE(pending(s.topic, g).empty());
+}
+
+TEST_F(Group, KnowsOfSoManyAttemptsAndForgetsThemInSeveralTransactions) {
+    const auto s = opened("jobs", "a");
+    append_to(s, 1, strings(attempts_max + 1, ""));
+    constexpr int groups = 10;
+    const std::string reason(200, 'r');
+    std::vector<command> seeks;
+    for (int i = 0; i < groups; ++i) {
+        const auto g = group_of(s.topic, "g" + std::to_string(i));
+        std::vector<command> notes;
+        for (std::uint64_t o = 1; o <= attempts_max + 1; ++o)
+            notes.emplace_back(note_attempts{s.topic, g, {o}, 1, {}, reason});
+        EXPECT_EQ(all(notes).back().code, errc::limit_exceeded);
+        EXPECT_TRUE(one(note_attempts{s.topic, g, {1}, 2, {}, reason}).ok()) << "is known";
+        seeks.emplace_back(seek_group{s.topic, g, {1}});
+    }
+    const std::uint64_t before = db_->stats().commits;
+    for (const reply& answer : all(seeks)) EXPECT_EQ(answer.code, errc::ok);
+    EXPECT_EQ(db_->stats().commits, before + 2);
+    db_.reset();
+    EXPECT_TRUE(verify(directory_ / "db").sound());
+}
+
 TEST_F(Retention, DropsTheOldestBeyondItsLimits) {
     one(create_topic{"few", {.retention = {.messages_max = 3}}});
     const auto s = opened("few", "a");
@@ -196,6 +233,22 @@ TEST_F(Retention, DropsWhatAllGroupsHaveAcked) {
     EXPECT_EQ(texts("jobs").size(), 2U);
     one(ack{s.topic, h, {{{1}, {1}}}});
     EXPECT_EQ(texts("jobs"), strings{"2"});
+}
+
+TEST_F(Retention, DropsWhatAllGroupsHaveAckedInEveryTopicWhenTheStoreIsToldTo) {
+    chosen_.until_acked = true;
+    reopen();
+    for (const char* const topic : {"jobs", "mails"}) {
+        const auto s = opened(topic, "a");
+        append_to(s, 1, {"1"});
+        append_to(s, 2, {"2"});
+        const auto g = group_of(s.topic, "g");
+        one(ack{s.topic, g, {{{1}, {1}}}});
+        EXPECT_EQ(texts(topic), strings{"2"});
+    }
+    append_to(opened("nobody's", "a"), 1, {"stays"});
+    all({});
+    EXPECT_EQ(texts("nobody's"), strings{"stays"});
 }
 
 TEST_F(Retention, DropsAsMuchAsACommitOfSmallBatchesBrings) {
@@ -277,6 +330,44 @@ TEST_F(Retention, DeletesALargeTopicInSteps) {
     EXPECT_TRUE(verify(directory_ / "db").sound());
 }
 
+TEST_F(Retention, IsSoundWhenItIsClosedAmidADeletion) {
+    const auto s = opened("large", "a");
+    append_to(s, 1, strings(6'000, ""));
+    const auto g = group_of(s.topic, "workers");
+    std::vector<command> notes;
+    for (std::uint64_t o = 1; o <= 6'000; ++o)
+        notes.emplace_back(note_attempts{s.topic, g, {o}, 1, {}, ""});
+    ASSERT_TRUE(all(notes).back().ok());
+    EXPECT_TRUE(one(delete_topic{s.topic}).ok());
+    EXPECT_TRUE(more_);
+    db_.reset();
+    const verify_report report = verify(directory_ / "db");
+    EXPECT_TRUE(report.sound()) << report.findings.front().what;
+}
+
+TEST_F(Retention, ForgetsTheEndsOfRunsThatEndedLongAgo) {
+    const auto s = opened("jobs", "a");
+    const auto run = [&](std::uint64_t e) {
+        opened("jobs", "a", e);
+        ASSERT_TRUE(append_to(s, 1, {"x"}, e).ok());
+    };
+    run(1);
+    const auto g = group_of(s.topic, "workers");
+    const auto acked_of = [&](std::uint64_t e) {
+        return one(ack_positions{s.topic, g, s.source, {e}, {{{1}, {1}}}}).code;
+    };
+    for (std::uint64_t e = 2; e <= ended_runs_max + 10; ++e) run(e);
+    EXPECT_EQ(acked_of(1), errc::ok) << "it is stored";
+    ASSERT_TRUE(one(trim{s.topic, {ended_runs_max}}).ok());
+    all({});
+    for (std::uint64_t e = ended_runs_max + 11; e <= ended_runs_max + 20; ++e) run(e);
+    EXPECT_EQ(acked_of(1), errc::not_stored);
+    EXPECT_EQ(acked_of(19), errc::not_stored);
+    EXPECT_EQ(acked_of(20), errc::ok);
+    db_.reset();
+    EXPECT_TRUE(verify(directory_ / "db").sound());
+}
+
 TEST_F(Full, RefusesAppendsAndGoesOnWithAcksAndTrims) {
     options tight = small_options();
     tight.map_bytes = std::size_t{192} << 20;
@@ -308,6 +399,41 @@ TEST_F(Full, DropsTheOldestOfTheStoreWhenAskedTo) {
     EXPECT_TRUE(texts("first").empty());
     EXPECT_EQ(texts("second").size(), 2U);
     EXPECT_LE(db_->stats().stored_bytes, small.quota_bytes);
+}
+
+TEST_F(Full, DropsNothingForAnAppendThatItRefuses) {
+    options small = small_options();
+    small.quota_bytes = 1'000'000;
+    reopen(small);
+    append_to(opened("others", "b"), 1, {std::string(700'000, 'b')});
+    one(create_topic{"own", {.retention = {.bytes_max = 250'000}}});
+    const auto s = opened("own", "a");
+    for (std::uint64_t i = 1; i <= 2; ++i) append_to(s, i, {std::string(100'000, 'a')});
+    EXPECT_EQ(append_to(s, 3, {std::string(400'000, 'a')}).code, errc::store_full);
+    EXPECT_EQ(texts("own").size(), 2U);
+    EXPECT_TRUE(append_to(s, 3, {std::string(100'000, 'a')}).ok());
+    small.when_full = full_policy::drop_oldest;
+    reopen(small);
+    EXPECT_EQ(append_to(s, 4, {std::string(2'000'000, 'a')}).code, errc::store_full);
+    EXPECT_EQ(texts("others").size(), 1U) << "it would not fit if all went";
+}
+
+TEST_F(Full, FindsTheOldestAmongManyTopicsThatHoldNothing) {
+    options small = small_options();
+    small.quota_bytes = 3'000'000;
+    small.when_full = full_policy::drop_oldest;
+    reopen(small);
+    const auto create_many = [&](const std::string& prefix) {
+        for (int i = 0; i < 100; ++i)
+            ASSERT_TRUE(one(create_topic{prefix + std::to_string(i), {}}).ok());
+    };
+    create_many("before");
+    const auto large = opened("large", "a");
+    append_to(large, 1, {std::string(2'900'000, 'x')});
+    create_many("behind");
+    const auto other = opened("other", "b");
+    EXPECT_TRUE(append_to(other, 1, {std::string(500'000, 'y')}).ok());
+    EXPECT_TRUE(texts("large").empty());
 }
 
 // A consumer that is slow for a long time reads in short transactions: nothing is pinned.

@@ -161,6 +161,18 @@ TEST_F(Refusal, OfMoreSourcesOfATopicThanAllowed) {
     EXPECT_TRUE(one(redrive{dead, {{1}, {1}}}).ok()) << "the store's own source";
 }
 
+TEST_F(Refusal, OfMoreGroupsOfATopicThanAllowed) {
+    chosen_.groups_per_topic_max = 2;
+    reopen();
+    const group_id second = group_of(topic_, "second");
+    const create_group third{topic_, "third", "", {1}};
+    EXPECT_EQ(code_of(third), errc::limit_exceeded);
+    EXPECT_TRUE(one(create_group{topic_, "second", "", {1}}).ok()) << "it is there";
+    EXPECT_TRUE(one(create_group{opened("other", "a").topic, "third", "", {1}}).ok());
+    EXPECT_TRUE(one(delete_group{topic_, second}).ok());
+    EXPECT_TRUE(one(third).ok());
+}
+
 TEST_F(Refusal, OfAGroup) {
     const auto create = [&](std::string group, std::string settings = "") {
         return create_group{topic_, std::move(group), std::move(settings), {1}};

@@ -1,5 +1,7 @@
 #include "disk.hpp"
 
+#include "unit/protocol/random.hpp"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -13,10 +15,18 @@
 #include <fstream>
 #include <iterator>
 #include <mutex>
+#include <optional>
+#include <utility>
 
 namespace cairn::test::disk {
 
 namespace {
+
+// A page of the cache that counts as written and is not on the disk, which has `bytes` there.
+struct unwritten {
+    off_t offset = 0;
+    std::vector<std::byte> bytes;
+};
 
 struct watch {
     bool recording = false;
@@ -28,6 +38,8 @@ struct watch {
     std::uint64_t at = 0;
     bool lasting = false;
     std::uint64_t calls = 0;
+    dice chance{0};
+    std::vector<unwritten> pages;
 };
 
 watch& watched() {
@@ -62,14 +74,49 @@ ssize_t refuse(fault what) {
     return -1;
 }
 
-void keep(int fd, std::uint64_t offset, const void* data, std::size_t size) {
+bool is_synced(int fd) { return (::fcntl(fd, F_GETFL) & O_DSYNC) != 0; }
+
+void keep(int fd, std::uint64_t offset, const void* data, std::size_t size, bool lost = false) {
+    // What is written again is on its way to the disk again.
+    std::erase_if(watched().pages, [&](const unwritten& p) {
+        return static_cast<std::uint64_t>(p.offset) < offset + size &&
+               offset < static_cast<std::uint64_t>(p.offset) + p.bytes.size();
+    });
     if (!watched().recording) return;
     event e;
     e.offset = offset;
     const auto* const from = static_cast<const std::byte*>(data);
     e.bytes.assign(from, from + size);
-    e.synced = (::fcntl(fd, F_GETFL) & O_DSYNC) != 0;
+    e.synced = is_synced(fd);
+    e.lost = lost;
     watched().events.push_back(std::move(e));
+}
+
+void keep_sync(bool failed) {
+    if (!watched().recording) return;
+    event e;
+    e.what = event::kind::sync;
+    e.failed = failed;
+    watched().events.push_back(std::move(e));
+}
+
+// The same file, whatever the descriptor may do.
+int opened_again(int fd, int flags) {
+    return ::open(("/proc/self/fd/" + std::to_string(fd)).c_str(), flags | O_CLOEXEC);
+}
+
+// A meta page whose write fails: to the disk or not, and into the page cache or not.
+void fail_unsure(int fd, std::uint64_t offset, const void* data, std::size_t size) {
+    watch& w = watched();
+    if (w.chance.chance(50)) return;
+    const bool lost = is_synced(fd) && w.chance.chance(50);
+    unwritten page{static_cast<off_t>(offset), std::vector<std::byte>(size)};
+    const int from = opened_again(fd, O_RDONLY);
+    (void)!::pread(from, page.bytes.data(), size, page.offset);
+    ::close(from);
+    keep(fd, offset, data, size, lost);
+    (void)!::syscall(SYS_pwrite64, fd, data, size, page.offset);
+    if (lost) w.pages.push_back(std::move(page));
 }
 
 struct hold {
@@ -102,12 +149,29 @@ bool is_copy_wanted() {
     return copies().wanted && !copies().held;
 }
 
+std::optional<std::vector<std::filesystem::path>>& noted_syncs() {
+    static std::optional<std::vector<std::filesystem::path>> noted;
+    return noted;
+}
+
+bool& is_full() {
+    static bool full = false;
+    return full;
+}
+
 long& pretended() {
     static long type = 0;
     return type;
 }
 
 }  // namespace
+
+void start_noting_syncs() { noted_syncs().emplace(); }
+
+std::vector<std::filesystem::path> stop_noting_syncs() {
+    auto noted = std::exchange(noted_syncs(), std::nullopt);
+    return std::move(*noted);
+}
 
 held_copy::held_copy() {
     const std::lock_guard lock(copies().mutex);
@@ -127,11 +191,14 @@ void held_copy::let_go() {
     copies().changed.notify_all();
 }
 
+void pretend_full(bool full) { is_full() = full; }
+
 void pretend_filesystem(long type) { pretended() = type; }
 
 void start_recording(const std::filesystem::path& file) {
     look_at(file);
     watched().events.clear();
+    watched().pages.clear();
     watched().recording = true;
 }
 
@@ -148,9 +215,11 @@ void confirm(std::uint64_t token) {
     watched().events.push_back(std::move(e));
 }
 
-void start_faults(const std::filesystem::path& file, fault what, std::uint64_t at, bool lasting) {
+void start_faults(const std::filesystem::path& file, fault what, std::uint64_t at, bool lasting,
+                  std::uint64_t seed) {
     look_at(file);
     watch& w = watched();
+    w.chance = dice(seed);
     w.what = what;
     w.at = at;
     w.lasting = lasting;
@@ -185,6 +254,7 @@ extern "C" ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
     if (!is_watched(fd)) return write(size);
     const fault f = fault_now();
     if (f == fault::short_write) return write(size / 2);
+    if (f == fault::unsure) fail_unsure(fd, static_cast<std::uint64_t>(offset), data, size);
     if (f != fault::none) return refuse(f);
     keep(fd, static_cast<std::uint64_t>(offset), data, size);
     return write(size);
@@ -216,15 +286,39 @@ extern "C" int statfs(const char* file, struct statfs* info) noexcept {
     return done;
 }
 
+extern "C" int fsync(int fd) {
+    if (noted_syncs())
+        noted_syncs()->push_back(
+            std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd)));
+    return static_cast<int>(::syscall(SYS_fsync, fd));
+}
+
 extern "C" int fdatasync(int fd) {
     if (!is_watched(fd)) return static_cast<int>(::syscall(SYS_fdatasync, fd));
     const fault f = fault_now();
-    if (f != fault::none && f != fault::short_write) return static_cast<int>(refuse(f));
-    const auto done = static_cast<int>(::syscall(SYS_fdatasync, fd));
-    if (watched().recording) {
-        event e;
-        e.what = event::kind::sync;
-        watched().events.push_back(std::move(e));
+    if (f != fault::none && f != fault::short_write) {
+        keep_sync(true);
+        return static_cast<int>(refuse(f));
     }
+    const auto done = static_cast<int>(::syscall(SYS_fdatasync, fd));
+    keep_sync(false);
     return done;
+}
+
+extern "C" int posix_fallocate(int fd, off_t offset, off_t size) {
+    if (is_full()) return ENOSPC;
+    return ::syscall(SYS_fallocate, fd, 0, offset, size) == 0 ? 0 : errno;
+}
+
+extern "C" int posix_fadvise(int fd, off_t offset, off_t size, int advice) {
+    if (is_watched(fd) && advice == POSIX_FADV_DONTNEED) {
+        const int to = opened_again(fd, O_WRONLY);
+        for (const unwritten& page : watched().pages)
+            if (offset <= page.offset && page.offset < offset + size)
+                (void)!::syscall(SYS_pwrite64, to, page.bytes.data(), page.bytes.size(),
+                                 page.offset);
+        ::close(to);
+        watched().pages.clear();
+    }
+    return static_cast<int>(::syscall(SYS_fadvise64, fd, offset, size, advice));
 }

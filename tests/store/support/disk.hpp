@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -19,6 +20,8 @@ struct event {
     std::uint64_t offset = 0;
     std::vector<std::byte> bytes;
     bool synced = false;      ///< on a descriptor with O_DSYNC: durable when it returns
+    bool failed = false;      ///< sync: what was written before stays unsure for ever
+    bool lost = false;        ///< write: not on the disk, and no sync will bring it there
     std::uint64_t token = 0;  ///< confirm: the caller's
 };
 
@@ -28,12 +31,19 @@ std::vector<event> stop_recording();
 /// Notes among the events that the store has confirmed something.
 void confirm(std::uint64_t token);
 
-enum class fault { none, io_error, no_space, short_write };
+/// `unsure`: an error of input and output after which, by chance, the write is in the page cache or
+/// not, and on the disk or not. In the cache it counts as written: no later sync looks at it.
+enum class fault { none, io_error, no_space, short_write, unsure };
 
 /// Counts calls on that file from now on, and fails call number `at` (from 0), or all from it on.
-void start_faults(const std::filesystem::path& file, fault what, std::uint64_t at, bool lasting);
+void start_faults(const std::filesystem::path& file, fault what, std::uint64_t at, bool lasting,
+                  std::uint64_t seed = 0);
 /// Ends the faults; how many calls came by.
 std::uint64_t stop_faults();
+
+/// Keeps the paths of all files and directories that are synced as a whole from now on.
+void start_noting_syncs();
+std::vector<std::filesystem::path> stop_noting_syncs();
 
 /// Stops the next write() of a whole file, as a copy makes it, in its middle.
 ///
@@ -48,6 +58,9 @@ public:
     void wait_until_held();
     void let_go();
 };
+
+/// Whether no file gets room of its own from now on, whatever is written.
+void pretend_full(bool full);
 
 /// What statfs() says of any file from now on, a number of statfs(2); 0: the truth.
 void pretend_filesystem(long type);
@@ -64,13 +77,18 @@ std::vector<std::byte> image_after(std::vector<std::byte> base, const std::vecto
                   e.bytes.begin() + static_cast<std::ptrdiff_t>(to),
                   base.begin() + static_cast<std::ptrdiff_t>(e.offset + from));
     };
-    std::size_t last_sync = 0;
-    for (std::size_t i = 0; i < at; ++i)
-        if (events[i].what == event::kind::sync) last_sync = i;
+    std::vector<bool> synced(at + 1);
+    for (std::size_t i = 0, begin = 0; i < at; ++i) {
+        if (events[i].what != event::kind::sync) continue;
+        if (!events[i].failed)
+            std::fill(synced.begin() + static_cast<std::ptrdiff_t>(begin),
+                      synced.begin() + static_cast<std::ptrdiff_t>(i), true);
+        begin = i;
+    }
     for (std::size_t i = 0; i <= at && i < events.size(); ++i) {
         const event& e = events[i];
-        if (e.what != event::kind::write) continue;
-        if (i < last_sync || (e.synced && i < at)) {
+        if (e.what != event::kind::write || e.lost) continue;
+        if (synced[i] || (e.synced && i < at)) {
             put(e, 0, e.bytes.size());
             continue;
         }

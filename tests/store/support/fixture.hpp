@@ -11,7 +11,9 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <span>
 #include <string>
@@ -140,6 +142,10 @@ protected:
             txn.commit();
         }
         return store::upgrade(env, dbs, steps, store::format_version);
+    }
+    std::string content(std::string_view file) const {
+        std::ifstream in(directory_ / "db" / file, std::ios::binary);
+        return {std::istreambuf_iterator<char>(in), {}};
     }
     std::uintmax_t disk_bytes() const {
         return std::filesystem::file_size(directory_ / "db" / "data.mdb");

@@ -104,7 +104,7 @@ struct purge {
 // --- Groups -------------------------------------------------------------------------------------
 
 /// All before `start` counts as acked. Replies group_created, also when it exists with the same
-/// settings. Fails: group_exists, invalid_argument (sizes).
+/// settings. Fails: group_exists, invalid_argument (sizes), limit_exceeded (groups_per_topic_max).
 struct create_group {
     topic_id topic;
     std::string name;
@@ -155,7 +155,8 @@ struct ack_positions {
 };
 
 /// Remembers failed deliveries, so that a restart does not forget them. An ack forgets them.
-/// Fails: group_unknown, not_stored, gone (acked or trimmed), invalid_argument (reason).
+/// Fails: group_unknown, not_stored, gone (acked or trimmed), invalid_argument (reason),
+/// limit_exceeded (attempts_max).
 struct note_attempts {
     topic_id topic;
     group_id group;

@@ -46,9 +46,9 @@ void check_options(const std::filesystem::path& directory, const options& chosen
 /// Owns:    the directory and its lock. One opener: a second throws store_in_use.
 /// Threads: commit() and close() one at a time, always on one thread; stats() thread-safe.
 ///          Readers (reader.hpp) on threads of their own.
-/// Fails:   construction throws error: store_in_use, store_newer, store_damaged,
-///          filesystem_refused, permission_denied, disk_full, invalid_argument. commit() answers
-///          in its replies.
+/// Fails:   construction throws error: store_in_use, store_newer, store_damaged, store_failed,
+///          filesystem_refused, permission_denied, disk_full, invalid_argument, not_supported
+///          (pages of another size than 4,096 bytes). commit() answers in its replies.
 /// Limits:  options; commit_bytes_max a commit. In a forked child commit() answers forked; close
 ///          descriptors that you do not pass on: the lock is held as long as a child lives.
 class database {
@@ -67,7 +67,8 @@ public:
     /// and the reply. When the sync fails, `replies` takes it back: it has an error at that index.
     using early = std::function<void(std::size_t, const reply&)>;
 
-    /// Applies all commands in order, in one transaction, and syncs. `replies` gets one for each.
+    /// Applies all commands in order, in one transaction, and syncs; in several when dead letters,
+    /// redrives or forgotten attempts would make one too large. `replies` gets one for each.
     ///
     /// Does a bounded share of what is due besides (retention, deleted topics) and returns whether
     /// more is. Without commands it does only that. After a failed write or sync every reply is

@@ -59,12 +59,16 @@ struct options {
     /// does not give so much. The file never grows beyond it.
     std::size_t map_bytes = std::size_t{1} << 40;
     /// What messages may take in all, of all topics; 0: what the map holds. Appends beyond it are
-    /// refused, or drop the oldest. Never more than nine tenths of the map.
+    /// refused, or drop the oldest. Never more than nine tenths of the map. Beside it: a record for
+    /// each key of topics with last_per_key (its size and 40 bytes), one for each dead letter (its
+    /// reason, names, and 100 bytes), and what attempts_max, ended_runs_max and the other limits of
+    /// topics, sources and groups let be. What the map holds bounds all of it.
     std::uint64_t quota_bytes = 0;
     full_policy when_full = full_policy::refuse;
     /// Age limit of every topic that has none or a longer one; 0: none.
     std::chrono::milliseconds age_max{0};
     std::uint64_t messages_max = 0;  ///< of all topics together; 0: no limit
+    bool until_acked = false;        ///< retention::until_acked for every topic
     /// A file of this size stands ready to be given back when the disk is full, so that acks and
     /// trims go on. 0: none.
     std::size_t ballast_bytes = std::size_t{16} << 20;
@@ -72,11 +76,13 @@ struct options {
     std::size_t readers_max = 512;
     std::uint32_t topics_max = 100'000;
     std::uint32_t sources_per_topic_max = 10'000;  ///< 1 or more; a source that was made stays
+    std::uint32_t groups_per_topic_max = 1'000;    ///< 1 or more
     bool allow_network_filesystem = false;
     check on_open = check::after_crash;
 };
 
-/// Bytes of bodies in one commit at most; what does not fit is refused with limit_exceeded.
+/// Bytes of bodies in one commit at most; what does not fit is refused with limit_exceeded. Also
+/// bytes that the commands of one transaction read or forget; what does not fit has one of its own.
 inline constexpr std::size_t commit_bytes_max = std::size_t{192} << 20;
 /// Marks of lost ranges in front of one message; store_full beyond it, until that message comes.
 inline constexpr std::uint32_t marks_max = 16'384;
@@ -86,6 +92,11 @@ inline constexpr std::uint64_t check_bytes_max = std::uint64_t{256} << 20;
 inline constexpr std::uint64_t ack_range_max = std::uint64_t{8} << 20;
 /// Batches that one ack by position looks up: a tenth of a second.
 inline constexpr std::uint32_t ack_batches_max = 65'536;
+/// Messages of whose failed deliveries a group knows.
+inline constexpr std::uint64_t attempts_max = 16'384;
+/// Ended runs of a source whose end is known although nothing of them is stored any more. Older
+/// ones are as if nothing had been stored of them.
+inline constexpr std::uint32_t ended_runs_max = 1'024;
 inline constexpr std::size_t group_name_bytes_max = 255;
 inline constexpr std::size_t owner_bytes_max = 64;
 inline constexpr std::size_t settings_bytes_max = 1'024;  ///< of a group, the caller's own

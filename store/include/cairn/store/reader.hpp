@@ -55,6 +55,7 @@ struct topic_info {
     std::uint32_t sources = 0;
     std::uint32_t groups = 0;
     bool dead_letters = false;
+    bool damaged = false;  ///< only the name is known, and mostly the id
 };
 
 struct source_info {
@@ -63,6 +64,7 @@ struct source_info {
     cairn::epoch epoch;
     sequence last;
     std::string owner;
+    bool damaged = false;  ///< only id and name are known
 };
 
 /// What is stored of one run of a source.
@@ -105,6 +107,7 @@ struct group_info {
     offset floor;               ///< all up to here are acked
     std::uint64_t acked = 0;    ///< above the floor
     std::uint64_t pending = 0;  ///< stored and not acked
+    bool damaged = false;       ///< only id and name are known
 };
 
 struct attempt_info {
@@ -175,6 +178,8 @@ public:
                                                                      std::string_view after);
 
     result<topic_id> find_topic(std::string_view name);
+    // Lists have a row for what is damaged too, and it says so.
+
     /// Topics with a name behind `after`, in order: 1,024 at most.
     result<std::vector<topic_info>> topics(std::string_view after = {});
     result<topic_info> topic(topic_id id);
