@@ -6,6 +6,7 @@
 #include <chrono>
 #include <exception>
 #include <iostream>
+#include <stdexcept>
 
 using namespace std::chrono_literals;
 
@@ -14,21 +15,24 @@ int main(int argc, char** argv) try {
         std::cerr << "usage: durable_analyst CONNECT STORE\n";
         return 2;
     }
-    const auto joined = std::chrono::system_clock::now();
     cairn::node node{{.name = "analyst", .connect = {argv[1]}, .store = argv[2]}};
     cairn::subscriber subscriber{node, "quakes", {.from = cairn::from::earliest()}};
     std::size_t history = 0;
     std::size_t live = 0;
-    for (const cairn::message& m : subscriber) {
-        if (m.text() == "the end") break;
-        if (!quakes::parse_quake(m.text())) continue;
-        ++(m.time() < joined ? history : live);
-        if (live == 1) std::cout << "analyst: live after " << history << " events" << std::endl;
+    bool is_live = false;
+    for (;;) {
+        const auto m = subscriber.receive_for(is_live ? 60s : 100ms);
+        if (m && m->text() == "the end") break;
+        if (m && quakes::parse_quake(m->text())) ++(is_live ? live : history);
+        if (m) continue;
+        if (is_live) throw std::runtime_error("nothing came for 60 s");
+        is_live = subscriber.state().state == cairn::reading::state::live;
+        if (is_live) std::cout << "analyst: live after " << history << " events" << std::endl;
     }
     const auto gaps = subscriber.stats().gaps;
     std::cout << "analyst: " << history << " events from before it came, " << live
               << " as they happened, " << gaps << " gaps" << std::endl;
-    return gaps == 0 && history != 0 ? 0 : 1;
+    return gaps == 0 && history != 0 && live != 0 ? 0 : 1;
 } catch (const std::exception& error) {
     std::cerr << "durable_analyst: " << error.what() << '\n';
     return 1;

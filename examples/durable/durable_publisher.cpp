@@ -10,6 +10,7 @@
 #include <exception>
 #include <iostream>
 #include <optional>
+#include <string>
 #include <thread>
 
 using namespace std::chrono_literals;
@@ -17,6 +18,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr const char* topic = "quakes";
+constexpr std::size_t held_back = 10;  // events that wait for a line on standard input
 
 // Where a run begins it says so. When that is kept, the store has fenced the run before, and what
 // is kept of it will not grow any more.
@@ -57,14 +59,15 @@ int main(int argc, char** argv) try {
         {.name = "seismograph", .bind = {argv[1]}, .store = store, .state_directory = argv[6]}};
     cairn::publisher publisher{node, topic, {.delivery = cairn::delivery::store_first}};
     const std::size_t begin = already_kept(node, publisher, lines);
-    std::cout << "a run begins behind event " << begin << std::endl;
+    std::cout << "publisher: a run begins behind event " << begin << std::endl;
     for (std::size_t i = begin; i != lines.size(); ++i) {
+        if (std::string go; lines.size() - i == held_back) std::getline(std::cin, go);
         publisher.publish(lines[i]);
         std::this_thread::sleep_for(std::chrono::milliseconds(*pause));
     }
     publisher.publish("the end");
     if (publisher.flush(60s) != 0) throw std::runtime_error("not kept within 60 s");
-    std::cout << "all " << lines.size() << " events are kept" << std::endl;
+    std::cout << "publisher: all " << lines.size() << " events are kept" << std::endl;
     if (inside) std::this_thread::sleep_for(std::chrono::hours(1));  // it serves its readers
     return publisher.close(60s) == 0 ? 0 : 1;
 } catch (const std::exception& error) {

@@ -29,7 +29,7 @@ protected:
     }()};
 };
 
-TEST_F(Network, LosesNothingOfAStreamWhenConnectionsAreReset) {
+TEST_F(Network, LosesNothingInSilenceWhenConnectionsAreReset) {
     publisher sender(here, "weather", {.patience = publisher_options::forever});
     subscriber reader(there, "weather", {.credit_bytes = 100'000});
     ASSERT_TRUE(reader.wait_attached(1, patience));

@@ -50,33 +50,49 @@ protected:
         return s;
     }
 
-    /// Publishes from all threads through a small ring until each was heard 10,000 times.
-    void expect_all_served() {
+    /// Sends from all threads through little room until each was heard 20,000 times; none may be
+    /// heard four times as often as another.
+    template <typename Sender, typename Reader, typename Send>
+    static void expect_turns(Sender& sender, Reader& reader, Send send) {
+        std::vector<std::thread> running;
+        for (std::uint32_t t = 0; t != threads; ++t)
+            running.emplace_back([=] {
+                try {
+                    for (std::uint32_t n = 0;; ++n) send(stamp{t, n});
+                } catch (const error& end) {
+                    EXPECT_EQ(end.code(), errc::closed);
+                }
+            });
+
+        std::array<std::uint64_t, threads> counts{};
+        const auto least = [&] { return *std::min_element(counts.begin(), counts.end()); };
+        for (int i = 0; i != 10'000'000 && least() < 20'000; ++i) {
+            const auto m = reader.receive_for(patience);
+            if (!m) break;
+            ++counts[stamp_of(*m).thread];
+        }
+        sender.close(0ms);
+        for (std::thread& t : running) t.join();
+
+        EXPECT_EQ(least(), 20'000U);
+        const auto most = *std::max_element(counts.begin(), counts.end());
+        EXPECT_LE(most, 4 * least());
+    }
+    void expect_turns_to_publish() {
         node& here = listening();
         node& there = connected_to(here);
         publisher sender(here, "weather",
                          {.ring_bytes_max = 50'000, .patience = publisher_options::forever});
         subscriber reader(there, "weather", {.credit_bytes = 10'000});
         ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
-        std::atomic<bool> stop{false};
-        std::vector<std::thread> running;
-        for (std::uint32_t t = 0; t != threads; ++t)
-            running.emplace_back([&, t] {
-                for (std::uint32_t n = 0; !stop; ++n) sender.publish(bytes({t, n}));
-            });
-
-        std::array<std::uint64_t, threads> counts{};
-        const auto least = [&] { return *std::min_element(counts.begin(), counts.end()); };
-        for (int i = 0; i != 10'000'000 && least() < 10'000; ++i) {
-            const auto m = reader.receive_for(patience);
-            if (!m) break;
-            ++counts[stamp_of(*m).thread];
-        }
-        stop = true;
-        reader.close();
-        for (std::thread& t : running) t.join();
-
-        EXPECT_EQ(least(), 10'000U);
+        expect_turns(sender, reader, [&](const stamp& s) { sender.publish(bytes(s)); });
+    }
+    void expect_turns_to_push() {
+        node& here = listening();
+        node& there = connected_to(here);
+        pusher jobs(here, "jobs", {.backlog_bytes_max = 50'000});
+        puller worker(there, "jobs");
+        expect_turns(jobs, worker, [&](const stamp& s) { jobs.push(bytes(s)); });
     }
 
     /// Runs `send` on all threads at once for `count` messages each.
@@ -131,11 +147,18 @@ TEST_P(Threads, MayPushOnOneHandle) {
 }
 
 // Fair in the long run: the system gives threads their turns, and no turn is in vain.
-TEST_P(Threads, AreServedFairlyWhenTheRingIsFull) { expect_all_served(); }
+TEST_P(Threads, PublishByTurnsWhenTheRingIsFull) { expect_turns_to_publish(); }
 
-TEST_P(Threads, AreServedFairlyOnOneProcessor) {
+TEST_P(Threads, PublishByTurnsOnOneProcessor) {
     const one_processor here;
-    expect_all_served();
+    expect_turns_to_publish();
+}
+
+TEST_P(Threads, PushByTurnsWhenTheBacklogIsFull) { expect_turns_to_push(); }
+
+TEST_P(Threads, PushByTurnsOnOneProcessor) {
+    const one_processor here;
+    expect_turns_to_push();
 }
 
 TEST_P(Threads, MayAckForTheOneThatReceives) {

@@ -106,6 +106,33 @@ void write_documents(const fs::path& corpus) {
     write(corpus / "msgpack" / "others", others);
 }
 
+// What programs send, and what a stranger would.
+void write_typed(const fs::path& corpus) {
+    using cairn::wire::msgpack::writer;
+    write(corpus / "unpack" / "number", document([](writer& w) { w.integer(-70'000); }));
+    write(corpus / "unpack" / "text", document([](writer& w) { w.text("Ridgecrest"); }));
+    write(corpus / "unpack" / "numbers", document([](writer& w) {
+              w.array(3);
+              for (const std::uint64_t n : {1, 300, 70'000}) w.uint(n);
+          }));
+    write(corpus / "unpack" / "tuple", document([](writer& w) {
+              w.array(3), w.boolean(true), w.uint(7);
+              w.array(2), w.text("pair"), w.integer(-1);
+          }));
+    write(corpus / "unpack" / "structure", document([](writer& w) {
+              w.map(4), w.text("place"), w.text("Ridgecrest"), w.text("magnitude"), w.uint(7);
+              w.text("depths"), w.array(2), w.uint(8), w.integer(-3);
+              w.text("tags"), w.map(1), w.text("net"), w.text("ci");
+          }));
+    write(corpus / "unpack" / "tree", document([](writer& w) {
+              w.array(2), w.array(1), w.array(2), w.array(0), w.map(0);
+              w.map(1), w.uint(5), w.array(2), w.array(0), w.map(0);
+          }));
+    // Five bytes that announce four thousand million items.
+    write(corpus / "unpack" / "announcement",
+          {std::byte{0xdd}, std::byte{0xff}, std::byte{0xff}, std::byte{0xff}, std::byte{0xff}});
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -119,6 +146,7 @@ int main(int argc, char** argv) {
         write_records(corpus);
         write_attributes(corpus);
         write_documents(corpus);
+        write_typed(corpus);
     } catch (const std::exception& e) {
         std::fprintf(stderr, "%s\n", e.what());
         return 1;

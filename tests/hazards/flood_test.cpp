@@ -1,6 +1,8 @@
 #include "stranger.hpp"
 #include "support/eventually.hpp"
 #include "support/raw_peer.hpp"
+#include "support/resident.hpp"
+#include "support/rounds.hpp"
 
 #include <cairn/cairn.hpp>
 
@@ -59,6 +61,25 @@ TEST_F(Flood, OfSubscriptionsEndsAtTheLimitOfThePeer) {
     for (int i = 0; i != 10; ++i) EXPECT_EQ(peer.refusal(kind::error), errc::limit_exceeded);
     EXPECT_TRUE(peer.answered());
     EXPECT_EQ(publisher_.subscribers(), 51U);
+    expect_honest_peers_unharmed();
+}
+
+// Two million with CAIRN_TEST_LONG.
+TEST_F(Flood, OfSubscriptionsWithoutNumberCostsNoMemory) {
+    stranger peer(endpoint_);
+    ASSERT_TRUE(peer.greet());
+    std::size_t before = 0;
+    const std::size_t count = rounds(100'000);
+    for (std::size_t i = 1; i <= count; ++i) {
+        const std::string pattern = std::to_string(i) + std::string(200, '.') + "*";
+        ASSERT_TRUE(peer.say(request(static_cast<wire::channel>(i), pattern)));
+        if (i % 1'000 != 0) continue;
+        ASSERT_TRUE(peer.answered()) << i;
+        if (before == 0) before = resident_bytes();
+    }
+    if (!sanitized) {
+        EXPECT_LT(resident_bytes(), before + (std::size_t{8} << 20));
+    }
     expect_honest_peers_unharmed();
 }
 

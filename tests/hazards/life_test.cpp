@@ -1,6 +1,8 @@
 #include "stranger.hpp"
 #include "support/child_process.hpp"
 #include "support/eventually.hpp"
+#include "support/resident.hpp"
+#include "support/rounds.hpp"
 
 #include <cairn/cairn.hpp>
 
@@ -17,7 +19,6 @@
 #include <csignal>
 #include <ctime>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -32,19 +33,6 @@ namespace {
 using namespace cairn;
 using namespace cairn::test;
 using namespace std::chrono_literals;
-
-constexpr bool sanitized =
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-    true;
-#else
-    false;
-#endif
-
-std::size_t resident_bytes() {
-    std::size_t pages = 0;
-    std::ifstream("/proc/self/statm") >> pages >> pages;
-    return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-}
 
 node_options lively() {
     node_options o;

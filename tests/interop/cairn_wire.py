@@ -15,21 +15,30 @@ import zmq
 (OPEN_SOURCE, SOURCE_OPENED, APPEND, CONFIRM, APPEND_REFUSED, LOST, CLOSE_SOURCE, LOCATE, LOCATED,
  ATTACH_GROUP, GROUP_ATTACHED, ACKED) = range(50, 62)
 FIRST_STORED = 1  # where a new group begins
+CLOSED = 1  # of ERROR: the node is about to say BYE
+LOST_BY_SOURCE = 515  # cause of a GONE: never appended
 BATCH_CHARGE = 128
+SILENCE_MAX_S, GREETING_MAX_S = 3.5, 10
 CREDIT_REPORT = 256 << 10
 
 
-class Link:
-    """One connection to a node (section 3, 8.1, 8.6)."""
+class LinkLost(SystemExit):
+    """The link is over. Who goes on makes a new one; for others it is the end."""
 
-    def __init__(self, endpoint, name):
+
+class Link:
+    """One connection to a node (section 3, 8.1, 8.6). Without `greeting_s` the node's HELLO comes
+    out of take(), and before it nothing but HELLO may be sent."""
+
+    def __init__(self, endpoint, name, greeting_s=GREETING_MAX_S):
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.linger = 1000
         self.socket.connect(endpoint)
-        self.sent = time.monotonic()
+        self.sent = self.heard = time.monotonic()
+        self.greeted = False
         self.send(HELLO, 1, 1, os.urandom(16), name, 64 << 20)
-        hello = self.receive(10)
-        assert hello[0] == HELLO and hello[2] <= 1 <= hello[1], hello
+        if greeting_s:
+            assert self.receive(greeting_s)[0] == HELLO
 
     def send(self, *frame):
         self.socket.send(msgpack.packb(frame, use_bin_type=True))
@@ -47,10 +56,14 @@ class Link:
     def take(self):
         """The next frame that has come and is not the link's own business: a list, for BATCH and
         JOBS with body as its last item. None when there is none."""
-        if time.monotonic() - self.sent > 0.5:
+        if self.greeted and time.monotonic() - self.sent > 0.5:
             self.send(HEARTBEAT)
+        patience = SILENCE_MAX_S if self.greeted else GREETING_MAX_S
+        if not self.socket.poll(0) and time.monotonic() - self.heard > patience:
+            raise LinkLost("it is silent")
         while self.socket.poll(0):
             parts = self.socket.recv_multipart()
+            self.heard = time.monotonic()
             unpacker = msgpack.Unpacker(raw=False, max_buffer_size=len(parts[0]))
             unpacker.feed(parts[0])
             frame = unpacker.unpack()
@@ -58,10 +71,15 @@ class Link:
                 frame.append(parts[1] if len(parts) == 2 else parts[0][unpacker.tell():])
             if frame[0] == PING:
                 self.send(PONG, frame[1])
+            elif frame[0] == HELLO:
+                assert frame[2] <= 1 <= frame[1], frame
+                self.greeted = True
+                return frame
             elif frame[0] == BYE:
-                raise SystemExit(f"the node says BYE {frame[1]}: {frame[2]}")
+                raise LinkLost(f"the node says BYE {frame[1]}: {frame[2]}")
             elif frame[0] == ERROR:
-                raise SystemExit(f"the node says ERROR {frame[2]}: {frame[3]}")
+                why = LinkLost if frame[2] == CLOSED else SystemExit
+                raise why(f"the node says ERROR {frame[2]}: {frame[3]}")
             elif frame[0] != HEARTBEAT:
                 return frame
         return None
@@ -69,6 +87,9 @@ class Link:
     def close(self):
         self.send(BYE, 1, "done")
         self.socket.close()
+
+    def drop(self):
+        self.socket.close(linger=0)
 
 
 def wait(links, seconds=0.25):

@@ -194,6 +194,15 @@ def readmes(tree):
     for folder in sorted(folders):
         if f"{folder}/README.md" not in tree.files:
             yield folder, 1, "has no README.md"
+    # A folder inside one of them has its own, or a word in that one's.
+    for inner in sorted({tuple(f.split("/")[:2]) for f in tree.files if f.count("/") > 1}):
+        folder, name = inner
+        readme = f"{folder}/README.md"
+        if name in ("src", "include") or readme not in tree.files:
+            continue
+        named = re.search(rf"(?<![\w-]){re.escape(name)}(/|\))", tree.text(readme))
+        if not named and f"{folder}/{name}/README.md" not in tree.files:
+            yield readme, 1, f"says nothing of {name}/, which has no README.md"
 
 
 # Words that say nothing, or that belong into an issue instead of the tree.

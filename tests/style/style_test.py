@@ -21,7 +21,7 @@ CLEAN = {
                  "<!-- excerpt: framework/CMakeLists.txt -->\n"
                  "```cmake\nadd_executable(thing)\n```\n"
                  "[tests](scripts/README.md)\n",
-    "framework/README.md": "# framework\n",
+    "framework/README.md": "# framework\nHere are `protocol/`, `runtime/` and `wire/`.\n",
     "framework/CMakeLists.txt": "# one program\nadd_executable(thing)\n",
     "framework/include/cairn/thing.hpp":
         f"#pragma once\n\n{CONTRACT}class thing {{\npublic:\n    int size();\n}};\n",
@@ -69,7 +69,10 @@ PLANTED = {
         ("framework/include/cairn/a.hpp", "#include <string>\n"),
         ("framework/include/cairn/a.hpp", "#pragma once\nusing namespace std;\n"),
     ],
-    "readmes": [("scripts/README.md", None)],
+    "readmes": [
+        ("scripts/README.md", None),
+        ("framework/README.md", "# framework\nHere are `untimed-runtime/` and `wire/`.\n"),
+    ],
     "words": [
         ("framework/README.md", "# framework\nTODO: write this\n"),
         ("framework/README.md", "# framework\nleverages synergies\n"),

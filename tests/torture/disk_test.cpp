@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <future>
 
 // A store whose disk is full, or does not answer.
 namespace cairn::test {
@@ -195,8 +196,18 @@ protected:
         note("durable", sender.durable().value);
         note("not flushed", sender.flush(50ms));
         note("owed", sender.stats().owed_messages);
+        std::future<void> waiting;
+        if (policy == full_ring::block) {
+            waiting =
+                std::async(std::launch::async, [&] { sender.publish(std::string(1'000, 'x')); });
+            note("waits", waiting.wait_for(50ms) == std::future_status::timeout);
+        }
 
         back();
+        if (waiting.valid()) {
+            waiting.get();
+            ++accepted;
+        }
         note("not flushed later", sender.flush(patience));
         EXPECT_TRUE(eventually(receive, patience));
         note("accepted later", static_cast<int>(offer()));
@@ -230,12 +241,13 @@ TEST_P(StoreTakenAwayWithPolicy, IsTheSameWhetherItIsKilledOrStoppedOrItsDiskHan
 }
 
 INSTANTIATE_TEST_SUITE_P(WithPolicy, StoreTakenAwayWithPolicy,
-                         testing::Values(full_ring::refuse, full_ring::spill,
+                         testing::Values(full_ring::block, full_ring::refuse, full_ring::spill,
                                          full_ring::drop_history),
                          [](const auto& policy) {
-                             return policy.param == full_ring::refuse  ? "refuse"
-                                    : policy.param == full_ring::spill ? "spill"
-                                                                       : "drop_history";
+                             return policy.param == full_ring::block    ? "block"
+                                    : policy.param == full_ring::refuse ? "refuse"
+                                    : policy.param == full_ring::spill  ? "spill"
+                                                                        : "drop_history";
                          });
 
 }  // namespace
