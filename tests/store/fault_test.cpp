@@ -35,6 +35,7 @@ public:
     /// Returns how many calls the script made.
     std::uint64_t check() {
         const std::uint64_t calls = disk::stop_faults();
+        failed_ = db_->stats().failed;
         if (failure_.empty() && !unknown_) compare(*db_);
         if (failure_.empty() && !db_->stats().failed) {
             // It goes on by itself.
@@ -52,6 +53,8 @@ public:
     }
 
     const std::string& failure() const { return failure_; }
+    /// Whether the database said, when the script was over, that it writes no more.
+    bool failed() const { return failed_; }
 
 private:
     void follow(const std::vector<command>& commands) {
@@ -93,6 +96,7 @@ private:
     bool unknown_ = false;
     std::vector<reply> replies_;
     std::string failure_;
+    bool failed_ = false;
 };
 
 void fail_at_every_call(disk::fault what, bool lasting) {
@@ -100,12 +104,24 @@ void fail_at_every_call(disk::fault what, bool lasting) {
     undisturbed.play(disk::fault::none, 0, false);
     const std::uint64_t calls = undisturbed.check();
     ASSERT_EQ(undisturbed.failure(), "");
+    // A failed write leaves doubt about what is on the disk, and is not tried again. A full disk
+    // leaves none, unless it is LMDB's meta page that finds no room.
+    const bool is_full = what == disk::fault::no_space || what == disk::fault::no_quota;
+    std::uint64_t stopped = 0;
     for (std::uint64_t at = 0; at < calls; ++at) {
         faulty_run run;
         run.play(what, at, lasting);
         EXPECT_GE(run.check(), at + 1);
         ASSERT_EQ(run.failure(), "") << "call " << at << " of " << calls;
+        if (!is_full) {
+            ASSERT_EQ(run.failed(), disk::struck()) << "call " << at << " of " << calls;
+        }
+        stopped += run.failed() ? 1 : 0;
     }
+    if (is_full)
+        EXPECT_LT(stopped, calls) << "it never goes on";
+    else
+        EXPECT_GT(stopped, 10U) << "hardly any call was disturbed";
     EXPECT_GT(calls, 30U) << "the script has become too short to prove anything";
 }
 
@@ -123,9 +139,15 @@ TEST(Fault, RefusesAppendsAloneWhenTheDiskIsFullForAMoment) {
     fail_at_every_call(disk::fault::no_space, false);
 }
 
+TEST(Fault, StopsWritingWhenTheDiskBecomesReadOnly) {
+    fail_at_every_call(disk::fault::read_only, true);
+}
+
 TEST(Fault, GoesOnByItselfWhenTheDiskHasRoomAgain) {
     fail_at_every_call(disk::fault::no_space, true);
 }
+
+TEST(Fault, TakesAnExhaustedQuotaAsAFullDisk) { fail_at_every_call(disk::fault::no_quota, true); }
 
 /// What is wrong among what a damaged database still delivers; damage that it reports is right.
 std::optional<std::string> wrong_delivery(const database& db, const model& known) {

@@ -28,12 +28,14 @@ std::vector<event> stop_recording();
 /// Notes among the events that the store has confirmed something.
 void confirm(std::uint64_t token);
 
-enum class fault { none, io_error, no_space, short_write };
+enum class fault { none, io_error, no_space, no_quota, read_only, short_write };
 
 /// Counts calls on that file from now on, and fails call number `at` (from 0), or all from it on.
 void start_faults(const std::filesystem::path& file, fault what, std::uint64_t at, bool lasting);
 /// Ends the faults; how many calls came by.
 std::uint64_t stop_faults();
+/// Whether a call failed or wrote less: a sync and a write of one part cannot be cut short.
+bool struck();
 
 /// Stops the next write() of a whole file, as a copy makes it, in its middle.
 ///
