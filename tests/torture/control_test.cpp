@@ -87,7 +87,6 @@ TEST_P(BrokenStore, IsFoundOut) {
 INSTANTIATE_TEST_SUITE_P(
     That, BrokenStore,
     testing::Values(broken{"BreaksNothing", "", "", ""},
-                    broken{"ConfirmsBeforeItCommits", "confirm-early", "", "C7"},
                     broken{"LosesAcksThatItConfirms", "lose-acks", "", "C5"},
                     broken{"ForgetsAcks", "forget-acks", "", "C5"},
                     broken{"LosesWhatItConfirms", "lose-append", "accept-hole", "C7"},
