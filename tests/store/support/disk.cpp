@@ -38,6 +38,7 @@ struct watch {
     std::uint64_t at = 0;
     bool lasting = false;
     std::uint64_t calls = 0;
+    bool struck = false;
     dice chance{0};
     std::vector<unwritten> pages;
 };
@@ -70,7 +71,20 @@ fault fault_now() {
 }
 
 ssize_t refuse(fault what) {
-    errno = what == fault::no_space ? ENOSPC : EIO;
+    watched().struck = true;
+    switch (what) {
+        case fault::no_space:
+            errno = ENOSPC;
+            break;
+        case fault::no_quota:
+            errno = EDQUOT;
+            break;
+        case fault::read_only:
+            errno = EROFS;
+            break;
+        default:
+            errno = EIO;
+    }
     return -1;
 }
 
@@ -224,6 +238,7 @@ void start_faults(const std::filesystem::path& file, fault what, std::uint64_t a
     w.at = at;
     w.lasting = lasting;
     w.calls = 0;
+    w.struck = false;
     w.faulty = true;
 }
 
@@ -231,6 +246,8 @@ std::uint64_t stop_faults() {
     watched().faulty = false;
     return watched().calls;
 }
+
+bool struck() { return watched().struck; }
 
 std::vector<std::byte> read_file(const std::filesystem::path& file) {
     std::ifstream in(file, std::ios::binary);
@@ -253,7 +270,10 @@ extern "C" ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
     const auto write = [&](size_t n) { return ::syscall(SYS_pwrite64, fd, data, n, offset); };
     if (!is_watched(fd)) return write(size);
     const fault f = fault_now();
-    if (f == fault::short_write) return write(size / 2);
+    if (f == fault::short_write) {
+        watched().struck = true;
+        return write(size / 2);
+    }
     if (f == fault::unsure) fail_unsure(fd, static_cast<std::uint64_t>(offset), data, size);
     if (f != fault::none) return refuse(f);
     keep(fd, static_cast<std::uint64_t>(offset), data, size);
@@ -263,8 +283,11 @@ extern "C" ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
 extern "C" ssize_t writev(int fd, const iovec* parts, int count) {
     if (!is_watched(fd)) return ::syscall(SYS_writev, fd, parts, count);
     const fault f = fault_now();
-    if (f == fault::short_write) return ::syscall(SYS_writev, fd, parts, std::max(1, count / 2));
-    if (f != fault::none) return refuse(f);
+    if (f == fault::short_write && count > 1) {
+        watched().struck = true;
+        return ::syscall(SYS_writev, fd, parts, count / 2);
+    }
+    if (f != fault::none && f != fault::short_write) return refuse(f);
     auto offset = static_cast<std::uint64_t>(::lseek(fd, 0, SEEK_CUR));
     for (int i = 0; i < count; ++i) {
         keep(fd, offset, parts[i].iov_base, parts[i].iov_len);

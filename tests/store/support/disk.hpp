@@ -33,13 +33,15 @@ void confirm(std::uint64_t token);
 
 /// `unsure`: an error of input and output after which, by chance, the write is in the page cache or
 /// not, and on the disk or not. In the cache it counts as written: no later sync looks at it.
-enum class fault { none, io_error, no_space, short_write, unsure };
+enum class fault { none, io_error, no_space, no_quota, read_only, short_write, unsure };
 
 /// Counts calls on that file from now on, and fails call number `at` (from 0), or all from it on.
 void start_faults(const std::filesystem::path& file, fault what, std::uint64_t at, bool lasting,
                   std::uint64_t seed = 0);
 /// Ends the faults; how many calls came by.
 std::uint64_t stop_faults();
+/// Whether a call failed or wrote less: a sync and a write of one part cannot be cut short.
+bool struck();
 
 /// Keeps the paths of all files and directories that are synced as a whole from now on.
 void start_noting_syncs();
