@@ -190,7 +190,6 @@ void appending::append(runtime::link& from, std::unique_ptr<runtime::received_ba
                          .checksum = header.checksum,
                          .body = {batch->body, nullptr}};
     const sequence first = header.first;
-    const sequence last = header.last();
     wanted.body.owner = std::shared_ptr<const runtime::received_batch>(std::move(batch));
     if (sabotaged("repeat-append") && appends_ % 64 == 0) {
         ++to->spent;

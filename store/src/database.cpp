@@ -39,14 +39,6 @@ std::uint64_t reserve_of(std::uint64_t map_bytes) {
     return std::max(map_bytes / 10, reserve_bytes_min);
 }
 
-void check_options(const fs::path& directory, const options& chosen) {
-    if (directory.empty() || chosen.map_bytes < 2 * reserve_bytes_min || chosen.readers_max < 1 ||
-        chosen.readers_max > 4'096 || chosen.sources_per_topic_max < 1 ||
-        chosen.groups_per_topic_max < 1)
-        throw error(errc::invalid_argument,
-                    "open " + directory.string() + ": an option is outside its range");
-}
-
 counters_record read_counters(const lmdb::transaction& txn, const databases& dbs) {
     const auto value = txn.get(dbs.state, counters_key());
     if (!value) throw damaged{"the counters"};
@@ -101,7 +93,8 @@ bool is_shortage(int code) {
 
 void check_options(const fs::path& directory, const options& chosen) {
     if (directory.empty() || chosen.map_bytes < 2 * reserve_bytes_min || chosen.readers_max < 1 ||
-        chosen.readers_max > 4'096 || chosen.sources_per_topic_max < 1)
+        chosen.readers_max > 4'096 || chosen.sources_per_topic_max < 1 ||
+        chosen.groups_per_topic_max < 1)
         throw error(errc::invalid_argument,
                     "open " + directory.string() + ": an option is outside its range");
 }

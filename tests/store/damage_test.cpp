@@ -74,8 +74,11 @@ TEST_F(Damaged, IsToldByVerifyWhereSmallRecordsDoNotFitTheOthers) {
         {source_name_key(topic_, "nobody"), number(source_.source.value)},
         {source_key(topic_, {7}),
          [] {
+             source_record nameless;
+             nameless.name = "nameless";
+             nameless.epoch = {1};
              std::vector<std::byte> value;
-             encode(source_record{"nameless", "", {1}, {}}, value);
+             encode(nameless, value);
              return value;
          }()},
         {ended_run_key(topic_, {9}, {1}), number(std::uint64_t{1})},
