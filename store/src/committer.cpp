@@ -78,8 +78,8 @@ public:
     }
 
 private:
-    // Not std::atomic::wait(): libstdc++ yields the processor four times before it sleeps, and among
-    // 64 threads each of these is a switch to another one that has nothing to do either.
+    // Not std::atomic::wait(): libstdc++ yields the processor four times before it sleeps, and
+    // among 64 threads each of these is a switch to another one that has nothing to do either.
     static void sleep(const std::atomic<std::uint32_t>& word, std::uint32_t seen) noexcept {
         ::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, seen, nullptr);
     }
@@ -108,9 +108,9 @@ struct committer::impl {
     errc submit(command& wanted, completion& to, std::uint64_t token, const time_point* deadline,
                 std::uint64_t* in_round = nullptr);
     void run();
-    bool has_work() const;
+    bool enough() const;
     void wait_for_work();
-    void sleep(std::unique_lock<std::mutex>& hold, time_point until);
+    void wait(std::unique_lock<std::mutex>& hold, time_point until);
     void wake(rest where);
     void gather();
     void commit();
@@ -174,29 +174,28 @@ errc committer::impl::submit(command& wanted, completion& to, std::uint64_t toke
     return errc::ok;
 }
 
-bool committer::impl::has_work() const {
-    const std::lock_guard hold(mutex);
-    return closing || !commands.empty();
-}
+bool committer::impl::enough() const { return closing || commands.size() >= awaited; }
 
 // Until there is something to do, or retention is to be looked after.
 void committer::impl::wait_for_work() {
-    const time_point until = clock::now() + chosen.idle_interval;
     std::unique_lock hold(mutex);
-    if (closing || !commands.empty() || more) return;
-    if (chosen.room == nullptr) return sleep(hold, until);
-    resting = rest::in_room;
-    hold.unlock();
-    chosen.room->wait(until, [this] { return has_work(); });
-    hold.lock();
-    resting = rest::none;
+    if (!more) wait(hold, clock::now() + chosen.idle_interval);
 }
 
-void committer::impl::sleep(std::unique_lock<std::mutex>& hold, time_point until) {
-    const auto enough = [this] { return closing || commands.size() >= awaited; };
-    while (!enough()) {
-        resting = rest::asleep;
-        if (work.wait_until(hold, until) == std::cv_status::timeout) break;
+void committer::impl::wait(std::unique_lock<std::mutex>& hold, time_point until) {
+    if (enough()) return;
+    if (chosen.room != nullptr) {
+        resting = rest::in_room;
+        hold.unlock();
+        chosen.room->wait(until, [this] {
+            const std::lock_guard again(mutex);
+            return enough();
+        });
+        hold.lock();
+    } else {
+        do {
+            resting = rest::asleep;
+        } while (work.wait_until(hold, until) != std::cv_status::timeout && !enough());
     }
     resting = rest::none;
 }
@@ -215,7 +214,7 @@ void committer::impl::gather() {
     const time_point until = clock::now() + last_commit / gather_share;
     std::unique_lock hold(mutex);
     awaited = taken.size();
-    sleep(hold, until);
+    wait(hold, until);
     awaited = 1;
 }
 

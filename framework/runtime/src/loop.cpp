@@ -17,6 +17,8 @@
 #include <climits>
 #include <csignal>
 #include <cstring>
+#include <ctime>
+#include <span>
 #include <string>
 #include <system_error>
 
@@ -37,6 +39,27 @@ constexpr std::uint64_t bell_number = UINT64_MAX;
 // What a task throws would leave the lock taken, and whoever took the turn had nothing to do with
 // it.
 void run_now(task& t, time_point time) noexcept { t.run(time); }
+
+constexpr duration forever = duration::max();
+
+// To the nanosecond where the kernel can (Linux 5.11), else to the millisecond above.
+int wait_for_events(int epoll_set, std::span<epoll_event> events, duration timeout) noexcept {
+    static std::atomic<bool> precise{true};
+    const int room = static_cast<int>(events.size());
+    timeout = std::max(timeout, duration::zero());
+    if (timeout == forever) return epoll_wait(epoll_set, events.data(), room, -1);
+    if (precise.load(std::memory_order_relaxed)) {
+        const auto s = std::chrono::floor<std::chrono::seconds>(timeout);
+        const timespec left{static_cast<time_t>(s.count()),
+                            static_cast<long>((timeout - s).count())};
+        const int count = epoll_pwait2(epoll_set, events.data(), room, &left, nullptr);
+        if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;  // sandboxes say EPERM
+        precise.store(false, std::memory_order_relaxed);
+    }
+    const auto ms = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
+    return epoll_wait(epoll_set, events.data(), room,
+                      static_cast<int>(std::min<std::int64_t>(ms, INT_MAX)));
+}
 
 int make_bell(int epoll_set) {
     const int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -201,8 +224,7 @@ void loop::flag_signaled() {
 void loop::run_once(duration wait) {
     try_turn();
     if (wait <= duration::zero()) return;
-    const auto ms = std::chrono::ceil<std::chrono::milliseconds>(wait).count();
-    collect(loop_set_, static_cast<int>(std::min<std::int64_t>(ms, INT_MAX)), {});
+    collect(loop_set_, wait);
     try_turn();
 }
 
@@ -221,23 +243,22 @@ void loop::run() {
             // Tasks that always have something to do must not keep descriptors from being seen.
             if (++turns_without_a_look >= turns_without_a_look_max) {
                 turns_without_a_look = 0;
-                collect(loop_set_, 0, {});
+                collect(loop_set_, duration::zero());
             }
             continue;
         }
         turns_without_a_look = 0;
-        collect(loop_set_, -1, until);
+        // In whole milliseconds, so that timers that are close to each other share a turn.
+        collect(loop_set_, until == never
+                               ? forever
+                               : std::chrono::ceil<std::chrono::milliseconds>(until - now()));
         sleeping_.store(false);
     }
 }
 
-void loop::collect(int epoll_set, int timeout_ms, std::optional<time_point> deadline) noexcept {
-    if (deadline && *deadline != never) {
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - now()).count();
-        timeout_ms = static_cast<int>(std::clamp<std::int64_t>(left, 0, INT_MAX));
-    }
+void loop::collect(int epoll_set, duration timeout) noexcept {
     std::array<epoll_event, 64> events;
-    const int count = epoll_wait(epoll_set, events.data(), events.size(), timeout_ms);
+    const int count = wait_for_events(epoll_set, events, timeout);
     for (int i = 0; i < count; ++i) {
         const std::uint64_t number = events[static_cast<std::size_t>(i)].data.u64;
         if (number == bell_number) continue;
@@ -335,7 +356,8 @@ void loop::stop_driving(waiter& w) {
 }
 
 void loop::drive(std::optional<time_point> deadline) {
-    collect(driver_set_, -1, deadline);
+    const bool ends = deadline && *deadline != never;
+    collect(driver_set_, ends ? *deadline - now() : forever);
     try_turn();
 }
 

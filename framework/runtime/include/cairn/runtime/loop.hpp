@@ -180,7 +180,7 @@ private:
     void stop_driving(waiter& w);
     /// Waits in the driver's set, then takes a turn.
     void drive(std::optional<time_point> deadline);
-    void collect(int epoll_set, int timeout_ms, std::optional<time_point> deadline) noexcept;
+    void collect(int epoll_set, duration timeout) noexcept;
 
     fork_guard fork_;
 
