@@ -292,7 +292,7 @@ position_of_source reader::impl::before_losses(topic_id t, source_id s, const so
                                                position_of_source at) const {
     const auto front = run_index(txn, db.dbs, t, s, at.epoch, r).before({at.sequence.value - 1});
     if (front && front->kind != part_kind::mark) return at;
-    // From here on all has its entry: stretches in front of marks, and the last ones of former runs.
+    // From here on all has its entry: what is in front of marks, and at the ends of former runs.
     lmdb::cursor walk(txn, db.dbs.index);
     const key wanted = index_key(t, s, at.epoch, at.sequence);
     for (auto item = walk.before(wanted);

@@ -309,8 +309,7 @@ void leave_stretch(lmdb::transaction& txn, const databases& dbs, topic_id topic,
                          (walk.here() == log_walk::kind::batch &&
                           holds(walk.batch(), header.source, header.epoch, next, behind));
     const auto own = goes_on ? covering(next, behind) : std::nullopt;
-    if (goes_on && !own)
-        index_stretch(txn, dbs, topic, header.source, header.epoch, next, behind);
+    if (goes_on && !own) index_stretch(txn, dbs, topic, header.source, header.epoch, next, behind);
     if (entry && !(own && own->first == entry->first))
         txn.erase(dbs.index, index_key(topic, header.source, header.epoch, entry->first));
 }

@@ -43,8 +43,8 @@ public:
     /// system chose.
     std::string bind(std::string_view endpoint);
 
-    /// Connects to one more endpoint, at the addresses that its host has by then. Returns at once; a
-    /// peer that is not there yet is tried again. Connecting twice to one is one connection; with
+    /// Connects to one more endpoint, at the addresses that its host has by then. Returns at once;
+    /// a peer that is not there yet is tried again. Connecting twice to one is one connection; with
     /// another key it throws error (key_invalid): disconnect() first.
     void connect(std::string_view endpoint, const connect_options& options = {});
 
