@@ -237,6 +237,7 @@ void store_line::link_down(runtime::link& peer) {
     reopen_at_ = runtime::loop::never;
     close_channel();
     active().link_lost();
+    if (!over()) refusal_ = errc::ok;  // who knows what it says when it is back
     hub_.loop().changed();
 }
 
@@ -338,7 +339,7 @@ void store_line::refused(errc code, sequence next, time_point now) {
     else if (code != errc::hole)
         log(log_level::warning, "it refuses message " + std::to_string(next.value) +
                                     " for now: " + std::string(describe(code)));
-    if (code != errc::hole) tell_refusal(over() ? feed_.why() : code);
+    if (over() || code != errc::hole) tell_refusal(over() ? feed_.why() : code);
     hub_.loop().changed();
 }
 

@@ -85,8 +85,9 @@ void subscription_reader::look_at_watched(time_point now) {
 
 // A store that is away is told otherwise: only what it could give and nobody takes counts.
 void subscription_reader::look_at_lag(time_point now) {
-    const bool reads = wanting_ != 0 && step_ == step::reading && store_->answered();
-    if (convergence_.look(reads, lag_, now))
+    const bool asked = step_ == step::reading && !store_->answered();  // anew: it answers soon
+    const bool reads = wanting_ != 0 && step_ == step::reading;
+    if (!asked && convergence_.look(reads, lag_, now))
         log_store(log_level::warning,
                   "it reads slower than is published: " + std::to_string(lag_) +
                       " messages behind, and no nearer than some time ago (converge_wait)");

@@ -48,6 +48,7 @@ struct tap::opened {
     runtime::connection_guard guard;
     std::optional<runtime::loop::watching> watching_frames;
     std::optional<runtime::loop::watching> watching_events;
+    time_point look_at;  // what the process has open
     bool paused = false;
     bool flooded = false;  // what is not sent is not worth its memory
     // Since there was no connection:
@@ -92,6 +93,7 @@ void tap::handle_events() {
         if (advice)
             log(log_level::warning, "handshake",
                 "listening on " + event->endpoint + ": " + std::string(advice->text));
+        if (event->kind == runtime::event_kind::accept_failed) opened_->look_at = {};
         opened_->guard.update(opened_->watch.connections());
         if (opened_->watch.connections() == 0)
             opened_->subscriptions = opened_->subscription_bytes = 0;
@@ -132,6 +134,10 @@ void tap::open_again(time_point now) {
 
 void tap::check_connections(time_point now) {
     opened& o = *opened_;
+    if (now >= o.look_at) {
+        o.look_at = now + limits_check;
+        o.guard.look_at_process();
+    }
     // libzmq's own listener for WebSocket cannot pause.
     if (o.guard.must_stop() && where_.scheme == runtime::scheme::ws) return empty(now);
     if (o.guard.must_stop() && !o.paused) {

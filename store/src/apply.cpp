@@ -138,10 +138,15 @@ void applier::forget_oldest_runs(topic_id t, source_id s) {
             if (++known == ended_runs_max + 2) break;
         }
     }
+    const auto is_held = [&](epoch e) {
+        try {
+            return run_index(c_.txn(), c_.dbs(), t, s, e, *c_.source(t, s)).from({1}).has_value();
+        } catch (const damaged&) {
+            return true;  // something is
+        }
+    };
     for (const epoch e : oldest) {
-        if (known-- <= ended_runs_max ||
-            run_index(c_.txn(), c_.dbs(), t, s, e, *c_.source(t, s)).from({1}))
-            return;
+        if (known-- <= ended_runs_max || is_held(e)) return;
         c_.erase(ended_run_key(t, s, e));
     }
 }

@@ -159,8 +159,7 @@ reply applier::on(const ack_positions& w) {
 
 sequence applier::offsets_of(const ack_positions& w, sequence_range range, ack_budget& left,
                              std::vector<offset_range>& out) {
-    const run_index run(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch,
-                        *c_.source(w.topic, w.source));
+    run_index run(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch, *c_.source(w.topic, w.source));
     const auto open = run.first_behind(c_.group(w.topic, w.group)->floor + 1);
     if (!open) return {};
     const std::size_t begun = out.size();
@@ -168,6 +167,8 @@ sequence applier::offsets_of(const ack_positions& w, sequence_range range, ack_b
         if (left.batches == 0) return at;
         --left.batches;
         const found_position found = run.find(at);
+        left.batches -=
+            static_cast<std::uint32_t>(std::min<std::uint64_t>(left.batches, run.take_looked_at()));
         if (found.mark) {
             at = found.mark->last + 1;
         } else if (found.batch) {

@@ -335,6 +335,7 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
         kept_up = std::move(left);
         done.applied += applied;
         done.bytes = bytes_taken;
+        counts.repeats += apply.repeats();
     };
     if (!c.any()) return go_on(), ending::unchanged;
     c.counters().commit = txn.id();
@@ -356,7 +357,6 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     counts.bytes = after.bytes;
     counts.messages = after.messages;
     counts.trimmed += budget.trimmed_batches;
-    counts.repeats += apply.repeats();
     return ending::committed;
 }
 

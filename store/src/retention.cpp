@@ -231,6 +231,13 @@ bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget, last_batch l
                                       log_key(t, behind, part_kind::mark, 0), ~std::uint64_t{0});
     give_back(c, r, gone.marks * mark_cost);
     budget.take(1 + gone.entries);
+    if (!r.deleted && found.kind == log_walk::kind::damaged) {
+        try {
+            lead_to(c.txn(), c.dbs(), t, behind);
+        } catch (const damaged&) {
+            // Told by its readers.
+        }
+    }
     if (!r.deleted && behind > r.first) trim_to(c, t, std::min(behind, r.next) - 1);
     r.kept = std::min(std::max(r.kept, behind), r.next);
     if (r.kept == r.next) {  // what damaged batches took is not known before

@@ -92,7 +92,7 @@ std::optional<index_entry> run_index::linked(const index_entry& e) const {
 std::optional<index_entry> run_index::previous(const index_entry& e,
                                                const std::optional<index_entry>& floor) const {
     const auto found = linked(e);
-    return found && (!floor || floor->first < found->first) ? found : floor;
+    return found && (!floor || floor->first <= found->first) ? found : floor;
 }
 
 template <typename InFront>
@@ -102,6 +102,7 @@ run_index::neighbours run_index::in_log(const std::optional<index_entry>& floor,
     log_walk walk(txn_, dbs_, topic_);
     walk.start(floor ? floor->at : offset{0});
     for (int n = 0; walk.here() != log_walk::kind::end && walk.at() < behind.at; walk.next()) {
+        ++looked_at_;
         if (++n > entries_looked_at_max) throw damaged{"the begin of a stretch"};
         if (walk.here() != log_walk::kind::batch || !is_of(walk.batch(), source_, epoch_)) continue;
         const index_entry here{walk.batch().header.first, walk.at()};
@@ -116,19 +117,25 @@ run_index::neighbours run_index::follow(const std::optional<index_entry>& floor,
                                         const index_entry& behind, InFront in_front) const {
     // In front of a mark every stretch has its entry.
     if (behind.kind == part_kind::mark) return {floor, behind};
+    followed_.assign(1, behind);
     try {
         for (index_entry at = behind;;) {
             const auto next = previous(at, floor);
+            if (next) followed_.push_back(*next);
             if (!next || in_front(*next)) return {next, at};
             at = *next;
         }
     } catch (const damaged&) {
+        followed_.clear();
         return in_log(floor, behind, in_front);
     }
 }
 
 std::optional<index_entry> run_index::before(sequence s) const {
     if (s.value == 0) return {};
+    // Who asks for one position after another goes the way only once.
+    if (!followed_.empty() && followed_.back().first <= s && s < followed_.front().first)
+        return *std::ranges::find_if(followed_, [s](const index_entry& e) { return e.first <= s; });
     const auto floor = indexed_before(s);
     if (tail_ && tail_->first <= s) return floor && floor->first > tail_->first ? floor : tail_;
     auto behind = indexed_from(s + 1);
@@ -146,8 +153,9 @@ std::optional<index_entry> run_index::from(sequence s) const {
         .from;
 }
 
-found_position run_index::find(sequence s) const {
-    const auto entry = before(s);
+found_position run_index::find(sequence s) const { return find_in(before(s), s); }
+
+found_position run_index::find_in(const std::optional<index_entry>& entry, sequence s) const {
     if (!entry) return {};
     if (entry->kind == part_kind::mark) {
         const auto value =
@@ -169,11 +177,10 @@ found_position run_index::find(sequence s) const {
 std::optional<held_position> run_index::held_from(sequence s) const {
     auto entry = before(s);
     try {
-        const found_position found = find(s);
+        const found_position found = find_in(entry, s);
         if (found.batch || found.mark) return held_position{s, entry->at_of(s)};
     } catch (const damaged&) {
-        if (entry) return held_position{s, entry->at_of(s)};  // who reads there is told
-        throw;
+        return held_position{s, entry->at_of(s)};  // who reads there is told
     }
     // A stretch may have lost its begin, which retention drops.
     if (!entry || entry->kind == part_kind::mark) entry = from(s);
@@ -302,16 +309,31 @@ void leave_stretch(lmdb::transaction& txn, const databases& dbs, topic_id topic,
     const auto entry = covering(header.first, dropped.first);
     const offset behind = dropped.last() + 1;
     const sequence next = header.last() + 1;
+    // The first batch that can be read tells, for the offsets of a stretch follow each other.
     log_walk walk(txn, dbs, topic);
     walk.start(behind);
-    while (walk.here() == log_walk::kind::mark && walk.at() == behind) walk.next();
-    const bool goes_on = walk.here() == log_walk::kind::damaged ||  // perhaps, behind that
-                         (walk.here() == log_walk::kind::batch &&
-                          holds(walk.batch(), header.source, header.epoch, next, behind));
+    for (int n = 0; walk.here() == log_walk::kind::mark || walk.here() == log_walk::kind::damaged;
+         walk.next())
+        if (++n > entries_looked_at_max) throw damaged{"the rest of a stretch"};
+    const bool goes_on =
+        walk.here() == log_walk::kind::batch &&
+        holds(walk.batch(), header.source, header.epoch, next + (walk.at() - behind), walk.at());
     const auto own = goes_on ? covering(next, behind) : std::nullopt;
     if (goes_on && !own) index_stretch(txn, dbs, topic, header.source, header.epoch, next, behind);
     if (entry && !(own && own->first == entry->first))
         txn.erase(dbs.index, index_key(topic, header.source, header.epoch, entry->first));
+}
+
+void lead_to(lmdb::transaction& txn, const databases& dbs, topic_id topic, offset at) {
+    log_walk walk(txn, dbs, topic);
+    walk.start(at);
+    while (walk.here() == log_walk::kind::mark) walk.next();
+    if (walk.here() != log_walk::kind::batch) return;
+    const batch_record& header = walk.batch().header;
+    if (header.back != 0) return;  // a begin, to which something leads
+    const auto entry = indexed_before(txn, dbs, topic, header.source, header.epoch, header.first);
+    if (entry && entry->kind == part_kind::piece && entry->at_of(header.first) == walk.at()) return;
+    index_stretch(txn, dbs, topic, header.source, header.epoch, header.first, walk.at());
 }
 
 }  // namespace cairn::store

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
+#include <vector>
 
 namespace cairn::store {
 
@@ -38,7 +40,7 @@ struct held_position {
 /// links.
 inline constexpr std::uint8_t stretches_linked_max = 32;
 
-/// Where the positions of one run are, in one transaction.
+/// Where the positions of one run are, in one transaction that writes nothing meanwhile.
 ///
 /// Each stretch is found in one of three ways: by its entry in the index; from the stretch behind
 /// it, whose first batch says how far back it begins; or, the last one of a source's present run,
@@ -63,6 +65,8 @@ public:
     found_position find(sequence s) const;
     /// The first position at or behind `s` that is in the log, as a message or in a mark.
     std::optional<held_position> held_from(sequence s) const;
+    /// How much of the log was looked at where links are damaged, since this was asked last.
+    std::uint64_t take_looked_at() noexcept { return std::exchange(looked_at_, 0); }
     /// No position below the returned one lies at `at` or behind it; nothing: none does at all.
     std::optional<sequence> first_behind(offset at) const;
 
@@ -84,6 +88,7 @@ private:
     std::optional<index_entry> previous(const index_entry& e,
                                         const std::optional<index_entry>& floor) const;
     std::optional<index_entry> linked(const index_entry& e) const;
+    found_position find_in(const std::optional<index_entry>& entry, sequence s) const;
     std::optional<batch_record> head_at(offset at) const;
 
     const lmdb::transaction& txn_;
@@ -92,6 +97,8 @@ private:
     source_id source_;
     epoch epoch_;
     std::optional<index_entry> tail_;
+    mutable std::vector<index_entry> followed_;  // the way of the last look-up, backwards
+    mutable std::uint64_t looked_at_ = 0;
 };
 
 /// The first epoch of a source from `e` on of which something may be in the log; 0: none.
@@ -122,5 +129,8 @@ void close_stretches(lmdb::transaction& txn, const databases& dbs, topic_id topi
 /// damaged.
 void leave_stretch(lmdb::transaction& txn, const databases& dbs, topic_id topic,
                    const found_batch& dropped);
+/// The same for one that cannot be read: what is at `at`, the first that is left, may be the rest of
+/// its stretch. Throws damaged.
+void lead_to(lmdb::transaction& txn, const databases& dbs, topic_id topic, offset at);
 
 }  // namespace cairn::store

@@ -149,7 +149,7 @@ void verifier::check_stretch(topic_id t, run_state& run, const found_batch& batc
     }
     run.stretch = index_entry{h.first, batch.first};
     run.unindexed = run.indexed ? 0 : run.unindexed + 1;
-    if (run.unindexed > stretches_linked_max)
+    if (run.unindexed >= stretches_linked_max)
         found("too many links follow each other", t, {batch.first, batch.first});
 }
 

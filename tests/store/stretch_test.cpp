@@ -262,5 +262,27 @@ TEST_F(Stretch, IsFoundInTheLogWhereTheLinkToItIsDamaged) {
     EXPECT_EQ(reader(*db_).run_from(a_.topic, a_.source, {1})->first_held, sequence{32});
 }
 
+TEST_F(Stretch, IsLedToThoughAnotherSourcesDamagedBatchLiesInFrontOfIt) {
+    constexpr std::uint64_t turns = 100;
+    take_turns(turns);
+    damage({2});
+    trim_to(1);
+    for (std::uint64_t at = 2; at <= turns; ++at)
+        ASSERT_EQ(place(a_, at), std::to_string(2 * at - 1));
+    EXPECT_EQ(reader(*db_).run_from(a_.topic, a_.source, {1})->first_held, sequence{2});
+}
+
+TEST_F(Stretch, IsLedToWhenItsDamagedBeginIsTrimmed) {
+    append_each(a_, 1, 3);
+    append_each(b_, 1, 1);
+    append_each(a_, 4, 4);
+    damage({1});
+    trim_to(1);
+    EXPECT_EQ(place(a_, 2), "2");
+    EXPECT_EQ(place(a_, 3), "3");
+    EXPECT_EQ(place(a_, 4), "5");
+    EXPECT_EQ(place(b_, 1), "4");
+}
+
 }  // namespace
 }  // namespace cairn::test

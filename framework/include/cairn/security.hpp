@@ -37,7 +37,7 @@ struct security_options {
     /// (connect_options). Needed to connect when `keys` is set.
     std::string server_key{};
     /// Public key that the store must hold: node_options::store, and what a handle names as its own
-    /// store, unless connect() with a key of its own came before. Empty: server_key.
+    /// store. Where the node connects already, that connection and its key stay. Empty: server_key.
     std::string store_key{};
     /// Public keys that may connect to us. Empty with `keys` set: nobody may.
     std::vector<std::string> allowed_keys{};

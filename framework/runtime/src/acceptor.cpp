@@ -156,10 +156,8 @@ void acceptor::handle(const monitor_event& event) {
     }
 }
 
-// Connections of other nodes and files of the program count as ours do: they are all the process's.
 void acceptor::look_at_process() {
-    const std::size_t open = open_descriptors();
-    guard_.update_process(descriptor_limit(), open - std::min(open, guard_.count()));
+    guard_.look_at_process();
     // Before half of what is left is used up it is looked at again.
     const std::size_t left = guard_.stop_at() - std::min(guard_.stop_at(), guard_.count());
     look_at_ = guard_.count() + std::max<std::size_t>(1, left / 2);
@@ -197,12 +195,13 @@ void acceptor::end_strangers(time_point now) {
     for (const auto& [id, l] : links_)
         if (l->greeted()) greeted.insert(l->descriptor_);
     end_strangers_at_ = loop::never;
+    const time_point next_look = now + limits_check;  // at all that are due by then
     std::erase_if(strangers_, [&](const auto& stranger) {
         const auto [descriptor, since] = stranger;
         const bool due = now - since >= stranger_time_max;
         if (due && (greeted.contains(descriptor) || end_connection(descriptor))) return true;
         end_strangers_at_ =
-            std::min(end_strangers_at_, due ? now + limits_check : since + stranger_time_max);
+            std::min(end_strangers_at_, std::max(next_look, since + stranger_time_max));
         return false;
     });
     hub_.loop().at(event_reader_, end_strangers_at_);

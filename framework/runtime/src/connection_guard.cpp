@@ -54,4 +54,9 @@ void connection_guard::update_process(std::size_t limit, std::size_t already_ope
     resume_at_ = stop_at_ - std::min(stop_at_, std::max<std::size_t>(1, stop_at_ / 8));
 }
 
+void connection_guard::look_at_process() noexcept {
+    const std::size_t open = open_descriptors();
+    update_process(descriptor_limit(), open - std::min(open, count_));
+}
+
 }  // namespace cairn::runtime

@@ -92,6 +92,7 @@ void connector::close() {
 
 void connector::retry_later(time_point now) {
     const bool served = link_ && link_->was_greeted_;
+    if (served) lookup_.reset();  // its answer is as old as the connection
     close();
     retry_at_ = now;
     if (served || last_address())

@@ -1,11 +1,10 @@
-#include <cairn/error.hpp>
 #include <cairn/runtime/name_lookup.hpp>
 
 #include <pthread.h>
 #include <atomic>
 #include <csignal>
+#include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -29,7 +28,7 @@ struct name_lookup::question {
         std::vector<endpoint> found;
         try {
             found = resolve(where, purpose::connect);
-        } catch (const error&) {
+        } catch (const std::exception&) {
             // Unknown now.
         }
         put(std::move(found));
@@ -57,7 +56,7 @@ name_lookup::name_lookup(const endpoint& where) : question_(std::make_shared<que
             asked->ask();
             under_way.fetch_sub(1);
         }).detach();
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {
         under_way.fetch_sub(1);
         question_->put({});
     }

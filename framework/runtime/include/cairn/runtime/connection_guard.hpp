@@ -33,6 +33,8 @@ public:
 
     /// What the process has open beside our connections, and may have in all, changes.
     void update_process(std::size_t limit, std::size_t already_open) noexcept;
+    /// The same, as it is now: connections of other nodes and files of the program count.
+    void look_at_process() noexcept;
     /// How many connections there are now: accept_watch::connections().
     void update(std::size_t connections) noexcept { count_ = connections; }
 
