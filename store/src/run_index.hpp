@@ -129,8 +129,8 @@ void close_stretches(lmdb::transaction& txn, const databases& dbs, topic_id topi
 /// damaged.
 void leave_stretch(lmdb::transaction& txn, const databases& dbs, topic_id topic,
                    const found_batch& dropped);
-/// The same for one that cannot be read: what is at `at`, the first that is left, may be the rest of
-/// its stretch. Throws damaged.
+/// The same for one that cannot be read: what is at `at`, the first that is left, may be the rest
+/// of its stretch. Throws damaged.
 void lead_to(lmdb::transaction& txn, const databases& dbs, topic_id topic, offset at);
 
 }  // namespace cairn::store
