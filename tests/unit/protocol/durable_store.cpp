@@ -28,6 +28,9 @@ void durable_world::cut_store(member& m) {
         if (s.splice) s.splice->store_lost();
     m.at_store = {};
     m.subscribed = m.reads = m.reading_store = m.answered = false;
+    // Its attachment ended with the link: what was not counted yet is told to nobody.
+    m.acks_taken = 0;
+    m.acks_fresh = false;
     m.unanswered = 0;
     if (active_ == &m) active_ = nullptr;
 }
