@@ -26,12 +26,12 @@ protected:
     /// `state`: "-" without.
     process publisher_at(std::chrono::seconds wrong, const std::string& messages,
                          const std::string& state) const {
-        return start_at(wrong, {"publisher", "publisher", home_, store_, state,
-                                file("publisher.log"), "block", messages});
+        return start_at(
+            wrong, {"publisher", home_, store_, state, file("publisher.log"), "block", messages});
     }
     void start_subscribers() {
         for (const std::string& g : groups_)
-            subscribers_.push_back(start({"subscriber", g, store_, file(g + ".log"), home_}));
+            subscribers_.push_back(start({"subscriber", home_, store_, g, file(g + ".log")}));
     }
     /// Epochs of what a log tells, in its order.
     std::vector<std::uint64_t> runs(fact::kind what, const std::string& log) const {

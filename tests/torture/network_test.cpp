@@ -2,12 +2,37 @@
 #include "support/split_network.hpp"
 #include "torture.hpp"
 
+#include <fstream>
 #include <system_error>
 
 // Store, publisher and subscribers on machines of their own, between which the network is cut and
 // slow.
 namespace cairn::test {
 namespace {
+
+/// Counts the facts of one kind in a log as it grows.
+class followed {
+public:
+    followed(const std::string& log, fact::kind what) : log_(log), what_(static_cast<char>(what)) {}
+
+    std::uint64_t count() {
+        std::ifstream lines(log_);
+        lines.seekg(at_);
+        for (std::string line; std::getline(lines, line) && !lines.eof(); at_ = lines.tellg())
+            count_ += line.starts_with(what_) ? 1 : 0;
+        return count_;
+    }
+    bool grows(std::uint64_t by = 1) {
+        const std::uint64_t before = count();
+        return eventually([&] { return count() >= before + by; }, patience);
+    }
+
+private:
+    std::string log_;
+    char what_;
+    std::streamoff at_ = 0;
+    std::uint64_t count_ = 0;
+};
 
 class ProcessesOnANetwork : public Torture {
 protected:
@@ -27,7 +52,7 @@ protected:
         start_publisher("0", ring_bytes());
         for (const std::size_t m : {alarms_machine, archive_machine}) {
             const std::string& group = groups_[m - alarms_machine];
-            all_[m] = on(m, {"subscriber", group, kept_at_, file(group + ".log"), home_});
+            all_[m] = on(m, {"subscriber", home_, kept_at_, group, file(group + ".log")});
         }
         ASSERT_TRUE(all_go_on());
     }
@@ -41,7 +66,7 @@ protected:
     void start_publisher(const std::string& messages, const std::string& ring_bytes) {
         all_[publisher_machine].reset();
         all_[publisher_machine] =
-            on(publisher_machine, {"publisher", "publisher", home_, kept_at_, file("state"),
+            on(publisher_machine, {"publisher", home_, kept_at_, file("state"),
                                    file("publisher.log"), "spill", messages, ring_bytes});
     }
     bool all_go_on() { return confirmed_.grows(100) && alarms_.grows(100) && archive_.grows(100); }
