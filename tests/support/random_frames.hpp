@@ -130,7 +130,6 @@ private:
                 {number<std::uint64_t>()},
                 {number<std::uint64_t>()},
                 {number<std::uint64_t>()},
-                {number<std::uint64_t>()},
                 {number<std::uint64_t>()}};
     }
     cairn::generation generation() {

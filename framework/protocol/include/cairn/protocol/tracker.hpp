@@ -48,8 +48,7 @@ struct stream_head {
     cairn::epoch epoch;
     sequence first_held;
     sequence last;
-    sequence next;           ///< the next that this reader will be sent
-    cairn::epoch storing{};  ///< the run that is brought into a store at present; 0: none
+    sequence next;  ///< the next that this reader will be sent
 };
 
 /// A reader's knowledge of one stream, that is one (topic, source): which message comes next.
