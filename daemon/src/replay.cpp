@@ -124,7 +124,10 @@ errc page_maker::enter(std::uint32_t at, cairn::epoch e) {
     s.next = {1};
     s.first_held = run->first_held;
     s.last = run->last;
-    if (s.epoch > s.newest) s.newest = s.epoch;
+    if (s.epoch > s.newest) {
+        s.newest = s.epoch;
+        s.newest_last = s.last;  // the one of the run before would hide all up to there
+    }
     begin(at);
     return errc::ok;
 }

@@ -72,6 +72,17 @@ protected:
                                 (s.what == replay_step::kind::gone ? " gone" : ""));
         }
     }
+    /// Other readers are told when it grows: what was taken for stored too early hides that.
+    void expect_no_more_known_than_stored(store::reader& reader, const replay_cursor& cursor) {
+        const auto sources = reader.sources(topic_);
+        ASSERT_TRUE(sources.has_value());
+        for (const store::source_info& s : *sources) {
+            const auto at = cursor.places.find(s.id.value);
+            if (at == cursor.places.end()) continue;
+            const replay_stream& known = cursor.streams[at->second];
+            EXPECT_LE(std::pair(known.newest, known.newest_last), std::pair(s.epoch, s.last));
+        }
+    }
     /// Reads to the end, with changes[i] before read at[i]. How many of them were made.
     std::size_t play(const std::array<std::size_t, 3>& at, const std::array<change, 3>& changes) {
         begin();
@@ -97,6 +108,7 @@ protected:
             EXPECT_EQ(read_replay(reader, *cursor, 1 << 20, 1 << 20, true, page), errc::ok);
             note(*cursor, page);
             const auto change_before = std::exchange(before_read(), {});
+            expect_no_more_known_than_stored(reader, *cursor);
             const bool all = page.end && cursor->next == reader.topic(topic_)->end;
             if (all || pages == pages_max) break;
             before_read() = change_before;
