@@ -713,14 +713,18 @@ void replaying::topic_removed(known_topic& topic) {
 
 wire::head replaying::head_of(const topic_replay& in, const topic_replay::stream& of) {
     sequence last = of.last;
+    cairn::epoch newest = of.epoch;
     if (const known_topic* topic = parts_.topics.find(in.cursor.topic)) {
         const auto known = topic->sources.find(of.id.value);
-        if (known != topic->sources.end() && known->second.epoch == of.epoch)
-            last = std::max(last, known->second.last);
+        if (known != topic->sources.end()) {
+            newest = std::max(newest, known->second.epoch);
+            if (known->second.epoch == of.epoch) last = std::max(last, known->second.last);
+        }
     }
     return {in.name,  of.name,
             of.epoch, std::min(of.first_held, last + 1),
-            last,     std::min(of.next, last + 1)};
+            last,     std::min(of.next, last + 1),
+            newest};
 }
 
 void replaying::add_stats(store_server_stats& to) const {

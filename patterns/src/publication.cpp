@@ -138,6 +138,11 @@ void publication::pump(time_point now) {
     // Readers first: whoever is handed a batch later waits for the system call that sends it to the
     // one before, and peers must not notice the store.
     if (!store_) return pump_readers(now);
+    if (storing_ != store_->storing()) {
+        storing_ = store_->storing();
+        for (const cursor& c : cursors_)
+            if (c.to) c.to->head_changed(c.schedule, now);
+    }
     if (store_->shows_all()) {
         pump_readers(now);
         store_->pump(now);
@@ -319,8 +324,13 @@ wire::head publication::head_for(const subscription& reader) const {
     const auto [which, c] = const_cast<publication*>(this)->find(reader);
     const sequence last = visible();
     const sequence next = c ? ring_.wanted(which) : ring_.last() + 1;
-    return {topic_, options_.source,         epoch_, std::min(ring_.first_held(), last + 1),
-            last,   std::min(next, last + 1)};
+    return {topic_,
+            options_.source,
+            epoch_,
+            std::min(ring_.first_held(), last + 1),
+            last,
+            std::min(next, last + 1),
+            store_ ? store_->storing() : cairn::epoch{}};
 }
 
 sequence publication::visible() const {

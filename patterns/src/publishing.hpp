@@ -134,7 +134,8 @@ private:
     std::uint64_t repairs_ = 0;
     std::uint64_t dropped_ = 0;
     std::uint64_t left_behind_told_ = 0;
-    sequence shown_;  // store_first: what readers' heads told last
+    sequence shown_;          // store_first: what readers' heads told last
+    cairn::epoch storing_{};  // as readers were told
     bool fenced_ = false;
     bool closing_ = false;                  // close() waits for progress
     std::atomic<bool> handed_over_{false};  // close() left nothing

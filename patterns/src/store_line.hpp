@@ -80,6 +80,9 @@ public:
     sequence durable() const noexcept { return {durable_.load(std::memory_order_acquire)}; }
     /// No store will take anything any more.
     bool over() const noexcept;
+    /// The run that is brought into the store at present, for readers that may have to wait for an
+    /// earlier one; 0: none any more.
+    epoch storing() const noexcept { return over() ? epoch{} : active_epoch(); }
     /// The node closes: its links end.
     void stop() noexcept;
     void add_stats(handle_stats& to, sequence accepted, time_point now);

@@ -133,6 +133,7 @@ void subscription_reader::subscribe(peer_state& at) {
     at.subscribed = true;
     at.refused = false;
     ++at.unanswered;
+    if (at.store) ask_anew_ = false;
     const std::uint64_t window = at.store && !store_reads_ ? 0 : window_;
     at.credit = protocol::credit_reader(window, at.credit.waiting());
     // Who knows a position of each source, or wants all, must not miss those that it never met.
@@ -145,7 +146,7 @@ void subscription_reader::subscribe(peer_state& at) {
                             .resume = {}};
     for (auto& [key, s] : streams_) {
         if (at.store)
-            s.splice.store_lost();
+            s.splice.store_asked(hub_.loop().now());
         else if (s.by == &at)
             leave(s);
         const bool known = s.splice.standing() != protocol::spliced_stream::state::unknown;
@@ -188,10 +189,7 @@ errc subscription_reader::frame(runtime::link& from, const wire::control_frame& 
         // Of two requests only the second one's answer counts.
         if (p->unanswered <= 1) heads(*p, answer->heads);
         if (!answer->more && p->unanswered != 0) --p->unanswered;
-        if (p->store && p->answered()) {
-            store_answered_at_ = hub_.loop().now();
-            for (auto& [key, s] : streams_) moved(s, store_answered_at_);
-        }
+        if (p->store && p->answered()) store_answered();
         settle_store();
         hub_.loop().changed();
     } else if (const auto* told = std::get_if<wire::heads>(&frame)) {
@@ -304,7 +302,6 @@ subscription_reader::stream& subscription_reader::add_stream(std::string_view to
     s.topic = topic;
     s.source = source;
     s.number = next_number_++;
-    s.met_at = hub_.loop().now();
     // Whose beginning is wanted, and the store may have more of it than its publisher.
     const bool all = from_.where != from::place::live && from_.where != from::place::positions;
     if (has_store && (all || in_group())) begin_at(s, epoch{}, sequence{1});
@@ -365,15 +362,12 @@ void subscription_reader::heads(peer_state& from, const std::vector<wire::head>&
         stream* s = stream_of(h.topic, h.source, from);
         if (!s) return;
         if (is_twin(*s, from, h.epoch)) continue;
-        const protocol::stream_head head{h.epoch, h.first_held, h.last, h.next};
+        const protocol::stream_head head{h.epoch, h.first_held, h.last, h.next, h.storing};
         const protocol::splice_verdict v =
             from.store ? s->splice.store_head(head, now) : s->splice.live_head(head, now);
         if (!heard(*s, from, h.epoch, v)) continue;
         tell(*s, v);
-        if (from.store)
-            note_stored(*s, h.epoch, h.last, now);
-        else
-            s->publisher_epoch = h.epoch;
+        if (from.store) note_stored(*s, h.epoch, h.last, now);
         moved(*s, now);
     }
 }

@@ -124,11 +124,9 @@ private:
         bool wants_store = false;
         bool live = false;
         std::uint64_t lag = 0;
-        epoch publisher_epoch{};  // of its last head
         // Whose run it is that is followed live; of two nodes with one epoch the other is no run.
         node_id run_of{};
         epoch run{};
-        time_point met_at{};
         std::vector<std::pair<epoch, protocol::ack_batcher::stream>> acking;  // by run
         // How far the store is known to be, and what was acked of what it is not known to have.
         epoch stored_run{};
@@ -186,8 +184,8 @@ private:
     void wake_by(time_point at);
     void look_at_watched(time_point now);
     void look_at_lag(time_point now);
-    void begin_without_history(stream& s);
     void settle_store();
+    void store_answered();
     void store_up(peer_state& p);
     void store_down(peer_state& p);
     void forget_store_heads();
@@ -253,7 +251,7 @@ private:
     time_point ask_again_at_ = runtime::loop::never;
     time_point wake_at_ = runtime::loop::never;
     std::optional<generation> generation_;
-    time_point store_answered_at_{};
+    bool ask_anew_ = false;  // the store has to be, for a stream's sake
     std::size_t wanting_ = 0;
     std::size_t live_ = 0;
     std::uint64_t lag_ = 0;

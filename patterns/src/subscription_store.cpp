@@ -13,9 +13,6 @@ namespace cairn::patterns {
 
 namespace {
 
-// How long a source that the store does not know waits for the store to hear of it: it may be
-// about to pay what an earlier run still owes.
-constexpr std::chrono::milliseconds new_source_wait{1'000};
 // How soon what the store refused is asked for again.
 constexpr std::chrono::milliseconds ask_again_pause{1'000};
 
@@ -49,6 +46,10 @@ void subscription_reader::moved(stream& s, time_point now) {
         if (const auto next = s.splice.take_store_repair(now)) repair(*store_->link, *next);
         at = std::min(at, s.splice.store_repair_time());
     }
+    if (step_ == step::reading && store_->answered()) {
+        ask_anew_ = ask_anew_ || s.splice.question_at() <= now;
+        at = std::min(at, s.splice.question_at());
+    }
     const bool live = s.splice.standing() == protocol::spliced_stream::state::live;
     const bool wants = s.splice.wants_store();
     if (wants && s.live && !s.wants_store) ++fallbacks_;
@@ -60,9 +61,6 @@ void subscription_reader::moved(stream& s, time_point now) {
     s.live = live;
     s.lag = s.splice.lag();
     if (end_) check_end(s);
-
-    if (fresh(s) && s.by && !s.splice.store_knows() && store_ && store_->answered())
-        at = std::min(at, std::max(s.met_at, store_answered_at_) + new_source_wait);
     if (at != time_point::max()) watch(s, at);
 }
 
@@ -81,10 +79,6 @@ void subscription_reader::look_at_watched(time_point now) {
     for (stream* s : std::exchange(watched_, {})) {
         s->watched = false;
         tell(*s, s->splice.wake(now));
-        const bool unknown_to_store =
-            fresh(*s) && s->by && store_ && store_->answered() && !s->splice.store_knows() &&
-            now >= std::max(s->met_at, store_answered_at_) + new_source_wait;
-        if (unknown_to_store) begin_without_history(*s);
         moved(*s, now);
     }
 }
@@ -100,22 +94,24 @@ void subscription_reader::look_at_lag(time_point now) {
     if (const auto next = convergence_.next(now)) wake_by(*next);
 }
 
-// Its publisher does not give it to this store, or not yet: what it holds is all that there is.
-void subscription_reader::begin_without_history(stream& s) {
-    peer_state& by = *s.by;
-    leave(s);
-    begin_at(s, s.publisher_epoch, sequence{1});
-    subscribe(by);
-}
-
 /// Reads the store while something is to be had from it alone, or nobody else serves us; otherwise
 /// is only told how far it is.
 void subscription_reader::settle_store() {
     if (step_ != step::reading || !store_->answered()) return;
     const bool wanted = end_ || wanting_ != 0 || live_ == 0;
-    if (wanted == store_reads_) return;
+    const bool anew = std::exchange(ask_anew_, false);
+    if (wanted == store_reads_ && !anew) return;
     store_reads_ = wanted;
     subscribe(*store_);
+}
+
+// All that it knows was told.
+void subscription_reader::store_answered() {
+    const time_point now = hub_.loop().now();
+    for (auto& [key, s] : streams_) {
+        tell(s, s.splice.store_answered(now));
+        moved(s, now);
+    }
 }
 
 // --- The store's link -------------------------------------------------------------------------

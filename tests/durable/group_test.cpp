@@ -1,4 +1,5 @@
 #include "durable.hpp"
+#include "support/tcp_proxy.hpp"
 
 #include <atomic>
 #include <mutex>
@@ -229,6 +230,99 @@ TEST_F(DurableGroup, AcksAgainWhatAReplacedStoreForgot) {
     const auto there = away();
     subscriber reader(*there, "weather", by_hand());
     EXPECT_EQ(texts(reader, 1), std::vector<std::string>{"last"});
+}
+
+TEST_F(DurableGroup, AcksAgainWhatAReplacedStoreForgotAlsoBehindWhatIsNotDone) {
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 1, 10);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    {
+        const auto there = away();
+        subscriber reader(*there, "weather", by_hand());
+        for (int n = 1; n <= 10; ++n) {
+            const auto m = reader.receive_for(patience);
+            ASSERT_TRUE(m);
+            if (n != 3) reader.ack(*m);
+        }
+        ASSERT_EQ(reader.flush(patience), 0U);
+        wipe_store();
+        ASSERT_TRUE(eventually([&] { return store_->stats().members == 1; }, patience));
+        sender.publish("11");
+        ASSERT_EQ(sender.flush(patience), 0U);
+        const auto m = reader.receive_for(patience);
+        ASSERT_TRUE(m);
+        reader.ack(*m);
+        EXPECT_TRUE(eventually([&] { return reader.flush(10ms) == 0; }, patience));
+    }
+    sender.publish("12");
+    const auto there = away();
+    subscriber reader(*there, "weather", by_hand());
+    EXPECT_EQ(texts(reader, 2), (std::vector<std::string>{"3", "12"}));
+}
+
+TEST_F(DurableGroup, FollowsASourceOfWhichTheStoreNeverHearsOverItsRestarts) {
+    const auto there = away();
+    subscriber reader(*there, "weather", alarms());
+    for (int run = 0; run != 3; ++run) {
+        publisher_options o{.source = "station"};
+        o.delivery = delivery::peers;
+        publisher sender(home(), "weather", o);
+        publish_numbers(sender, run * 10 + 1, run * 10 + 10);
+        ASSERT_EQ(texts(reader, 10), numbers(run * 10 + 1, run * 10 + 10));
+    }
+}
+
+TEST_F(DurableGroup, IsToldAGapWhereASourceWithoutAStoreHoldsNoMore) {
+    publisher_options o{.source = "station"};
+    o.delivery = delivery::peers;
+    o.ring_bytes_max = 16'000;
+    o.batch_bytes_max = 1;
+    publisher sender(home(), "weather", o);
+    publish_numbers(sender, 1, 1'000);
+    const auto there = away();
+    subscriber reader(*there, "weather", alarms());
+    const auto first = reader.next_event(patience);
+    ASSERT_TRUE(first);
+    const auto* const gone = std::get_if<gap>(&*first);
+    ASSERT_NE(gone, nullptr);
+    EXPECT_EQ(gone->range.first, sequence{1});
+    const int next = static_cast<int>(gone->range.last.value) + 1;
+    EXPECT_EQ(texts(reader, 1), numbers(next, next));
+}
+
+// Its publisher comes to the store long after the group, and pays what an earlier run still owes.
+TEST_F(DurableGroup, IsGivenFirstWhatAnEarlierRunStillOwes) {
+    stop_store();
+    const auto publishing = [&](std::string store) {
+        node_options o{.name = "spiller", .store = std::move(store)};
+        o.state_directory = directory_ / "state";
+        return o;
+    };
+    publisher_options spilling{.source = "station"};
+    spilling.ring_bytes_max = 16'000;
+    spilling.batch_bytes_max = 1;
+    spilling.when_full = full_ring::spill;
+    {
+        node before(publishing(endpoint_));
+        publisher sender(before, "weather", spilling);
+        publish_numbers(sender, 1, 1'000);
+        ASSERT_EQ(sender.close(10ms), 0U);
+    }
+    // Where its store will be, but is not yet.
+    tcp_proxy late(endpoint_);
+    late.swallow();
+    start_store();
+    node now(publishing(late.endpoint()));
+    const std::string at = now.bind("tcp://127.0.0.1:0");
+    publisher sender(now, "weather", spilling);
+    publish_numbers(sender, 1'001, 1'010);
+    node there(with_store("away"));
+    there.connect(at);
+    subscriber reader(there, "weather", alarms());
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    EXPECT_FALSE(reader.receive_for(1'500ms)) << "nothing of today's run comes before";
+    late.relay();
+    EXPECT_EQ(texts(reader, 1'010), numbers(1, 1'010));
 }
 
 TEST_F(DurableGroup, IsToldWhatTheStoreDroppedWhileItHadNoMember) {

@@ -258,8 +258,9 @@ TEST_F(Protocol, ExplainsTheValuesOfItsExamples) {
     const auto nack_frame = decode(block("NACK").bytes);
     const auto gone_frame = decode(block("GONE").bytes);
     ASSERT_TRUE(heads_frame && nack_frame && gone_frame);
-    EXPECT_EQ(std::get<heads>(*heads_frame).items.at(0),
-              (head{"quakes.us", "usgs", {1'718'000'000'123}, {17}, {45}, {46}}));
+    EXPECT_EQ(
+        std::get<heads>(*heads_frame).items.at(0),
+        (head{"quakes.us", "usgs", {1'718'000'000'123}, {17}, {45}, {46}, {1'718'000'000'123}}));
     EXPECT_EQ(std::get<nack>(*nack_frame).delay_ms, 5'000u);
     EXPECT_EQ(std::get<gone>(*gone_frame).range, (sequence_range{{3}, {16}}));
     EXPECT_EQ(std::get<gone>(*gone_frame).cause, errc::gone);

@@ -130,6 +130,7 @@ private:
                 {number<std::uint64_t>()},
                 {number<std::uint64_t>()},
                 {number<std::uint64_t>()},
+                {number<std::uint64_t>()},
                 {number<std::uint64_t>()}};
     }
     cairn::generation generation() {

@@ -7,6 +7,30 @@
 
 namespace cairn::protocol {
 
+namespace {
+
+// Puts a range among others that are ascending and apart; returns how many messages are new there.
+std::uint64_t merge(std::vector<sequence_range>& ranges, sequence_range range) {
+    // The first that touches it: in order of acking, the last one.
+    auto at = ranges.end();
+    while (at != ranges.begin() && std::prev(at)->last + 1 >= range.first) --at;
+    std::uint64_t held = 0;
+    auto end = at;
+    for (; end != ranges.end() && end->first <= range.last + 1; ++end) {
+        held += end->size();
+        range = {std::min(range.first, end->first), std::max(range.last, end->last)};
+    }
+    if (at == end) {
+        ranges.insert(at, range);
+    } else {
+        *at = range;
+        ranges.erase(at + 1, end);
+    }
+    return range.size() - held;
+}
+
+}  // namespace
+
 ack_batcher::stream ack_batcher::find_or_add(std::string_view source, epoch run, sequence floor) {
     std::size_t free = streams_.size();
     for (std::size_t i = 0; i != streams_.size(); ++i) {
@@ -16,7 +40,7 @@ ack_batcher::stream ack_batcher::find_or_add(std::string_view source, epoch run,
             return static_cast<stream>(i);
     }
     if (free == streams_.size()) streams_.emplace_back();
-    streams_[free] = {std::string(source), run, floor, {}, {}, true};
+    streams_[free] = {std::string(source), run, floor, {}, {}, {}, true};
     return static_cast<stream>(free);
 }
 
@@ -44,31 +68,16 @@ void ack_batcher::ack_through(stream which, sequence last, time_point now) {
 std::uint64_t ack_batcher::add(entry& to, sequence_range range) {
     range.first = std::max(range.first, to.floor + 1);
     if (range.empty()) return 0;
-    auto& ranges = to.ranges;
-    // The first that touches it: in order of acking, the last one.
-    auto at = ranges.end();
-    while (at != ranges.begin() && std::prev(at)->last + 1 >= range.first) --at;
-    std::uint64_t held = 0;
-    auto end = at;
-    for (; end != ranges.end() && end->first <= range.last + 1; ++end) {
-        held += end->size();
-        range = {std::min(range.first, end->first), std::max(range.last, end->last)};
-    }
-    if (at == end) {
-        ranges.insert(at, range);
-    } else {
-        *at = range;
-        ranges.erase(at + 1, end);
-    }
-    return range.size() - held;
+    return merge(to.ranges, range);
 }
 
 void ack_batcher::repeat_all() {
     link_lost();
     for (entry& of : streams_) {
-        if (!of.used || of.floor.value == 0) continue;
+        if (!of.used) continue;
         const sequence done = std::exchange(of.floor, sequence{});
         waiting_ += add(of, {sequence{1}, done});
+        for (const sequence_range& r : std::exchange(of.confirmed, {})) waiting_ += add(of, r);
     }
 }
 
@@ -139,7 +148,14 @@ void ack_batcher::confirm(const frame& f) {
     for (std::size_t i = f.begin; i != f.end; ++i) {
         const sequence_range& done = of.flying[i];
         flying_ -= done.size();
-        if (done.first <= of.floor + 1) of.floor = std::max(of.floor, done.last);
+        if (done.first > of.floor + 1)
+            merge(of.confirmed, done);
+        else
+            of.floor = std::max(of.floor, done.last);
+    }
+    while (!of.confirmed.empty() && of.confirmed.front().first <= of.floor + 1) {
+        of.floor = std::max(of.floor, of.confirmed.front().last);
+        of.confirmed.erase(of.confirmed.begin());
     }
 }
 

@@ -23,11 +23,13 @@ spliced_stream::spliced_stream(bool has_store, duration history_wait, cairn::epo
                                sequence next)
     : spliced_stream(has_store, history_wait) {
     begin(epoch, std::clamp(next, sequence{1}, sequence_max + 1));
+    first_ = sequence{1};
 }
 
 void spliced_stream::begin(cairn::epoch epoch, sequence next) noexcept {
     known_ = true;
     epoch_ = epoch;
+    first_ = next;
     next_ = next;
     known_last_ = next - 1;
 }
@@ -51,6 +53,20 @@ bool spliced_stream::blocked() const noexcept {
 // run then is of a subscription that was replaced, or comes behind a hole.
 bool spliced_stream::store_owes() const noexcept {
     return store_.there && store_.epoch == epoch_ && store_.last >= next_;
+}
+
+// What is missing comes into no store through the publisher: an earlier run was paid, or belongs to
+// nobody; of its own run that holds when it stores nothing at all.
+bool spliced_stream::publisher_brings_nothing() const noexcept {
+    if (!blocked() || !publisher_.storing) return false;
+    const bool of_earlier = publisher_.epoch > epoch_ && *publisher_.storing >= publisher_.epoch;
+    return of_earlier || publisher_.storing->value == 0;
+}
+
+bool spliced_stream::nobody_has_it() const noexcept {
+    const bool store_tells_of_newer =
+        store_.there && std::max(store_.epoch, store_.storing.value_or(cairn::epoch{})) > epoch_;
+    return publisher_brings_nothing() && !store_owes() && !store_tells_of_newer;
 }
 
 bool spliced_stream::wants_store() const noexcept {
@@ -84,14 +100,16 @@ void spliced_stream::tell_through(sequence last, errc cause, splice_verdict& out
     advance(last);
 }
 
-void spliced_stream::enter(cairn::epoch epoch, server by, splice_verdict& out) noexcept {
+// Before it speaks of a newer run, the store tells the last head of ours.
+void spliced_stream::enter(cairn::epoch epoch, bool store_said_all, splice_verdict& out) noexcept {
     if (lag() != 0) out.tail = {epoch_, {next_, known_last_}};
-    // Before it speaks of a newer run, the store tells the last head of ours; a publisher does not
-    // wait for that.
-    const bool ended = by == server::store && store_.there && store_.epoch == epoch_;
-    if (ended && store_.last + 1 < next_) out.orphaned = {epoch_, {store_.last + 1, next_ - 1}};
+    const sequence unstored = std::max(first_, store_.last + 1);
+    if (store_said_all && store_.there && store_.epoch == epoch_ && unstored < next_)
+        out.orphaned = {epoch_, {unstored, next_ - 1}};
     out.restart = {epoch_, epoch};
     begin(epoch, sequence{1});
+    // A twin of an older run may live on; it has nothing for us.
+    if (publisher_.epoch < epoch) publisher_ = {};
     if (publisher_.there && publisher_.epoch == epoch) known_last_ = publisher_.last;
     blocked_since_.reset();
 }
@@ -128,14 +146,18 @@ void spliced_stream::settle(time_point now, splice_verdict& out) {
     }
     if (!blocked_since_) blocked_since_ = now;
     if (has_store_ && wake_at() > now) return;
-    if (publisher_.epoch != epoch_) enter(publisher_.epoch, server::publisher, out);
-    if (blocked() && (!has_store_ || !out.restart))
+    if (publisher_.epoch != epoch_) {
+        if (out.restart) return;  // one at a time: wake_at() is due
+        enter(publisher_.epoch, answered_ && nobody_has_it(), out);
+    }
+    if (blocked() && (!has_store_ || !out.restart || (answered_ && nobody_has_it())))
         tell_through(publisher_.first_held - 1, errc::gone, out);
     if (blocked()) blocked_since_ = now;
 }
 
 time_point spliced_stream::wake_at() const noexcept {
     if (!blocked_since_) return time_point::max();
+    if (answered_ && nobody_has_it()) return *blocked_since_;
     return history_wait_ > time_point::max() - *blocked_since_ ? time_point::max()
                                                                : *blocked_since_ + history_wait_;
 }
@@ -154,6 +176,11 @@ splice_verdict spliced_stream::live_head(const stream_head& head, time_point now
     if (head.epoch < std::max(epoch_, publisher_.there ? publisher_.epoch : cairn::epoch{}))
         return only(verdict::kind::fenced);
     hear(publisher_, head.epoch, head.last);
+    if (publisher_.storing != head.storing) {
+        publisher_.storing = head.storing;
+        said_at_ = now;
+        asked_ = answered_ = false;
+    }
     publisher_.first_held = std::max(publisher_.first_held, head.first_held);
     publisher_.sent = std::max(publisher_.sent, head.next - 1);
     splice_verdict out;
@@ -241,12 +268,17 @@ splice_verdict spliced_stream::store_head(const stream_head& head, time_point no
     if (!plausible(head)) return only(verdict::kind::malformed);
     splice_verdict out;
     if (!known_) begin(head.epoch, head.next);
-    if (head.epoch < epoch_) return out;
+    if (head.epoch < epoch_) {
+        // It did not know the source when we asked, and serves us from its beginning.
+        if (head.storing >= epoch_ && !behind_since_) behind_since_ = now;
+        return out;
+    }
     if (head.epoch > epoch_ && store_owes()) return only(verdict::kind::hole);
     // It has told the last head of our run before, and sent all of that.
-    if (head.epoch > epoch_) enter(head.epoch, server::store, out);
+    if (head.epoch > epoch_) enter(head.epoch, true, out);
     hear(store_, head.epoch, head.last);
     store_.last = head.last;
+    store_.storing = head.storing;
     store_.sent = std::max(store_.sent, head.next - 1);
     settle(now, out);
     return out;
@@ -260,7 +292,7 @@ splice_verdict spliced_stream::store_batch(cairn::epoch epoch, sequence first, s
     const sequence last = first + (count - 1);
     if (epoch < epoch_) return only(verdict::kind::duplicate);
     if (epoch > epoch_ && store_owes()) return only(verdict::kind::hole);
-    if (epoch > epoch_) enter(epoch, server::store, out);
+    if (epoch > epoch_) enter(epoch, true, out);
     hear(store_, epoch, last);
     take(store_, epoch, first, last, out);
     if (out.what != verdict::kind::deliver) settle(now, out);
@@ -273,7 +305,7 @@ splice_verdict spliced_stream::store_gone(cairn::epoch epoch, sequence_range ran
     splice_verdict out;
     if (!known_ || epoch < epoch_) return out;
     if (epoch > epoch_ && store_owes()) return only(verdict::kind::hole);
-    if (epoch > epoch_) enter(epoch, server::store, out);
+    if (epoch > epoch_) enter(epoch, true, out);
     hear(store_, epoch, range.last);
     store_.asked = false;
     store_.sent = range.last;
@@ -287,7 +319,29 @@ splice_verdict spliced_stream::store_gone(cairn::epoch epoch, sequence_range ran
     return out;
 }
 
-void spliced_stream::store_lost() noexcept { store_ = {}; }
+void spliced_stream::store_asked(time_point now) noexcept {
+    store_lost();
+    asked_ = publisher_.storing && now >= said_at_ + question_wait;
+}
+
+splice_verdict spliced_stream::store_answered(time_point now) {
+    splice_verdict out;
+    answered_ = asked_;
+    settle(now, out);
+    return out;
+}
+
+void spliced_stream::store_lost() noexcept {
+    store_ = {};
+    behind_since_.reset();
+    asked_ = answered_ = false;
+}
+
+time_point spliced_stream::question_at() const noexcept {
+    if (behind_since_) return *behind_since_ + question_wait;
+    const bool due = has_store_ && !asked_ && blocked_since_ && nobody_has_it();
+    return due ? std::max(said_at_, *blocked_since_) + question_wait : time_point::max();
+}
 
 std::optional<sequence> spliced_stream::take_store_repair(time_point now) noexcept {
     if (now < store_repair_time()) return std::nullopt;

@@ -164,6 +164,7 @@ void layout(auto& io, F& f) {
     io.number(f.first_held.value);
     io.number(f.last.value);
     io.number(f.next.value);
+    io.number(f.storing.value);
 }
 
 template <is<source_point> F>

@@ -158,6 +158,28 @@ TEST_F(AckBatcher, DoesNotAckAgainWhatIsDone) {
     EXPECT_EQ(batcher_.waiting(), 0u);
 }
 
+TEST_F(AckBatcher, AcksAllAgainForAStoreThatWasReplacedAlsoBehindAHole) {
+    attach();
+    ack(1, 3);
+    ack(5, 6);
+    ack(9, 9);
+    batcher_.flush(now_);
+    EXPECT_EQ(send().size(), 1u);
+    batcher_.acked(1);
+    batcher_.repeat_all();
+    EXPECT_EQ(batcher_.waiting(), 6u);
+    attach();
+    EXPECT_EQ(send(), (std::vector<ranges>{{range(1, 3), range(5, 6), range(9, 9)}}));
+    batcher_.acked(1);
+    ack(4, 4);
+    batcher_.flush(now_);
+    EXPECT_EQ(send().size(), 1u);
+    batcher_.acked(1 + 1);
+    batcher_.repeat_all();
+    attach();
+    EXPECT_EQ(send(), (std::vector<ranges>{{range(1, 6), range(9, 9)}}));
+}
+
 /// A few streams, a store that syncs when it likes and loses what it did not, and a link that
 /// breaks.
 std::optional<std::string> acks_reach_the_store(std::uint64_t seed) {

@@ -27,7 +27,12 @@ TEST(DurableStream, IsSeenInAllItsTurnsByTheSimulation) {
                                       {"orphaned", seen.orphaned},
                                       {"spilled", seen.spilled},
                                       {"lost", seen.lost},
-                                      {"duplicates", seen.duplicates}}) {
+                                      {"duplicates", seen.duplicates},
+                                      {"debts", seen.debts},
+                                      {"twins", seen.twins},
+                                      {"fenced", seen.fenced},
+                                      {"takeovers", seen.takeovers},
+                                      {"wipes", seen.wipes}}) {
         EXPECT_GE(times, 20u) << what;
         RecordProperty(what, std::to_string(times));
     }
@@ -47,7 +52,9 @@ INSTANTIATE_TEST_SUITE_P(DurableStream, PlantedBug,
                                          planted::publisher_names_no_loss,
                                          planted::reader_believes_the_first_gone,
                                          planted::reader_asks_for_no_repair,
-                                         planted::reader_enters_a_restart_at_once));
+                                         planted::reader_enters_a_restart_at_once,
+                                         planted::reader_asks_the_store_only_once,
+                                         planted::publisher_hides_what_it_owes));
 
 }  // namespace
 }  // namespace cairn::test

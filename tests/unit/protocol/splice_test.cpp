@@ -14,8 +14,10 @@ using state = spliced_stream::state;
 constexpr epoch run{5};
 constexpr epoch newer{6};
 
-stream_head head(epoch e, std::uint64_t first_held, std::uint64_t last, std::uint64_t next) {
-    return {e, seq(first_held), seq(last), seq(next)};
+/// `storing`: of a publisher that pays no earlier run, or of a store that knows no newer one.
+stream_head head(epoch e, std::uint64_t first_held, std::uint64_t last, std::uint64_t next,
+                 std::optional<epoch> storing = {}) {
+    return {e, seq(first_held), seq(last), seq(next), storing.value_or(e)};
 }
 
 /// A reader that wants message 11 of a run next.
@@ -181,6 +183,106 @@ TEST_F(SplicedStream, CallsNothingOrphanedBeforeTheStoreEndedTheRun) {
     last_ = stream_.wake(now_);
     EXPECT_TRUE(last_.restart);
     EXPECT_FALSE(last_.orphaned);
+}
+
+/// Subscribes to the store anew, which then says what it has of the older run, or nothing.
+class RestartedSource : public SplicedStream {
+protected:
+    RestartedSource() { stream_ = spliced_stream(true, duration::max(), run, seq(11)); }
+    void ask_store(std::optional<stream_head> told = {}) {
+        stream_.store_asked(now_);
+        if (told) store_head(*told);
+        last_ = stream_.store_answered(now_);
+    }
+    void ask_when_due() {
+        ASSERT_NE(stream_.question_at(), time_point::max());
+        now_ = stream_.question_at();
+    }
+};
+
+TEST_F(RestartedSource, IsEnteredWhenTheStoreNeverHearsOfIt) {
+    live_head(head(newer, 1, 3, 1, epoch{}));
+    EXPECT_FALSE(last_.restart);
+    ask_store();
+    EXPECT_FALSE(last_.restart) << "something may have been under way to the store";
+    ask_when_due();
+    ask_store();
+    ASSERT_TRUE(last_.restart);
+    EXPECT_EQ(last_.restart->now, newer);
+    EXPECT_EQ(stream_.standing(), state::live);
+    EXPECT_EQ(stream_.question_at(), time_point::max());
+}
+
+TEST_F(RestartedSource, IsWaitedForWhileItsPublisherPaysAnEarlierRun) {
+    live_head(head(newer, 1, 3, 1, run));
+    EXPECT_EQ(stream_.question_at(), time_point::max());
+    now_ += 24h;
+    ask_store();
+    EXPECT_FALSE(stream_.wake(now_).restart);
+    EXPECT_EQ(store(11, 2).what, kind::deliver) << "it is paid";
+    live_head(head(newer, 1, 3, 4, newer));
+    store_head(head(run, 1, 12, 13, newer));
+    store_head(head(newer, 1, 0, 1));
+    EXPECT_TRUE(last_.restart);
+}
+
+TEST_F(RestartedSource, IsLeftToTheStoreThatKnowsIt) {
+    live_head(head(newer, 1, 3, 1));
+    ask_when_due();
+    ask_store(head(run, 1, 10, 11, newer));
+    EXPECT_FALSE(last_.restart);
+    ask_store(head(run, 1, 12, 11));
+    EXPECT_FALSE(last_.restart) << "the store has more of the older run";
+}
+
+TEST_F(RestartedSource, TellsWhatOfTheRunBeforeWasNeverStored) {
+    live_head(head(run, 8, 14, 11));
+    EXPECT_EQ(live(11, 4).what, kind::deliver);
+    live_head(head(newer, 1, 3, 1));
+    ask_when_due();
+    ask_store(head(run, 1, 12, 13));
+    ASSERT_TRUE(last_.orphaned);
+    EXPECT_EQ(last_.orphaned->range, range(13, 14));
+}
+
+TEST_F(RestartedSource, TellsAGapWhereItsPublisherStoresNothing) {
+    live_head(head(newer, 3, 4, 1, epoch{}));
+    ask_when_due();
+    ask_store();
+    EXPECT_TRUE(last_.restart);
+    ASSERT_TRUE(last_.gap);
+    EXPECT_EQ(last_.gap->range, range(1, 2));
+}
+
+TEST_F(RestartedSource, AsksAStoreThatTellsOnlyOfRunsBefore) {
+    live_head(head(run, 8, 14, 11));
+    store_head(head(epoch{3}, 1, 5, 1, epoch{4}));
+    EXPECT_EQ(stream_.question_at(), time_point::max()) << "it has not come to our run";
+    store_head(head(epoch{3}, 1, 5, 1, run));
+    EXPECT_EQ(stream_.question_at(), now_ + spliced_stream::question_wait);
+    ask_store(head(run, 1, 10, 11));
+    EXPECT_EQ(stream_.question_at(), time_point::max());
+}
+
+TEST_F(SplicedStream, GoesBackToNoOlderTwin) {
+    live_head(head(run, 8, 14, 11));
+    store_head(head(run, 1, 10, 11));
+    store_head(head(newer, 1, 0, 1));
+    EXPECT_EQ(stream_.epoch(), newer);
+    now_ += 1h;
+    EXPECT_FALSE(stream_.wake(now_).restart);
+    EXPECT_EQ(stream_.standing(), state::history);
+}
+
+TEST_F(SplicedStream, CallsNothingOrphanedBeforeItsBeginning) {
+    stream_ = spliced_stream(true, 5s);
+    live_head(head(run, 1, 20, 15));
+    EXPECT_EQ(live(15, 2).what, kind::deliver);
+    stream_.live_lost();
+    store_head(head(run, 1, 12, 13));
+    store_head(head(newer, 1, 0, 1));
+    ASSERT_TRUE(last_.orphaned);
+    EXPECT_EQ(last_.orphaned->range, range(15, 16));
 }
 
 TEST_F(SplicedStream, EntersNoRunWhileTheStoreOwesTheOneBefore) {

@@ -26,7 +26,7 @@ struct ack_options {
 /// One flight of frames is under way at a time; what is acked meanwhile gathers for the next. While
 /// the store is away all gathers, and what was under way is sent again.
 ///
-/// Owns:    the ranges that are not confirmed, neighbours merged.
+/// Owns:    the ranges that are acked, neighbours merged: a store that was replaced is told all.
 /// Threads: one at a time.
 /// Fails:   std::bad_alloc.
 /// Limits:  16 bytes a range: as many as there are holes between what was acked, so no more than
@@ -91,6 +91,7 @@ private:
         sequence floor;                      // all up to here is confirmed, or was done before
         std::vector<sequence_range> ranges;  // ascending, apart
         std::vector<sequence_range> flying;
+        std::vector<sequence_range> confirmed;  // ascending, apart, above the floor
         bool used = true;
     };
     struct frame {

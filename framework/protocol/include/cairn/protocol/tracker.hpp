@@ -48,7 +48,8 @@ struct stream_head {
     cairn::epoch epoch;
     sequence first_held;
     sequence last;
-    sequence next;  ///< the next that this reader will be sent
+    sequence next;           ///< the next that this reader will be sent
+    cairn::epoch storing{};  ///< the run that is brought into a store at present; 0: none
 };
 
 /// A reader's knowledge of one stream, that is one (topic, source): which message comes next.

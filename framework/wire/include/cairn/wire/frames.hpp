@@ -102,6 +102,9 @@ struct head {
     sequence first_held;  ///< lowest sequence that can still be sent; last + 1 when nothing is held
     sequence last;        ///< highest sequence that was published
     sequence next;        ///< the next that this reader will be sent
+    /// The run that is brought into a store at present: an earlier one while a publisher pays what
+    /// that still owes, of a store the newest. 0: none.
+    cairn::epoch storing{};
     bool operator==(const head&) const = default;
 };
 
