@@ -41,6 +41,12 @@ public:
     void add(const std::string& lines) const {
         if (::write(descriptor_, lines.data(), lines.size()) < 0) ::_exit(9);
     }
+    /// What the node has to say, between the facts.
+    log_sink sink() const {
+        return [this](log_level, std::string_view line) {
+            add("# " + std::string(line) + "\n");
+        };
+    }
 
 private:
     int descriptor_;
@@ -72,6 +78,7 @@ full_ring policy_of(std::string_view name) {
 int run_publisher(char** argv) {
     const log_file log(argv[5]);
     node_options o = impatient("publisher", argv[3]);
+    o.log = log.sink();
     o.bind = {argv[2]};
     if (argv[4] != std::string_view("-")) o.state_directory = argv[4];
     node here(o);
@@ -106,6 +113,7 @@ int run_subscriber(char** argv) {
     const std::string group = argv[4];
     const log_file log(argv[5]);
     node_options o = impatient(group, argv[3]);
+    o.log = log.sink();
     o.connect = {argv[2]};
     node here(o);
     subscriber_options s{.from = from::earliest(), .group = group};
