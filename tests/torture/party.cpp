@@ -43,9 +43,7 @@ public:
     }
     /// What the node has to say, between the facts.
     log_sink sink() const {
-        return [this](log_level, std::string_view line) {
-            add("# " + std::string(line) + "\n");
-        };
+        return [this](log_level, std::string_view line) { add("# " + std::string(line) + "\n"); };
     }
 
 private:
