@@ -133,7 +133,10 @@ void subscription_reader::subscribe(peer_state& at) {
     at.subscribed = true;
     at.refused = false;
     ++at.unanswered;
-    if (at.store) ask_anew_ = false;
+    if (at.store) {
+        ask_anew_ = false;
+        store_asked_at_ = hub_.loop().now();
+    }
     const std::uint64_t window = at.store && !store_reads_ ? 0 : window_;
     at.credit = protocol::credit_reader(window, at.credit.waiting());
     // Who knows a position of each source, or wants all, must not miss those that it never met.

@@ -99,7 +99,10 @@ void subscription_reader::look_at_lag(time_point now) {
 void subscription_reader::settle_store() {
     if (step_ != step::reading || !store_->answered()) return;
     const bool wanted = end_ || wanting_ != 0 || live_ == 0;
-    const bool anew = std::exchange(ask_anew_, false);
+    // One question for all that are due: each costs as much as there are streams.
+    const time_point next = store_asked_at_ + protocol::spliced_stream::question_wait;
+    const bool anew = ask_anew_ && hub_.loop().now() >= next;
+    if (ask_anew_ && !anew) wake_by(next);
     if (wanted == store_reads_ && !anew) return;
     store_reads_ = wanted;
     subscribe(*store_);
