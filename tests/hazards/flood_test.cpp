@@ -316,6 +316,14 @@ TEST(PeersMax, TurnsTheNextOneAwayInWordsAndLetsItInLater) {
     third.say(wire::hello{1, 1, stranger::made_up_node(), "third", 1});
     EXPECT_EQ(third.refusal(kind::bye), errc::too_many_peers);
     EXPECT_EQ(host.stats().peers_refused, 1U);
+    EXPECT_EQ(host.stats().endpoints.at(0).last_error, errc::too_many_peers);
+    node fourth({.connect = {where}});
+    EXPECT_TRUE(eventually([&] {
+        const endpoint_stats now = fourth.stats().endpoints.at(0);
+        return now.state == endpoint_state::failing && now.last_error == errc::too_many_peers &&
+               now.last_error_text.find("as many peers as it allows") != std::string::npos;
+    }));
+    fourth.close(0ms);
     first.reset();
     ASSERT_TRUE(eventually([&] { return host.stats().links == 1; }));
     EXPECT_TRUE(third.greet());
