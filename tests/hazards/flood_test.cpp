@@ -10,6 +10,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <string>
@@ -156,6 +158,32 @@ TEST_F(Flood, OfJobsOfAnOldRunIsAnsweredFencedOnce) {
     // Another old run is another matter.
     ASSERT_TRUE(say_as(4));
     EXPECT_TRUE(peer.hear(kind::fenced));
+    expect_honest_peers_unharmed();
+}
+
+TEST_F(Flood, OfJobsOfMoreSourcesThanTheLimitIsAnsweredOnce) {
+    puller worker(node_, "work");
+    stranger peer(endpoint_);
+    ASSERT_TRUE(peer.greet());
+    const auto asked = peer.hear<wire::attach>(kind::attach);
+    ASSERT_TRUE(asked);
+    wire::jobs_header jobs;
+    jobs.channel = asked->channel;
+    jobs.topic = "work";
+    jobs.epoch = epoch{1};
+    jobs.first = sequence{1};
+    jobs.count = 1;
+    jobs.attempt = 1;
+    jobs.ack_wait_ms = 30'000;
+    const std::uint64_t before = node_.stats().frames_malformed;
+    for (int i = 0; i != 100; ++i) {
+        const std::string source = "source" + std::to_string(i);
+        jobs.source = source;
+        ASSERT_TRUE(peer.say(jobs, std::string("\1\0\0\0x", 5)));
+    }
+    EXPECT_EQ(peer.refusal(kind::error), errc::limit_exceeded);
+    EXPECT_TRUE(peer.answered_without_refusal());
+    EXPECT_EQ(node_.stats().frames_malformed - before, 40U);
     expect_honest_peers_unharmed();
 }
 
@@ -316,6 +344,14 @@ TEST(PeersMax, TurnsTheNextOneAwayInWordsAndLetsItInLater) {
     third.say(wire::hello{1, 1, stranger::made_up_node(), "third", 1});
     EXPECT_EQ(third.refusal(kind::bye), errc::too_many_peers);
     EXPECT_EQ(host.stats().peers_refused, 1U);
+    EXPECT_EQ(host.stats().endpoints.at(0).last_error, errc::too_many_peers);
+    node fourth({.connect = {where}});
+    EXPECT_TRUE(eventually([&] {
+        const endpoint_stats now = fourth.stats().endpoints.at(0);
+        return now.state == endpoint_state::failing && now.last_error == errc::too_many_peers &&
+               now.last_error_text.find("as many peers as it allows") != std::string::npos;
+    }));
+    fourth.close(0ms);
     first.reset();
     ASSERT_TRUE(eventually([&] { return host.stats().links == 1; }));
     EXPECT_TRUE(third.greet());
@@ -500,6 +536,28 @@ TEST_F(Flood, OfSpoofedRoutingIdsReachesNobodyElsesLink) {
         guess.say(wire::heartbeat{});
     }
     expect_honest_peers_unharmed();
+}
+
+// libzmq aborts the process when the id that it would give next is taken.
+TEST(GuessedRoutingIds, AreNotThoseThatTheNextPeersGet) {
+    std::srand(1);
+    std::uint32_t guess = static_cast<std::uint32_t>(std::rand());
+    guess += static_cast<std::uint32_t>(std::rand()) << 31;
+    node host;
+    std::srand(1);
+    const std::string where = host.bind("tcp://127.0.0.1:0");
+    std::vector<std::unique_ptr<stranger>> peers;
+    for (int i = 0; i != 20; ++i, ++guess) {
+        std::string id(1, '\0');
+        for (int shift = 24; shift >= 0; shift -= 8) id += static_cast<char>(guess >> shift);
+        peers.push_back(std::make_unique<stranger>(where, id));
+        ASSERT_TRUE(peers.back()->greet());
+    }
+    for (int i = 0; i != 20; ++i) {
+        peers.push_back(std::make_unique<stranger>(where));
+        ASSERT_TRUE(peers.back()->greet());
+    }
+    EXPECT_EQ(host.stats().links, 40U);
 }
 
 TEST_F(Flood, OfASpoofedNodeIdLeavesNothingBehindWhenItGoes) {

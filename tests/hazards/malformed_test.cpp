@@ -68,6 +68,13 @@ protected:
         wire::encode(h, out);
         return {reinterpret_cast<const char*>(out.data()), out.size()};
     }
+    static zmq::socket_t a_router(zmq::context_t& context) {
+        zmq::socket_t router(context, zmq::socket_type::router);
+        router.set(zmq::sockopt::linger, 0);
+        router.set(zmq::sockopt::rcvtimeo, 10'000);
+        router.bind("tcp://127.0.0.1:*");
+        return router;
+    }
 
     std::mutex mutex_;
     std::vector<std::string> lines_;
@@ -202,6 +209,11 @@ TEST_F(BadInput, InHelloIsAnsweredBye) {
     also_newer.say(wire::hello{9, 1, stranger::made_up_node(), "speaks 1 as well", 1});
     EXPECT_TRUE(also_newer.hear(kind::hello));
     EXPECT_EQ(node_.stats().peers_refused, 1U);
+    const endpoint_stats listening = node_.stats().endpoints.at(0);
+    EXPECT_EQ(listening.failures, 2U);
+    EXPECT_EQ(listening.last_error, errc::version_mismatch);
+    EXPECT_NE(listening.last_error_text.find("peer newer (127.0.0.1)"), std::string::npos)
+        << listening.last_error_text;
 }
 
 TEST_F(BadInput, TheHundredthTimeEndsTheLink) {
@@ -252,12 +264,26 @@ TEST_F(BadInput, FromAnotherProgramIsToldInTheLogAndCounted) {
     }));
 }
 
+TEST_F(BadInput, InHelloOfTheBindingSideIsToldAtTheEndpoint) {
+    zmq::context_t context(1);
+    zmq::socket_t router = a_router(context);
+    cairn::node guest({.connect = {router.get(zmq::sockopt::last_endpoint)}});
+    zmq::message_t id;
+    zmq::message_t hello;
+    ASSERT_TRUE(router.recv(id));
+    ASSERT_TRUE(router.recv(hello));
+    router.send(id, zmq::send_flags::sndmore);
+    router.send(zmq::buffer(encoded(wire::hello{9, 9, stranger::made_up_node(), "newer", 1})),
+                zmq::send_flags::none);
+    EXPECT_TRUE(eventually([&] {
+        const endpoint_stats now = guest.stats().endpoints.at(0);
+        return now.state == endpoint_state::failing && now.last_error == errc::version_mismatch;
+    }));
+}
+
 TEST_F(BadInput, FromTheBindingSideIsRefusedAsWell) {
     zmq::context_t context(1);
-    zmq::socket_t router(context, zmq::socket_type::router);
-    router.set(zmq::sockopt::linger, 0);
-    router.set(zmq::sockopt::rcvtimeo, 10'000);
-    router.bind("tcp://127.0.0.1:*");
+    zmq::socket_t router = a_router(context);
     node_.connect(router.get(zmq::sockopt::last_endpoint));
     zmq::message_t id;
     zmq::message_t hello;

@@ -24,6 +24,7 @@ namespace {
 using namespace cairn;
 using namespace cairn::test;
 using namespace std::chrono_literals;
+using stand = endpoint_state;
 
 /// A node that remembers what it logged.
 class talker {
@@ -50,6 +51,14 @@ public:
         for (const std::string& line : lines_) text += line + "\n";
         return text;
     }
+    /// Whether its one endpoint comes to stand so, with that as its last error.
+    bool stands(endpoint_state state, errc last_error) const {
+        return eventually([&] {
+            const endpoint_stats now = node.stats().endpoints.at(0);
+            return now.state == state && now.last_error == last_error;
+        });
+    }
+    endpoint_stats endpoint() const { return node.stats().endpoints.at(0); }
 
 private:
     node_options with_log(node_options options) {
@@ -86,6 +95,7 @@ TEST(AnInprocEndpoint, ThatNobodyBoundIsNamed) {
     talker lonely{node_options{}};
     lonely.node.connect("inproc://nobody");
     EXPECT_TRUE(lonely.says("nobody listens at inproc://nobody yet")) << lonely.all();
+    EXPECT_TRUE(lonely.stands(stand::failing, errc::peer_unreachable));
 }
 
 class Meeting : public testing::Test {
@@ -127,6 +137,8 @@ TEST_F(Meeting, OfAKeylessNodeWithOneThatHasKeysIsMendedWhenThePeerDropsThem) {
     EXPECT_TRUE(strict->says("a peer without keys tried to connect")) << strict->all();
     EXPECT_GE(plain.node.stats().handshakes_failed, 1U);
     EXPECT_GE(strict->node.stats().handshakes_failed, 1U);
+    EXPECT_TRUE(plain.stands(stand::failing, errc::mechanism_mismatch));
+    EXPECT_TRUE(strict->stands(stand::listening, errc::mechanism_mismatch));
     strict.reset();
     talker lenient(keyless());
     ASSERT_TRUE(binds(lenient.node, where_));
@@ -140,6 +152,8 @@ TEST_F(Meeting, OfANodeWithKeysWithAKeylessOneIsMendedWhenThePeerGetsThem) {
     keyed.node.connect(where_);
     EXPECT_TRUE(keyed.says("we use keys and the peer does not")) << keyed.all();
     EXPECT_TRUE(plain->says("a peer with keys tried to connect and we have none")) << plain->all();
+    EXPECT_TRUE(keyed.stands(stand::failing, errc::mechanism_mismatch));
+    EXPECT_TRUE(plain->stands(stand::listening, errc::mechanism_mismatch));
     plain.reset();
     talker strict(binding({client_.public_key}));
     ASSERT_TRUE(binds(strict.node, where_));
@@ -155,6 +169,9 @@ TEST_F(Meeting, WithAWrongServerKeyIsMendedWhenTheRightServerComes) {
     keyed.node.connect(where_);
     EXPECT_TRUE(keyed.says("security.server_key is not its public key")) << keyed.all();
     EXPECT_TRUE(wrong->says("a peer expects another key than ours")) << wrong->all();
+    EXPECT_TRUE(keyed.stands(stand::failing, errc::server_key_mismatch));
+    EXPECT_TRUE(wrong->stands(stand::listening, errc::server_key_mismatch));
+    EXPECT_FALSE(keyed.said("nobody listens")) << keyed.all();
     wrong.reset();
     talker right(binding({client_.public_key}));
     ASSERT_TRUE(binds(right.node, where_));
@@ -169,8 +186,13 @@ TEST_F(Meeting, OfAKeyThatIsNotAllowedIsMendedWhenItIs) {
     EXPECT_TRUE(keyed.says("allow-list does not hold our key")) << keyed.all();
     EXPECT_TRUE(strict.says(client_.public_key + " is not on the allow-list")) << strict.all();
     EXPECT_GE(strict.node.stats().handshakes_failed, 1U);
+    EXPECT_TRUE(keyed.stands(stand::failing, errc::not_authorised));
+    EXPECT_NE(keyed.endpoint().last_error_text.find("security.allowed_keys"), std::string::npos);
+    EXPECT_TRUE(strict.stands(stand::listening, errc::not_authorised));
+    EXPECT_NE(strict.endpoint().last_error_text.find(client_.public_key), std::string::npos);
     strict.node.allow_keys({client_.public_key});
     EXPECT_TRUE(keyed.node.wait_for_peers(1, 10s)) << keyed.all();
+    EXPECT_TRUE(keyed.stands(stand::connected, errc::not_authorised)) << "what was is still told";
 }
 
 TEST_F(Meeting, WithSomethingThatIsNoNodeIsMendedWhenOneComes) {
@@ -188,6 +210,7 @@ TEST_F(Meeting, WithSomethingThatIsNoNodeIsMendedWhenOneComes) {
     lonely.node.connect(where_);
     EXPECT_TRUE(lonely.says("nobody there speaks this protocol")) << lonely.all();
     EXPECT_TRUE(eventually([&] { return lonely.node.stats().handshakes_failed >= 1; }));
+    EXPECT_TRUE(lonely.stands(stand::failing, errc::not_cairn));
     ::close(listening);
     talker right(keyless());
     ASSERT_TRUE(binds(right.node, where_));
@@ -198,9 +221,17 @@ TEST_F(Meeting, WithNobodyIsMendedWhenSomebodyListens) {
     talker early(keyless());
     early.node.connect(where_);
     EXPECT_TRUE(early.says("nobody listens at " + where_)) << early.all();
-    talker late(keyless());
-    ASSERT_TRUE(binds(late.node, where_));
+    EXPECT_TRUE(early.stands(stand::failing, errc::peer_unreachable));
+    EXPECT_EQ(early.endpoint().endpoint, where_);
+    EXPECT_GE(early.endpoint().failures, 1U);
+    EXPECT_LE(std::chrono::system_clock::now() - early.endpoint().last_error_time, 10s);
+    auto late = std::make_unique<talker>(keyless());
+    ASSERT_TRUE(binds(late->node, where_));
     EXPECT_TRUE(early.node.wait_for_peers(1, 10s)) << early.all();
+    EXPECT_EQ(early.endpoint().state, stand::connected);
+    EXPECT_TRUE(late->stands(stand::listening, errc::ok));
+    late.reset();
+    EXPECT_TRUE(eventually([&] { return early.endpoint().state == stand::failing; }));
 }
 
 TEST_F(Meeting, WithKeysFromFilesWorks) {

@@ -18,7 +18,7 @@ enum class log_level : std::uint8_t { debug, info, warning, error };
 
 /// Called with one line without a line end. Runs on any thread, must return quickly, and must
 /// neither throw nor call the node that it belongs to. Lines of one cause are limited to ten a
-/// second.
+/// second. For people: what a program acts on is in node_stats, failures in its `endpoints`.
 using log_sink = std::function<void(log_level, std::string_view)>;
 
 struct node_options {

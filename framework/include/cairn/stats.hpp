@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cairn/error.hpp>
+#include <cairn/ids.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -49,6 +50,28 @@ struct handle_stats {
     std::vector<reader_stats> readers;    ///< publisher only
 };
 
+enum class endpoint_state : std::uint8_t {
+    connecting,  ///< to be connected to; no try has failed yet
+    connected,   ///< a peer was greeted there
+    failing,     ///< the last try failed or the connection ended; tried again by itself
+    listening,   ///< bound: others may connect
+    paused,      ///< bound; nobody is accepted until there is room (peers_max, open files)
+};
+
+/// How one endpoint of a node stands, and what went wrong there last.
+struct endpoint_stats {
+    std::string endpoint{};  ///< as connect() takes it, or as bind() returned it
+    endpoint_state state = endpoint_state::connecting;
+    /// Tries that failed and connections that ended; of a bound endpoint, who was turned away.
+    std::uint64_t failures = 0;
+    /// Why the last of them; ok: there was none. Stays when all is well again. `peer_unreachable`:
+    /// nobody listens there, `host_unknown`: its name has no address any more, `not_cairn`,
+    /// `mechanism_mismatch`, `server_key_mismatch`, `not_authorised`, `version_mismatch`, …
+    errc last_error = errc::ok;
+    std::string last_error_text{};  ///< the same in words, with the remedy where there is one
+    wall_time last_error_time{};
+};
+
 /// Counters of a node and all its handles at one moment.
 struct node_stats {
     std::uint64_t links = 0;       ///< connections greeted and alive now
@@ -63,6 +86,8 @@ struct node_stats {
     std::uint64_t peers_refused = 0;      ///< over a limit
     std::uint64_t taps_emptied = 0;       ///< times that a tap had more subscriptions than it may
     std::uint64_t log_suppressed = 0;     ///< log lines left out by the rate limit
+    /// Bound ones first; without taps.
+    std::vector<endpoint_stats> endpoints;
     std::vector<handle_stats> handles;
 };
 

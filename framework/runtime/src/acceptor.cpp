@@ -42,7 +42,7 @@ acceptor::acceptor(hub& owner)
 endpoint acceptor::bind(const endpoint& where) {
     listener made(hub_.sockets(), router_, where);
     endpoint told = connectable(made.where());
-    listeners_.push_back({std::move(made), told});
+    listeners_.push_back({std::move(made), told, {.endpoint = told.text()}});
     // Peers of this process that connected before are attached by the bind itself, without an edge
     // on the descriptor, and their HELLO is here already.
     hub_.loop().flag(*this);
@@ -125,6 +125,33 @@ void acceptor::forget(link& gone) {
     links_.erase(found);
 }
 
+void acceptor::turned_away(const link& who, errc why, std::string_view text) {
+    const auto by = std::ranges::find_if(listeners_, [&](const listening& l) {
+        return who.descriptor_ < 0 ? l.on.where().scheme == scheme::inproc
+                                   : l.on.accepted(who.descriptor_);
+    });
+    if (by != listeners_.end()) hub::note(by->stats, why, text);
+}
+
+void acceptor::add_stats(std::vector<endpoint_stats>& to) const {
+    for (const listening& l : listeners_) {
+        to.push_back(l.stats);
+        to.back().state = l.on.paused() ? endpoint_state::paused : endpoint_state::listening;
+    }
+}
+
+// libzmq names this end of the connection: of a wildcard listener's only the port is known before.
+void acceptor::note_event(const monitor_event& event, errc why, std::string_view text) {
+    const auto same = [&](const listening& l) { return l.on.where().text() == event.endpoint; };
+    const auto same_port = [&](const listening& l) {
+        const endpoint& where = l.on.where();
+        return where.is_network() && event.endpoint.ends_with(":" + std::to_string(where.port));
+    };
+    auto by = std::ranges::find_if(listeners_, same);
+    if (by == listeners_.end()) by = std::ranges::find_if(listeners_, same_port);
+    if (by != listeners_.end()) hub::note(by->stats, why, text);
+}
+
 void acceptor::handle_events(time_point now) {
     while (const auto event = monitor_.next()) {
         handle(*event);
@@ -147,12 +174,15 @@ void acceptor::handle(const monitor_event& event) {
         ++hub_.counters_.handshakes_failed;
         hub_.log(log_level::warning, "handshake",
                  "listening on " + event.endpoint + ": " + std::string(advice->text));
+        note_event(event, advice->code, advice->text);
+    } else if (event.kind == kind::failed_auth) {
+        note_event(event, errc::not_authorised, hub_.last_refusal());
     }
     if (event.kind == kind::accept_failed) {
         look_at_ = 0;
-        hub_.log(
-            log_level::error, "accept",
-            "listening on " + event.endpoint + ": cannot accept: " + std::strerror(event.value));
+        const std::string text = std::string("cannot accept: ") + std::strerror(event.value);
+        hub_.log(log_level::error, "accept", "listening on " + event.endpoint + ": " + text);
+        note_event(event, errc_of(event.value), text);
     }
 }
 
@@ -217,10 +247,10 @@ bool acceptor::end_connection(int descriptor) {
     if (by == listeners_.end()) return true;
     ++hub_.counters_.handshakes_failed;
     const std::string address = peer_of(ours.get());  // of an ipc connection there is none
-    hub_.log(log_level::warning, "stranger",
-             "listening on " + by->on.where().text() + ": " +
-                 (address.empty() ? "somebody" : address) +
-                 " is connected and does not become a peer: the connection is ended");
+    const std::string text = (address.empty() ? "somebody" : address) +
+                             " is connected and does not become a peer: the connection is ended";
+    hub_.log(log_level::warning, "stranger", "listening on " + by->on.where().text() + ": " + text);
+    hub::note(by->stats, errc::not_cairn, text);
     ::shutdown(ours.get(), SHUT_RDWR);
     return true;
 }

@@ -26,6 +26,7 @@ connector::connector(hub& owner, endpoint where, std::vector<endpoint> addresses
       addresses_(std::move(addresses)),
       server_key_(std::move(server_key)),
       pause_(owner.options().reconnect_min, owner.options().reconnect_max) {
+    told_.endpoint = name_;
     open(hub_.loop().now());
 }
 
@@ -43,8 +44,10 @@ void connector::open(time_point now) {
     greeting_due_ = loop::never;
     told_silent_ = false;
     abandon_ = false;
+    reached_ = false;
     if (auto found = lookup_ ? lookup_->answer() : std::nullopt) {
         lookup_.reset();
+        nameless_ = found->empty();
         if (!found->empty() && *found != addresses_) {
             addresses_ = std::move(*found);
             address_ = 0;
@@ -77,6 +80,7 @@ void connector::open_again(time_point now) {
     } catch (const error& e) {
         hub_.log(log_level::error, "connect",
                  "cannot connect to " + name_ + " for now: " + e.what() + "; trying on");
+        failed(e.code(), e.what());
         retry_later(now);
     }
 }
@@ -128,10 +132,12 @@ void connector::greeting_missed(time_point now) {
     greeting_due_ = loop::never;
     if (where_.scheme == scheme::inproc) return tell_unreachable();
     if (!std::exchange(told_silent_, true)) {
+        constexpr std::string_view text =
+            "nobody there speaks this protocol so far; check the port, and that both sides use "
+            "keys or neither does";
         hub_.log(log_level::warning, "greeting",
-                 "connected to " + name_ +
-                     ", but nobody there speaks this protocol so far; check the port, and that "
-                     "both sides use keys or neither does");
+                 "connected to " + name_ + ", but " + std::string(text));
+        failed(errc::not_cairn, text);
         greeting_due_ = now + (greeting_time_max - greeting_time_usual);
         return hub_.loop().at(*this, greeting_due_);
     }
@@ -142,6 +148,24 @@ void connector::greeting_missed(time_point now) {
 void connector::tell_unreachable() {
     if (!std::exchange(told_unreachable_, true))
         hub_.log(log_level::info, "unreachable", "nobody listens at " + name_ + " yet; trying on");
+    if (nameless_)
+        failed(errc::host_unknown, "the host \"" + where_.host +
+                                       "\" has no address any more, and nobody listens where it "
+                                       "was: check the name");
+    else
+        failed(errc::peer_unreachable, "nobody listens there yet");
+}
+
+void connector::failed(errc why, std::string_view text) {
+    failing_ = true;
+    hub::note(told_, why, text);
+}
+
+endpoint_stats connector::stats() const {
+    using enum endpoint_state;
+    endpoint_stats now = told_;
+    now.state = link_ && link_->greeted() ? connected : failing_ ? failing : connecting;
+    return now;
 }
 
 void connector::receive_frames(time_point now) {
@@ -168,12 +192,14 @@ void connector::handle_events(time_point now) {
 void connector::handle(const monitor_event& event, time_point now) {
     using kind = event_kind;
     // HELLO may be read before the event of the connection that it came by.
+    if (event.kind == kind::connected) reached_ = true;
     if (event.kind == kind::connected && !link_->greeted()) {
         greeting_due_ = now + greeting_time_usual;
         hub_.loop().at(*this, greeting_due_);
     }
     if (event.kind == kind::retried) {
-        if (last_address()) tell_unreachable();
+        // Behind a connection that failed it says no more than that did.
+        if (last_address() && !reached_) tell_unreachable();
         // libzmq would try this address for ever.
         if (named()) abandon_ = true;
     }
@@ -181,6 +207,7 @@ void connector::handle(const monitor_event& event, time_point now) {
         ++hub_.counters_.handshakes_failed;
         hub_.log(log_level::warning, "handshake",
                  "connecting to " + name_ + ": " + std::string(advice->text));
+        failed(advice->code, advice->text);
     }
     if (event.kind == kind::disconnected) {
         abandon_ = true;
@@ -193,11 +220,14 @@ bool connector::greeted(const link& which) {
     pause_.reset();
     greeting_due_ = loop::never;
     told_unreachable_ = false;
+    failing_ = false;
+    nameless_ = false;
     return true;
 }
 
-bool connector::forget(const link& which) {
+bool connector::forget(const link& which, errc why, std::string_view text) {
     if (&which != link_.get()) return false;
+    failed(why, text);
     retry_later(hub_.loop().now());
     return true;
 }

@@ -162,6 +162,8 @@ hub::hub(node_options options)
       sockets_(context_, options_, [this](const refusal& r) {
           log(log_level::warning, "refused", r.text());
           refusals_.fetch_add(1, std::memory_order_relaxed);
+          const std::lock_guard lock(log_mutex_);
+          last_refusal_ = r.text();
       }) {
     if (!options_.state_directory.empty())
         epochs_ = std::make_unique<saved_epochs>(options_.state_directory);
@@ -406,7 +408,8 @@ void hub::control_frame(link& from, wire::kind kind, const zmq::message_t& bytes
             if (said.reason != errc::closed && said.reason != errc::not_greeted)
                 log(log_level::warning, "bye",
                     from.description() + " ends the connection: " + std::string(said.text));
-            return from.fail(said.reason);
+            return from.fail(said.reason,
+                             "the peer ended the connection: " + std::string(said.text));
         }
         case wire::kind::heartbeat:
             return;
@@ -449,24 +452,17 @@ frame_handler* hub::handler_of(wire::kind kind, const wire::control_frame& frame
 
 void hub::greet(link& from, const wire::hello& hello) {
     if (from.greeted()) return refuse(from, 0, errc::malformed, "HELLO came twice");
-    const auto turn_away = [&](errc why, std::string_view text) {
-        log(log_level::warning, "greeting",
-            from.description() + " is turned away: " + std::string(text));
-        ++counters_.peers_refused;
-        from.send(wire::bye{why, text});
-        from.state_ = link::state::refused;
-        if (from.side() == link::role::connecting) from.fail(why);
-    };
     from.peer_name_ = hello.node_name;
     // Its handshake may have been before its key was taken off the list: libzmq ends no connection.
-    if (!admits(from)) return turn_away(errc::not_authorised, "its key is not allowed any more");
+    if (!admits(from))
+        return turn_away(from, errc::not_authorised, "its key is not allowed any more");
     if (hello.version < wire::protocol_version || hello.version_min > wire::protocol_version)
-        return turn_away(errc::version_mismatch, "this node speaks protocol version 1");
+        return turn_away(from, errc::version_mismatch, "this node speaks protocol version 1");
     const auto greeted = static_cast<std::size_t>(std::count_if(
         all_links_.begin(), all_links_.end(),
         [](const link* l) { return l->greeted() && l->side() == link::role::binding; }));
     if (from.side() == link::role::binding && greeted >= options_.peers_max)
-        return turn_away(errc::too_many_peers, "this node has as many peers as it allows");
+        return turn_away(from, errc::too_many_peers, "this node has as many peers as it allows");
     from.peer_ = hello.node;
     from.peer_body_bytes_max_ = hello.body_bytes_max;
     from.state_ = link::state::greeted;
@@ -485,6 +481,18 @@ void hub::greet(link& from, const wire::hello& hello) {
     for (link* l : std::vector(primary_links_))
         if (l != &from && same_node(*l, from)) note_stores(*l, true);
     loop_.changed();
+}
+
+void hub::turn_away(link& from, errc why, std::string_view text) {
+    const std::string told = from.description() + " is turned away: " + std::string(text);
+    log(log_level::warning, "greeting", told);
+    ++counters_.peers_refused;
+    from.send(wire::bye{why, text});
+    from.state_ = link::state::refused;
+    if (from.side() == link::role::connecting)
+        from.fail(why, told);
+    else
+        acceptor_->turned_away(from, why, told);
 }
 
 // A node id is only a claim; where there are keys, it is worth as much as the key that came with
@@ -545,8 +553,9 @@ void hub::bury(link& which, errc why) {
     }
     loop_.changed();
     if (which.side() == link::role::binding) return acceptor_->forget(which);
+    const std::string text = which.fault_.empty() ? how_it_ended(why) : which.fault_;
     for (const auto& [name, c] : connectors_)
-        if (c->forget(which)) return;
+        if (c->forget(which, why, text)) return;
 }
 
 void hub::retry_blocked(time_point now) {
@@ -588,6 +597,10 @@ void hub::refuse(link& from, wire::channel channel, errc code, std::string_view 
     if (!from.greeted()) {
         from.send(wire::bye{errc::malformed, text});
         from.state_ = link::state::refused;
+        if (from.side() == link::role::binding)
+            acceptor_->turned_away(
+                from, errc::malformed,
+                from.description() + " broke the protocol: " + std::string(text));
         return;
     }
     // An ERROR is never answered with one, so two nodes cannot keep each other busy.
@@ -598,9 +611,9 @@ void hub::refuse(link& from, wire::channel channel, errc code, std::string_view 
     }
 }
 
-void hub::count_refused() noexcept {
+void hub::count_refused(errc code) noexcept {
     ++counters_.frames_malformed;
-    ++counters_.rights_refused;
+    if (code == errc::not_authorised) ++counters_.rights_refused;
 }
 
 // --- Housekeeping -----------------------------------------------------------------------------
@@ -651,8 +664,22 @@ node_stats hub::stats() {
         const std::lock_guard lock(log_mutex_);
         all.log_suppressed = limiter_.suppressed_total();
     }
+    if (acceptor_) acceptor_->add_stats(all.endpoints);
+    for (const auto& [name, c] : connectors_) all.endpoints.push_back(c->stats());
     for (frame_handler* h : handlers_) h->add_stats(all.handles);
     return all;
+}
+
+void hub::note(endpoint_stats& at, errc code, std::string_view text) {
+    ++at.failures;
+    at.last_error = code;
+    at.last_error_text = printable(text, wire::text_bytes_max);
+    at.last_error_time = std::chrono::system_clock::now();
+}
+
+std::string hub::last_refusal() {
+    const std::lock_guard lock(log_mutex_);
+    return last_refusal_;
 }
 
 // --- Registry ---------------------------------------------------------------------------------

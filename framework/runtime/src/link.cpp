@@ -34,9 +34,10 @@ std::string link::description() const {
     return text;
 }
 
-void link::fail(errc why) {
+void link::fail(errc why, std::string_view text) {
     if (state_ == state::lost) return;
     state_ = state::lost;
+    fault_ = text;
     hub_.lost(*this, why);
 }
 

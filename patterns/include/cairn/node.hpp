@@ -27,9 +27,10 @@ namespace cairn {
 /// Threads: thread-safe.
 /// Fails:   construction, bind and connect throw error (address_invalid, address_in_use,
 ///          host_unknown, permission_denied, insecure_refused, key_invalid). What goes wrong with
-///          a peer later is logged and counted, and mended when its cause is gone. In a child
-///          forked later, node and handles are the parent's: waiting, receiving, acking, trying and
-///          closing do nothing there and say so; everything else throws error (forked).
+///          a peer later is logged, counted and told by endpoint (stats().endpoints), and mended
+///          when its cause is gone. In a child forked later, node and handles are the parent's:
+///          waiting, receiving, acking, trying and closing do nothing there and say so; everything
+///          else throws error (forked).
 /// Limits:  node_options.
 class node {
 public:
@@ -64,7 +65,8 @@ public:
     /// Ends a tap, by the endpoint that open_tap() returned. False when there is none.
     bool close_tap(std::string_view endpoint);
 
-    /// Waits until `count` peers are greeted. False when the deadline passed first.
+    /// Waits until `count` peers are greeted. False when the deadline passed first: why is in
+    /// stats().endpoints.
     bool wait_for_peers(std::size_t count, std::chrono::milliseconds deadline);
 
     /// Replaces the public keys that may connect to this node (security_options::allowed_keys).

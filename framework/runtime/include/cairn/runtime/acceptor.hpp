@@ -8,11 +8,14 @@
 #include <cairn/runtime/loop.hpp>
 #include <cairn/runtime/monitor.hpp>
 #include <cairn/runtime/socket_factory.hpp>
+#include <cairn/stats.hpp>
 
 #include <list>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
+#include <vector>
 
 namespace cairn::runtime {
 
@@ -41,6 +44,10 @@ public:
 
     /// The link was buried by the hub.
     void forget(link& gone);
+    /// The hub will not have `who` as a peer.
+    void turned_away(const link& who, errc why, std::string_view text);
+    /// One entry for each endpoint.
+    void add_stats(std::vector<endpoint_stats>& to) const;
 
 private:
     /// Reads what libzmq's I/O thread tells of the socket; only when there is something.
@@ -66,8 +73,11 @@ private:
 
     struct listening {
         listener on;
-        endpoint told;  // what bind() returned
+        endpoint told;         // what bind() returned
+        endpoint_stats stats;  // but for its state
     };
+    /// Notes the failure at the listener that the event names.
+    void note_event(const monitor_event& event, errc why, std::string_view text);
 
     hub& hub_;
     event_reader event_reader_{*this};

@@ -8,10 +8,12 @@
 #include <cairn/runtime/monitor.hpp>
 #include <cairn/runtime/name_lookup.hpp>
 #include <cairn/runtime/socket_factory.hpp>
+#include <cairn/stats.hpp>
 
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace cairn::runtime {
@@ -44,9 +46,11 @@ public:
     /// The endpoint is that of a store, and this node answers there.
     bool leads_to_store(const link& node) const noexcept;
 
-    /// `which` was greeted, or buried; the connector acts when it is its own. True when it is.
+    /// `which` was greeted, or buried because of `why`; the connector acts when it is its own. True
+    /// when it is.
     bool greeted(const link& which);
-    bool forget(const link& which);
+    bool forget(const link& which, errc why, std::string_view text);
+    endpoint_stats stats() const;
 
 private:
     /// Reads what libzmq's I/O thread tells of the socket; only when there is something.
@@ -65,6 +69,7 @@ private:
     void handle(const monitor_event& event, time_point now);
     void greeting_missed(time_point now);
     void tell_unreachable();
+    void failed(errc why, std::string_view text);
     bool named() const { return addresses_.front() != where_; }
     bool last_address() const noexcept { return address_ + 1 >= addresses_.size(); }
 
@@ -85,6 +90,10 @@ private:
     time_point retry_at_ = loop::never;
     time_point greeting_due_ = loop::never;  // connected, and no HELLO yet
     protocol::backoff pause_;
+    endpoint_stats told_;    // but for its state
+    bool failing_ = false;   // since the last link, or the beginning
+    bool reached_ = false;   // this socket was connected
+    bool nameless_ = false;  // the last lookup knew no address
     bool store_ = false;
     bool abandon_ = false;      // this socket's life is over: close it at the end of the turn
     bool told_silent_ = false;  // of this connection

@@ -146,8 +146,8 @@ public:
 
     /// Counts one frame that broke a rule, and tells its sender.
     void refuse(link& from, wire::channel channel, errc code, std::string_view text);
-    /// Counts one more frame beyond its sender's rights, of a sort that was refuse()d before.
-    void count_refused() noexcept;
+    /// Counts one more frame of a sort that was refuse()d before: the answer would say no more.
+    void count_refused(errc code = errc::not_authorised) noexcept;
 
 private:
     friend class link;
@@ -186,6 +186,12 @@ private:
     void give_up_unreachable(std::size_t count);
     wire::hello our_hello() const;
 
+    /// Notes what went wrong at an endpoint, for node::stats().
+    static void note(endpoint_stats& at, errc code, std::string_view text);
+    /// Turns a peer that is no link yet away, in words, on both sides.
+    void turn_away(link& from, errc why, std::string_view text);
+    /// What the allow-list refused last.
+    std::string last_refusal();
     bool admits(const link& which) const;
     /// The link of a peer that is here against our will, or under rights that it has no more.
     void cut(link& which, std::string_view why_here, std::string_view why_there);
@@ -239,7 +245,8 @@ private:
     std::atomic<bool> closed_{false};
 
     std::mutex log_mutex_;
-    log_limiter limiter_;  // guarded by log_mutex_
+    log_limiter limiter_;       // guarded by log_mutex_
+    std::string last_refusal_;  // guarded by log_mutex_
 
     // Last, because links strike themselves off the lists above when they end.
     std::unique_ptr<acceptor> acceptor_;

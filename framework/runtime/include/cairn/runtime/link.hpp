@@ -105,7 +105,8 @@ private:
     void note_pong(std::uint64_t token);
     /// Tries again to send what waits. True when nothing waits any more.
     bool flush();
-    void fail(errc why);
+    /// `text`: what is to be told of it, where it is more than `why`.
+    void fail(errc why, std::string_view text = {});
 
     hub& hub_;
     const role role_;
@@ -123,6 +124,7 @@ private:
     std::string peer_name_;
     std::string peer_key_;
     std::string address_;
+    std::string fault_;                // why it is lost, when somebody said so
     std::vector<std::string> stores_;  // endpoints by which the user named it as a store
     int descriptor_ = -1;  // of the connection, binding side: disconnected events name it
     std::uint64_t peer_body_bytes_max_ = 0;
