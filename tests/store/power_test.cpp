@@ -202,7 +202,7 @@ TEST(PowerCut, DuringAnUpgradeLeavesTheOldOrTheNewFormatWhole) {
     const auto file = directory / "db" / "data.mdb";
     const auto base = disk::read_file(file);
     disk::start_recording(file);
-    ASSERT_TRUE(upgrade_from_older(directory / "db", false));
+    ASSERT_TRUE(upgrade_from_older(directory / "db"));
     disk::confirm(1);
     const auto events = disk::stop_recording();
     const auto format_after = [&](std::size_t at, auto&& arrives) {
