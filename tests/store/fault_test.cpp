@@ -290,7 +290,7 @@ TEST(Damage, IsReportedOrHarmlessAndNeverDeliveredWhereverABitFlips) {
         const auto file = directory / "db" / "data.mdb";
         const auto whole = disk::read_file(file);
         // Of one seed where a sanitizer looks, which plays a tenth of them.
-        for (int flip = 0; flip < (sanitized ? 240 : 60); ++flip) {
+        for (int flip = 0; flip < (sanitized ? 500 : 60); ++flip) {
             auto bytes = whole;
             // Mostly one bit; sometimes a sector of zeros, or another page in a page's place.
             const std::size_t at = random.below(bytes.size());
