@@ -299,7 +299,7 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     apply.bound(let.bytes_max);
     std::size_t bytes_taken = done.bytes;
     std::size_t applied = 0;
-    for (; applied < order.size(); ++applied) {
+    for (; applied < order.size() && applied < let.commands_max; ++applied) {
         const std::size_t i = order[applied];
         const std::size_t size = body_bytes(commands[i]);
         if (bytes_taken + size > let.bytes_max) {
@@ -360,6 +360,19 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     return ending::committed;
 }
 
+// LMDB lets a transaction change so many pages. What one of them cannot hold goes into several,
+// down to a command each; one that needs more alone is refused, and no other. False: nothing helps.
+bool database::impl::lighten(admission& let, const progress& done) {
+    const std::size_t tried = std::min(let.commands_max, done.order.size() - done.applied);
+    if (tried > 1)
+        let.commands_max = tried / 2;
+    else if (let.maintains)
+        let.maintains = false;
+    else
+        return tried == 1 && let.failed.emplace(done.order[done.applied], errc::store_full).second;
+    return true;
+}
+
 void database::impl::count_refused(const std::vector<reply>& replies) noexcept {
     counts.refused += static_cast<std::uint64_t>(
         std::count_if(replies.begin(), replies.end(), [](const reply& r) { return !r.ok(); }));
@@ -406,6 +419,7 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
             } catch (const lmdb::failure& what) {
                 // Whatever such a transaction wrote is in pages that nothing refers to, so a full
                 // disk leaves no doubt about what was confirmed before. Any other failure does.
+                if (what.code() == MDB_TXN_FULL && lighten(let, done)) continue;
                 const bool cut_off = what.code() == EIO && reserve.is_needed() && is_writable();
                 const int code = cut_off ? ENOSPC : what.code();
                 if (!is_shortage(code)) throw;

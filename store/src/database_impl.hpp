@@ -74,6 +74,7 @@ private:
         errc refuse = errc::ok;                    // what appends are answered; ok: they are taken
         std::size_t bytes_max = commit_bytes_max;  // of bodies
         errc beyond = errc::limit_exceeded;
+        std::size_t commands_max = ~std::size_t{0};      // in one transaction
         bool maintains = true;                           // does what is due besides
         std::map<std::size_t, errc> failed;              // commands that failed halfway
         std::set<std::pair<topic_id, group_id>> spoilt;  // damaged; none of them is tried any more
@@ -85,6 +86,7 @@ private:
         std::size_t applied = 0;         // so many of them
         std::size_t bytes = 0;           // of their bodies
     };
+    static bool lighten(admission& let, const progress& done);
     ending attempt(std::span<const command> commands, wall_time now, std::vector<reply>& replies,
                    const early& written, admission& let, progress& done, bool& more);
     void maintain(changes& c, work_budget& budget, bool idle, upkeep& left, bool& more);

@@ -1,5 +1,6 @@
 #include "directory.hpp"
 
+#include "sabotage.hpp"
 #include "upgrade.hpp"
 
 #include <fcntl.h>
@@ -145,6 +146,7 @@ bool was_closed(const unique_fd& lock) noexcept {
 }
 
 void mark_open(const unique_fd& lock, const fs::path& directory) {
+    errno = EIO;  // should less than the byte be written
     if (::pwrite(lock.get(), &mark_of_open, 1, 0) != 1 || ::fdatasync(lock.get()) != 0)
         throw_errno("mark as open", directory / lock_name, errno);
 }
@@ -155,6 +157,7 @@ void mark_closed(const unique_fd& lock) noexcept {
 }
 
 void sync_path(const fs::path& path) {
+    if (sabotaged("no-name-sync")) return;
     const unique_fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (fd.get() < 0 || ::fsync(fd.get()) != 0)
         throw error(errc::store_failed,

@@ -71,6 +71,23 @@ erased erase_entries(changes& c, const key& from, const key& to, std::uint64_t l
     return all;
 }
 
+// Deletes what is left in the index of a topic without a log: what is damaged does not say which
+// entries were its own. Returns how many.
+std::uint64_t erase_index(changes& c, topic_id t, std::uint64_t limit) {
+    const key first = index_key(t, {0}, {0}, {0});
+    for (std::uint64_t n = 0; n < limit; ++n) {
+        key found;
+        {
+            lmdb::cursor walk(c.txn(), c.dbs().index);
+            const auto item = walk.seek(first);
+            if (!item || !same_prefix(item->key, first, sizeof t.value)) return n;
+            found.text(text_of(item->key));
+        }
+        c.txn().erase(c.dbs().index, found);
+    }
+    return limit;
+}
+
 void give_back(changes& c, topic_record& r, std::uint64_t cost) {
     r.bytes -= std::min(r.bytes, cost);
     c.counters().bytes -= std::min(c.counters().bytes, cost);
@@ -175,6 +192,7 @@ bool drop_deleted(changes& c, topic_id t, work_budget& budget) {
     budget.take(erase_entries(c, log_key(t, {0}, part_kind::mark, 0),
                               log_key({t.value + 1}, {0}, part_kind::mark, 0), budget.pieces)
                     .entries);
+    budget.take(erase_index(c, t, budget.pieces));
     while (!budget.spent()) {
         key found;
         {

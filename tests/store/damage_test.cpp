@@ -153,6 +153,17 @@ TEST_F(DamagedBatches, DoNotHideATimeBeyondThem) {
     EXPECT_EQ(at(9'500), offset{10});
 }
 
+TEST_F(DamagedBatches, LeaveNothingInTheIndexWhenTheirTopicIsDeleted) {
+    append_to(opened("jobs", "b"), 1, {"eleven"});
+    opened("jobs", "b", 2);  // what ended has an entry of its own
+    damage_batch(topic_, 11);
+    one(delete_topic{topic_});
+    while (more_) all({});
+    db_.reset();
+    const verify_report report = verify(directory_ / "db");
+    EXPECT_TRUE(report.sound()) << report.findings.front().what;
+}
+
 TEST_F(DamagedBatches, GoWithTheirAge) {
     now_ = at_ms(13'500);
     EXPECT_TRUE(

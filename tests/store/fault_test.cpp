@@ -168,6 +168,26 @@ TEST_F(Database, TellsAFailedSyncFromAFullDiskWhenTheDiskIsFullToo) {
     EXPECT_TRUE(db_->stats().failed);
 }
 
+TEST_F(Database, SplitsWhatOneTransactionCannotHoldAndRefusesNoNeighbours) {
+    const auto s = opened("quakes", "a");
+    const auto large = opened("large", "a");
+    std::vector<command> commands;
+    for (std::uint64_t i = 1; i <= 100; ++i)
+        commands.emplace_back(batch(s, {1}, i, 1, records({std::to_string(i)})));
+    commands.emplace_back(batch(large, {1}, 1, 1, records({std::string(300'000, 'x')})));
+    for (std::uint64_t i = 101; i <= 200; ++i)
+        commands.emplace_back(batch(s, {1}, i, 1, records({std::to_string(i)})));
+    disk::limit_transactions(40);  // of 74 pieces the large one has
+    const auto answers = all(commands);
+    disk::limit_transactions(0);
+    for (std::size_t i = 0; i < answers.size(); ++i)
+        EXPECT_EQ(answers[i].code, i == 100 ? errc::store_full : errc::ok) << i;
+    EXPECT_EQ(texts("quakes").size(), 200U);
+    EXPECT_TRUE(append_to(large, 1, {std::string(300'000, 'x')}).ok());
+    db_.reset();
+    EXPECT_TRUE(verify(directory_ / "db").sound());
+}
+
 TEST_F(Database, ForgetsNothingThatIsDueWhenATransactionFails) {
     for (int i = 0; i < 300; ++i) one(create_topic{std::to_string(i), {}});
     const auto s = opened("large", "a");
@@ -270,7 +290,7 @@ TEST(Damage, IsReportedOrHarmlessAndNeverDeliveredWhereverABitFlips) {
         const auto file = directory / "db" / "data.mdb";
         const auto whole = disk::read_file(file);
         // Of one seed where a sanitizer looks, which plays a tenth of them.
-        for (int flip = 0; flip < (sanitized ? 240 : 60); ++flip) {
+        for (int flip = 0; flip < (sanitized ? 500 : 60); ++flip) {
             auto bytes = whole;
             // Mostly one bit; sometimes a sector of zeros, or another page in a page's place.
             const std::size_t at = random.below(bytes.size());

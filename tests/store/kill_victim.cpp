@@ -1,21 +1,27 @@
-// Commits a random workload and says "c" after each commit, until it is killed:
-// store_kill_victim DIRECTORY SEED COMMITS, where COMMITS are done already.
+// Works on a database until it is killed, and says what was confirmed:
+// store_kill_victim commits DIRECTORY SEED COMMITS   a random workload, of which COMMITS are done:
+//                                                    "c" after each commit
+// store_kill_victim producers DIRECTORY SEED         four producers and a committer: "?" and what
+//                                                    one asks for, "!" and what is confirmed
+#include "store/support/producers.hpp"
 #include "store/support/workload.hpp"
 
 #include <unistd.h>
 
 #include <cstdlib>
+#include <string_view>
 
-int main(int argc, char** argv) {
-    using namespace cairn;
-    if (argc != 4) return 2;
+namespace {
+
+using namespace cairn;
+
+int commit(const char* directory, std::uint64_t seed, std::uint64_t done) {
     test::model known;
-    test::workload work(std::strtoull(argv[2], nullptr, 10), "", 300);
+    test::workload work(seed, "", 300);
     std::vector<store::reply> expected;
     std::vector<store::reply> replies;
-    for (std::uint64_t done = std::strtoull(argv[3], nullptr, 10); done > 0; --done)
-        (void)work.next_commit(known, expected);
-    store::database db(argv[1], test::small_options());
+    for (; done > 0; --done) (void)work.next_commit(known, expected);
+    store::database db(directory, test::small_options());
     for (;;) {
         const auto commands = work.next_commit(known, expected);
         db.commit(commands, test::at_ms(1'000), replies,
@@ -24,4 +30,39 @@ int main(int argc, char** argv) {
             if (replies[i].code != expected[i].code) return 3;
         if (::write(1, "c", 1) != 1) return 4;
     }
+}
+
+// One write a line: whole or not at all in a pipe.
+void say(const std::string& line) { (void)!::write(1, line.data(), line.size()); }
+
+class teller final : public test::producers::witness {
+public:
+    void asked(std::size_t p, const test::producers::deed& d) override {
+        say("? " + std::to_string(p) + " " + static_cast<char>(d.what) + " " +
+            std::to_string(d.topic) + " " + std::to_string(d.first) + " " + std::to_string(d.last) +
+            "\n");
+    }
+    void confirmed(std::size_t p, std::size_t number, std::uint64_t at, bool gone) override {
+        say("! " + std::to_string(p) + " " + std::to_string(number) + " " + std::to_string(at) +
+            (gone ? " 1\n" : " 0\n"));
+    }
+    void wronged(const std::string& how) override { say("x " + how + "\n"); }
+};
+
+int produce(const char* directory, std::uint64_t seed) {
+    store::database db(directory, test::small_options());
+    test::producers::prepare(db);
+    teller told;
+    test::producers::produce(db, seed, 1'000'000, told);
+    return 3;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const std::string_view verb = argc > 1 ? argv[1] : "";
+    const auto number = [&](int at) { return std::strtoull(argv[at], nullptr, 10); };
+    if (verb == "commits" && argc == 5) return commit(argv[2], number(3), number(4));
+    if (verb == "producers" && argc == 4) return produce(argv[2], number(3));
+    return 2;
 }

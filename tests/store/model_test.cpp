@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <memory>
 
 namespace cairn::test {
@@ -32,18 +33,37 @@ bool same(reply got, const reply& wanted) {
     return got == wanted;
 }
 
+/// What bounds a database and its topics.
+enum class bounds { none, topics, store_refuses, store_drops };
+
 /// One database and its model; many sequences are played on it, each with topics of its own.
 class playground {
 public:
-    playground() { open(); }
+    explicit playground(bounds which) : bounds_(which) {
+        if (of_store()) {
+            model_.of_store = {.messages_max = 40,
+                               .bytes_max = 6'000,
+                               .when_full = which == bounds::store_drops ? full_policy::drop_oldest
+                                                                         : full_policy::refuse};
+            chosen_.messages_max = model_.of_store.messages_max;
+            chosen_.quota_bytes = model_.of_store.bytes_max;
+            chosen_.when_full = model_.of_store.when_full;
+        }
+        open();
+    }
 
     std::optional<std::string> play(std::uint64_t seed) {
         dice random(~seed);
-        workload work(seed, std::to_string(++played_) + ".", random.chance(10) ? 9'000 : 40);
+        workload work(seed, std::to_string(++played_) + ".", random.chance(10) ? 9'000 : 40,
+                      {.limited_topics = bounds_ == bounds::topics, .one_command = of_store()});
         std::vector<reply> expected;
-        for (std::uint64_t commits = random.between(3, 12); commits > 0; --commits) {
+        const std::uint64_t few = random.between(3, 12);
+        for (std::uint64_t commits = of_store() ? 3 * few : few; commits > 0; --commits) {
+            // The oldest of a store are told by the time alone.
+            now_ += std::chrono::milliseconds(random.below(50) + 1);
+            if (!of_store()) now_ -= std::chrono::milliseconds(20);
+            model_.begin_commit(now_);
             const auto commands = work.next_commit(model_, expected);
-            now_ += std::chrono::milliseconds(random.below(50)) - std::chrono::milliseconds(20);
             db_->commit(commands, now_, replies_);
             for (std::size_t i = 0; i < commands.size(); ++i)
                 if (!same(replies_[i], expected[i]))
@@ -65,7 +85,10 @@ public:
 private:
     void open() {
         db_.reset();
-        db_ = std::make_unique<database>(directory_ / "db", small_options());
+        db_ = std::make_unique<database>(directory_ / "db", chosen_);
+    }
+    bool of_store() const {
+        return bounds_ == bounds::store_refuses || bounds_ == bounds::store_drops;
     }
 
     /// Deletes all topics, so that comparisons stay short and deletion is played too.
@@ -73,11 +96,14 @@ private:
         std::vector<command> all;
         for (const auto& [number, t] : model_.topics) all.emplace_back(delete_topic{{number}});
         for (const command& one : all) (void)model_.apply(one);
+        model_.end_commit();
         db_->commit(all, now_, replies_);
         return difference(*db_, model_);
     }
 
     temp_directory directory_;
+    const bounds bounds_;
+    options chosen_ = small_options();
     std::unique_ptr<database> db_;
     model model_;
     std::vector<reply> replies_;
@@ -92,7 +118,10 @@ TEST(Database, AnswersAndHoldsWhatItsModelDoes) {
         if (played++ % 100 == 0) {
             if (ground)
                 if (auto found = ground->verified()) return found;
-            ground = std::make_unique<playground>();
+            // Half of them without limits.
+            constexpr std::array all{bounds::none,          bounds::topics, bounds::none,
+                                     bounds::store_refuses, bounds::none,   bounds::store_drops};
+            ground = std::make_unique<playground>(all[played / 100 % all.size()]);
         }
         return ground->play(seed);
     });

@@ -45,6 +45,7 @@ private:
         expect(info.name == t.name, "another name");
         expect(info.first.value == t.first, "first is ", info.first.value, ", not ", t.first);
         expect(info.end.value == t.next, "end is ", info.end.value, ", not ", t.next);
+        expect(info.bytes == t.bytes(), info.bytes, " bytes, not ", t.bytes());
         expect(info.dead_letters == t.letters, "dead letters or not");
         expect(t.letters || info.config == t.config, "another configuration");
         if (!failure_) compare_log(info.id, t);

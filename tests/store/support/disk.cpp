@@ -2,7 +2,9 @@
 
 #include "unit/protocol/random.hpp"
 
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <lmdb.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -173,6 +175,16 @@ bool& is_full() {
     return full;
 }
 
+struct limit {
+    std::size_t puts_max = 0;
+    std::size_t puts = 0;
+};
+
+limit& transactions() {
+    static limit one;
+    return one;
+}
+
 long& pretended() {
     static long type = 0;
     return type;
@@ -206,6 +218,8 @@ void held_copy::let_go() {
 }
 
 void pretend_full(bool full) { is_full() = full; }
+
+void limit_transactions(std::size_t puts) { transactions() = {puts, 0}; }
 
 void pretend_filesystem(long type) { pretended() = type; }
 
@@ -301,6 +315,20 @@ extern "C" ssize_t write(int fd, const void* data, size_t size) {
     const ssize_t half = ::syscall(SYS_write, fd, data, size / 2);
     stop_here();
     return half;
+}
+
+extern "C" int mdb_txn_begin(MDB_env* env, MDB_txn* parent, unsigned flags, MDB_txn** txn) {
+    static const auto real =
+        reinterpret_cast<decltype(&mdb_txn_begin)>(::dlsym(RTLD_NEXT, "mdb_txn_begin"));
+    if ((flags & MDB_RDONLY) == 0) transactions().puts = 0;
+    return real(env, parent, flags, txn);
+}
+
+extern "C" int mdb_put(MDB_txn* txn, MDB_dbi dbi, MDB_val* key, MDB_val* value, unsigned flags) {
+    static const auto real = reinterpret_cast<decltype(&mdb_put)>(::dlsym(RTLD_NEXT, "mdb_put"));
+    limit& l = transactions();
+    if (l.puts_max > 0 && l.puts++ >= l.puts_max) return MDB_TXN_FULL;
+    return real(txn, dbi, key, value, flags);
 }
 
 extern "C" int statfs(const char* file, struct statfs* info) noexcept {

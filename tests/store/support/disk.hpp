@@ -64,6 +64,10 @@ public:
 /// Whether no file gets room of its own from now on, whatever is written.
 void pretend_full(bool full);
 
+/// How many values one transaction of LMDB takes from now on, until it says that it is full; 0: the
+/// truth, some 100,000 pages. Counted from the transaction's begin.
+void limit_transactions(std::size_t puts);
+
 /// What statfs() says of any file from now on, a number of statfs(2); 0: the truth.
 void pretend_filesystem(long type);
 

@@ -4,6 +4,8 @@
 
 #include <cairn/store/reader.hpp>
 
+#include "../../../store/src/records.hpp"
+
 #include <algorithm>
 
 namespace cairn::test {
@@ -50,6 +52,7 @@ reply model::on(const delete_topic& w) {
     topic* const t = find(w.topic);
     if (t == nullptr) return {errc::topic_unknown, {}};
     const std::uint64_t messages = t->next - t->first;
+    deleted_bytes_ += t->bytes();
     names.erase(t->name);
     topics.erase(w.topic.value);
     return {errc::ok, counted{messages}};
@@ -80,6 +83,7 @@ reply model::on(const purge& w) {
     topic* const t = find(w.topic);
     if (t == nullptr) return {errc::topic_unknown, {}};
     std::erase_if(t->losses, [&](const auto& loss) { return loss.first == t->next; });
+    t->marks.erase(t->next);
     for (auto& [number, s] : t->sources)
         for (auto& [position, at] : s.lost_at)
             if (at == t->next) at = 0;
@@ -96,7 +100,7 @@ reply model::on(const open_source& w) {
     } else {
         if (!w.create_topic) return {errc::topic_unknown, {}};
         if (w.topic.empty() || w.topic.size() > 255) return {errc::topic_invalid, {}};
-        number = make_topic(w.topic, {}, false);
+        number = make_topic(w.topic, w.config, false);
     }
     topic& t = topics.at(number);
     if (!t.source_names.contains(w.source)) {
@@ -161,6 +165,11 @@ reply model::on(const append& w) {
         return {errc::ok, a};
     }
     const std::uint64_t first = t->next;
+    const std::uint64_t cost =
+        cost_of(w.body.bytes.size() - wire::prefix_bytes(w.body.bytes, stored));
+    if (const errc full = make_room(*t, cost, w.count - stored); full != errc::ok)
+        return {full, {}};
+    t->batches[first] = {first + (w.count - stored) - 1, cost, time};
     for (; stored < w.count; ++stored) {
         s.last = w.first + stored;
         s.where[{w.epoch.value, s.last.value}] = t->next;
@@ -187,10 +196,13 @@ reply model::on(const declare_lost& w) {
             return one.first == t->next && l.source == fresh.source && l.epoch == fresh.epoch &&
                    l.cause == fresh.cause && l.range.last == s.last;
         });
-        if (before != t->losses.end())
+        if (before != t->losses.end()) {
             before->second.range.last = fresh.range.last;
-        else
+        } else {
+            if (const errc full = make_room(*t, mark_cost, 0); full != errc::ok) return {full, {}};
             t->losses.emplace_back(t->next, fresh);
+            ++t->marks[t->next];
+        }
         while (s.last < w.range.last) {
             s.where[{w.epoch.value, (++s.last).value}] = 0;
             s.lost_at[{w.epoch.value, s.last.value}] = t->next;
@@ -333,9 +345,20 @@ std::uint32_t model::own_source(topic& t, const std::string& name) {
     return t.source_names.at(name);
 }
 
+namespace {
+
+std::uint64_t cost_of_one(const std::string& text) {
+    body_bytes body;
+    add_record(body, text, text.substr(0, 2));
+    return cost_of(body.size());
+}
+
+}  // namespace
+
 void model::store_message(topic& t, std::uint32_t s, const std::string& text) {
     source& from = t.sources.at(s);
     ++from.last;
+    t.batches[t.next] = {t.next, cost_of_one(text), time};
     from.where[{1, from.last.value}] = t.next;
     t.messages[t.next++] = {{s}, {1}, from.last, text};
 }
@@ -353,6 +376,11 @@ reply model::on(const dead_letter& w) {
     if (to == w.topic.value) return {errc::invalid_argument, {}};
     if (to != 0 && !topics.at(to).letters) return {errc::topic_exists, {}};
     const message m = t->messages.at(w.message.value);
+    const std::uint64_t cost = cost_of_one(m.text);
+    if (to == 0 && is_over(cost, 1)) return {errc::store_full, {}};
+    if (to != 0)
+        if (const errc full = make_room(topics.at(to), cost, 1); full != errc::ok)
+            return {full, {}};
     if (to == 0) {
         to = make_topic(w.to, {}, true);
         topics.at(to).group_names["@letters"] = 1;
@@ -384,6 +412,16 @@ reply model::on(const redrive& w) {
         if (!names.contains(t->origins.at(o))) return {errc::topic_unknown, {}};
         letters.push_back(o);
     }
+    std::map<std::uint32_t, std::pair<std::uint64_t, std::uint64_t>> needed;
+    for (const std::uint64_t o : letters) {
+        auto& [cost, messages] = needed[names.at(t->origins.at(o))];
+        cost += cost_of_one(t->messages.at(o).text);
+        ++messages;
+    }
+    const model before = *this;
+    for (const auto& [to, room] : needed)
+        if (const errc full = make_room(topics.at(to), room.first, room.second); full != errc::ok)
+            return *this = before, reply{full, {}};
     for (const std::uint64_t o : letters) {
         topic& origin = topics.at(names.at(t->origins.at(o)));
         store_message(origin, own_source(origin, "@redrive"), t->messages.at(o).text);
@@ -394,13 +432,99 @@ reply model::on(const redrive& w) {
     return {errc::ok, counted{letters.size()}};
 }
 
+// --- Limits -------------------------------------------------------------------------------------
+
+std::uint64_t model::topic::bytes() const {
+    std::uint64_t sum = 0;
+    for (const auto& [first, b] : batches) sum += b.cost;
+    for (const auto& [at, n] : marks) sum += n * mark_cost;
+    return sum;
+}
+
+bool model::drop_oldest(topic& t, bool last_stays) {
+    if (t.batches.empty()) return false;
+    const std::uint64_t last = t.batches.begin()->second.last;
+    if (last_stays && last + 1 == t.next && t.first < t.next) return false;
+    t.batches.erase(t.batches.begin());
+    t.marks.erase(t.marks.begin(), t.marks.upper_bound(last));
+    trim_to(t, last);
+    return true;
+}
+
+void model::drop_trimmed(topic& t) {
+    while (!t.batches.empty() && t.batches.begin()->second.last < t.first) drop_oldest(t, false);
+}
+
+bool model::is_over(std::uint64_t cost, std::uint64_t messages) const {
+    std::uint64_t bytes = deleted_bytes_ + cost;
+    for (const auto& [number, t] : topics) {
+        bytes += t.bytes();
+        messages += t.next - t.first;
+    }
+    return (of_store.bytes_max > 0 && bytes > of_store.bytes_max) ||
+           (of_store.messages_max > 0 && messages > of_store.messages_max);
+}
+
+errc model::make_room(topic& t, std::uint64_t cost, std::uint64_t messages) {
+    const retention& keep = t.config.retention;
+    const bool limited = keep.bytes_max > 0 || keep.messages_max > 0 || of_store.bytes_max > 0 ||
+                         of_store.messages_max > 0;
+    if (!limited) return errc::ok;
+    const auto before = topics;
+    const errc problem = drop_for(t, cost, messages);
+    if (problem != errc::ok) topics = before;
+    return problem;
+}
+
+errc model::drop_for(topic& t, std::uint64_t cost, std::uint64_t messages) {
+    const retention& keep = t.config.retention;
+    const auto over_bytes = [&] { return keep.bytes_max > 0 && t.bytes() + cost > keep.bytes_max; };
+    const std::uint64_t wanted = t.next - t.first + messages;
+    const bool over_messages = keep.messages_max > 0 && wanted > keep.messages_max;
+    if (over_bytes() || over_messages) {
+        drop_trimmed(t);
+        if (keep.when_full == full_policy::refuse) {
+            if (over_bytes() || over_messages) return errc::store_full;
+        } else {
+            if (over_messages)
+                trim_to(t, std::min(t.first + (wanted - keep.messages_max), t.next) - 1);
+            while (over_bytes() && drop_oldest(t, messages == 0)) {
+            }
+        }
+    }
+    if (!is_over(cost, messages)) return errc::ok;
+    drop_trimmed(t);
+    if ((of_store.bytes_max > 0 && cost > of_store.bytes_max) ||
+        (of_store.messages_max > 0 && messages > of_store.messages_max))
+        return errc::store_full;
+    while (is_over(cost, messages) && of_store.when_full == full_policy::drop_oldest) {
+        topic* oldest = nullptr;
+        for (auto& [number, one] : topics)
+            if (one.first < one.next &&
+                (oldest == nullptr ||
+                 one.batches.begin()->second.stored < oldest->batches.begin()->second.stored))
+                oldest = &one;
+        if (oldest == nullptr) break;
+        drop_oldest(*oldest, false);
+    }
+    return is_over(cost, messages) ? errc::store_full : errc::ok;
+}
+
 void model::end_commit() {
+    deleted_bytes_ = 0;
     for (auto& [number, t] : topics) {
-        const bool until_acked = t.letters || t.config.retention.until_acked;
-        if (!until_acked || t.groups.empty()) continue;
-        std::uint64_t slowest = t.next;
-        for (const auto& [n, g] : t.groups) slowest = std::min(slowest, g.floor);
-        trim_to(t, slowest);
+        const retention& keep = t.config.retention;
+        if ((t.letters || keep.until_acked) && !t.groups.empty()) {
+            std::uint64_t slowest = t.next;
+            for (const auto& [n, g] : t.groups) slowest = std::min(slowest, g.floor);
+            trim_to(t, slowest);
+        }
+        const bool drops = keep.when_full == full_policy::drop_oldest;
+        if (drops && keep.messages_max > 0 && t.next - t.first > keep.messages_max)
+            trim_to(t, t.next - keep.messages_max - 1);
+        drop_trimmed(t);
+        while (drops && keep.bytes_max > 0 && t.bytes() > keep.bytes_max && drop_oldest(t, true)) {
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 #include <cairn/store/commands.hpp>
 #include <cairn/store/database.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -14,7 +15,7 @@
 namespace cairn::test {
 
 /// What a database should hold, in plain containers, one message at a time: the store without any
-/// of its cleverness. Retention and full disks are not in it.
+/// of its cleverness. Limits of age and full disks are not in it.
 class model {
 public:
     struct message {
@@ -49,13 +50,21 @@ public:
         // Trimmed before they were acked, and not acked since: (source, (epoch, sequence)).
         std::map<std::uint32_t, std::set<std::pair<std::uint64_t, std::uint64_t>>> untold;
     };
+    /// What takes room, as the store counts it.
+    struct stored_batch {
+        std::uint64_t last = 0;
+        std::uint64_t cost = 0;
+        wall_time stored;
+    };
     struct topic {
         std::string name;
         store::topic_config config;
         bool letters = false;
         std::uint64_t first = 1;
         std::uint64_t next = 1;
-        std::map<std::uint64_t, message> messages;  // by offset
+        std::map<std::uint64_t, message> messages;      // by offset
+        std::map<std::uint64_t, stored_batch> batches;  // by first offset; trimmed ones for a while
+        std::map<std::uint64_t, std::uint64_t> marks;   // how many are stored in front of an offset
         std::vector<std::pair<std::uint64_t, lost>> losses;
         std::map<std::uint32_t, source> sources;
         std::map<std::uint32_t, group> groups;
@@ -65,16 +74,28 @@ public:
         std::map<std::uint64_t, std::string> origins;  // name of the topic of a letter
         std::uint32_t next_source = 1;
         std::uint32_t next_group = 1;
+
+        std::uint64_t bytes() const;
+    };
+    /// Of the whole store; 0: none. With one of them a commit has one command: the store applies
+    /// appends topic by topic, and which is refused depends on that.
+    struct limits {
+        std::uint64_t messages_max = 0;
+        std::uint64_t bytes_max = 0;
+        store::full_policy when_full = store::full_policy::refuse;
     };
 
+    void begin_commit(wall_time now) { time = std::max(time, now); }
     /// What the store should answer. Generations are not compared.
     store::reply apply(const store::command& wanted);
-    /// What every commit does besides: topics kept until acked are trimmed.
+    /// What every commit does besides: topics kept until acked are trimmed, limits are kept.
     void end_commit();
 
     std::map<std::uint32_t, topic> topics;
     std::map<std::string, std::uint32_t> names;
     std::uint32_t next_topic = 1;
+    limits of_store;
+    wall_time time = wall_time::min();
 
 private:
     store::reply on(const store::open_source& w);
@@ -101,6 +122,13 @@ private:
     std::uint32_t own_source(topic& t, const std::string& name);
     void store_message(topic& t, std::uint32_t s, const std::string& text);
     static std::uint64_t trim_to(topic& t, std::uint64_t last);
+    static void drop_trimmed(topic& t);
+    static bool drop_oldest(topic& t, bool last_stays);
+    bool is_over(std::uint64_t cost, std::uint64_t messages) const;
+    /// ok, or store_full, and then nothing was dropped.
+    errc make_room(topic& t, std::uint64_t cost, std::uint64_t messages);
+    errc drop_for(topic& t, std::uint64_t cost, std::uint64_t messages);
+    std::uint64_t deleted_bytes_ = 0;  // until the commit ends
     static std::uint64_t ack_one(group& g, std::uint64_t offset);
     static void settle(group& g);
     static bool done(const topic& t, const group& g, std::uint64_t offset);

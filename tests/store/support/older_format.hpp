@@ -50,13 +50,10 @@ struct open_environment {
     store::databases dbs;
 };
 
-inline bool upgrade_from_older(const std::filesystem::path& directory, bool tell) {
-    tell_of_upgrade = tell;
+inline bool upgrade_from_older(const std::filesystem::path& directory) {
     open_environment in(directory);
     const store::upgrade_step steps[] = {{older_format, run_older_step}};
-    const bool done = store::upgrade(in.env, in.dbs, steps, store::format_version);
-    if (done && tell) (void)!::write(1, "d", 1);
-    return done;
+    return store::upgrade(in.env, in.dbs, steps, store::format_version);
 }
 
 /// Makes what a database holds one of the older format.

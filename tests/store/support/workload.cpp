@@ -9,7 +9,7 @@ using namespace store;
 std::vector<command> workload::next_commit(model& known, std::vector<reply>& replies) {
     std::vector<command> all;
     replies.clear();
-    for (std::uint64_t n = random_.between(1, 6); n > 0; --n) {
+    for (std::uint64_t n = kind_.one_command ? 1 : random_.between(1, 6); n > 0; --n) {
         all.push_back(next(known));
         replies.push_back(known.apply(all.back()));
     }
@@ -24,6 +24,16 @@ std::string workload::a_text() {
     return text + std::to_string(random_.below(1'000));
 }
 
+retention workload::a_retention() {
+    retention r{.until_acked = random_.chance(30)};
+    if (!kind_.limited_topics) return r;
+    r.until_acked = random_.chance(10);
+    if (random_.chance(50)) r.messages_max = random_.between(1, 15);
+    if (random_.chance(50)) r.bytes_max = random_.between(200, 40 * bytes_max_);
+    if (random_.chance(50)) r.when_full = full_policy::refuse;
+    return r;
+}
+
 offset_range workload::a_range(const model::topic& topic) {
     const std::uint64_t first = random_.between(1, topic.next);
     const std::uint64_t last = first + random_.below(random_.chance(70) ? 3 : 20);
@@ -36,15 +46,18 @@ command workload::next(const model& known) {
     for (const auto& [number, t] : known.topics)
         if (t.name.starts_with(prefix_)) ours.push_back(number);
     const std::uint64_t choice = random_.below(100);
-    if (ours.empty() || choice < 12)
-        return open_source{a_topic_name(),
-                           "s" + std::to_string(random_.below(3)),
-                           {random_.between(1, 1 + random_.below(3))},
-                           random_.chance(5) ? "other" : "",
-                           random_.chance(95)};
+    if (ours.empty() || choice < 12) {
+        open_source one{a_topic_name(),
+                        "s" + std::to_string(random_.below(3)),
+                        {random_.between(1, 1 + random_.below(3))},
+                        random_.chance(5) ? "other" : "",
+                        random_.chance(95)};
+        if (kind_.limited_topics) one.config.retention = a_retention();
+        return one;
+    }
     if (choice < 14)
         return create_topic{a_topic_name(),
-                            {.retention = {.until_acked = random_.chance(30)},
+                            {.retention = a_retention(),
                              .confirm = durability::flushed,
                              .last_per_key = random_.chance(50)}};
     const std::uint32_t t = ours[random_.below(ours.size())];
@@ -138,6 +151,7 @@ command workload::a_group_command(std::uint32_t t, const model::topic& topic) {
     if (choice < 91) return seek_group{id, g, {random_.between(1, topic.next + 1)}};
     if (choice < 93) return alter_group{id, g, "altered"};
     if (choice < 95) return delete_group{id, g};
+    if (kind_.one_command) return seek_group{id, g, {topic.first}};
     return redrive{id, a_range(topic)};
 }
 
@@ -150,8 +164,11 @@ command workload::a_topic_command(std::uint32_t t, const model::topic& topic) {
             return delete_topic{id};
         case 2: {
             topic_config c = topic.config;
-            c.retention.until_acked = !topic.letters && !c.retention.until_acked;
             if (topic.letters) return purge{id};
+            if (kind_.limited_topics)
+                c.retention = a_retention();
+            else
+                c.retention.until_acked = !c.retention.until_acked;
             return alter_topic{id, c};
         }
         default:

@@ -13,9 +13,16 @@ namespace cairn::test {
 /// the same model give the same commands.
 class workload {
 public:
+    struct kind {
+        bool limited_topics = false;
+        bool one_command = false;  ///< a commit, which stores into one topic
+    };
+
     /// `prefix` begins every topic's name. `bytes_max`: of one message.
     workload(std::uint64_t seed, std::string prefix, std::size_t bytes_max = 40)
-        : random_(seed), prefix_(std::move(prefix)), bytes_max_(bytes_max) {}
+        : workload(seed, std::move(prefix), bytes_max, kind{}) {}
+    workload(std::uint64_t seed, std::string prefix, std::size_t bytes_max, const kind& what)
+        : random_(seed), prefix_(std::move(prefix)), bytes_max_(bytes_max), kind_(what) {}
 
     /// Commands of one commit, judged one after another as the model goes on.
     std::vector<store::command> next_commit(model& known, std::vector<store::reply>& replies);
@@ -28,11 +35,13 @@ private:
     std::string a_topic_name() { return prefix_ + "t" + std::to_string(random_.below(3)); }
     std::string a_letters_name() { return prefix_ + "dead"; }
     std::string a_text();
+    store::retention a_retention();
     store::offset_range a_range(const model::topic& topic);
 
     dice random_;
     std::string prefix_;
     std::size_t bytes_max_;
+    kind kind_;
 };
 
 }  // namespace cairn::test
