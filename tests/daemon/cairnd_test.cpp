@@ -172,6 +172,26 @@ TEST_F(Cairnd, PrintsSettingsThatItReads) {
     EXPECT_EQ(without_comments(first), without_comments(second));
 }
 
+TEST_F(Cairnd, HoldsAllTopicsToTheLimitsOfTheStore) {
+    start({"--store-messages-max", "5", "--store-until-acked", "true",
+           "--store-groups-per-topic-max", "1"});
+    party client(endpoints_.front());
+    ASSERT_TRUE(client.open(1, "quakes", "usgs", 7));
+    client.append(1, 1, 5);
+    ASSERT_TRUE(client.confirmed(5));
+    client.append(1, 6, 1);
+    const auto refused = client.raw().hear<wire::append_refused>(wire::kind::append_refused);
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->code, errc::store_full);
+    ASSERT_TRUE(client.attach(2, "quakes", "alarms"));
+    client.raw().say(wire::attach_group{3, "quakes", "archive", "", wire::group_kind::each, {}, 0});
+    EXPECT_EQ(client.raw().refusal(wire::kind::error), errc::limit_exceeded);
+    client.ack(2, "usgs", 7, {{sequence{1}, sequence{5}}});
+    ASSERT_TRUE(client.acked(1));
+    client.append(1, 6, 5);
+    EXPECT_TRUE(client.confirmed(10)) << "what was acked left room";
+}
+
 TEST_F(Cairnd, NamesTheLineOfWhatItDoesNotKnow) {
     const auto problem = [&](const std::string& text) {
         const std::string config = file("c.toml", text);
