@@ -338,6 +338,8 @@ void appending::opened(source& of, const store::reply& answer) {
 void appending::refuse(source& of, const flight& which, const store::reply& answer) {
     ++refused_;
     if (const auto* by = std::get_if<store::fenced_by>(&answer.value)) return fence(of, by->newer);
+    // The link ends at once, and the batch comes again: it is refused by nobody.
+    if (answer.code == errc::closed) return;
     if (which.round != of.round) return;
     const auto* hole = std::get_if<store::expected>(&answer.value);
     go_back(of, answer.code, hole ? hole->next : of.up_to + 1);

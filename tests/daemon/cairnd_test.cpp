@@ -452,6 +452,31 @@ TEST_F(CairndOnAHangingDisk, LeavesInGoodOrderWhenTheDiskComesBackInTime) {
     EXPECT_TRUE(has(running_->output(), "stopped in good order"));
 }
 
+TEST_F(CairndOnAHangingDisk, AnswersWhatItTookBeforeItLeaves) {
+    start({"--close-deadline", "30s"}, variables());
+    party publisher(endpoints_.front());
+    party member(endpoints_.front());
+    ASSERT_TRUE(member.attach(1, "quakes", "alarms"));
+    get_stuck(publisher);
+    member.ack(1, "usgs", 7, {{sequence{1}, sequence{3}}, {sequence{5}, sequence{5}}});
+    ASSERT_TRUE(member.raw().answered());
+    publisher.append(1, 11, 5);
+    ASSERT_TRUE(publisher.raw().answered());
+    running_->signal(SIGTERM);
+    ASSERT_TRUE(running_->wait_for_output("stopping", 30s));
+    go_on();
+    EXPECT_TRUE(publisher.confirmed(15));
+    EXPECT_TRUE(member.acked(1));
+    EXPECT_EQ(running_->wait(30s), 0);
+    start({}, variables());
+    party again(endpoints_.front());
+    EXPECT_EQ(again.open(1, "quakes", "usgs", 7)->last, sequence{15});
+    const auto attached = again.attach(2, "quakes", "alarms");
+    ASSERT_TRUE(attached);
+    EXPECT_EQ(party::points(attached->points), "usgs 7:4");
+    EXPECT_EQ(party::done(attached->done), "usgs 7:5-5");
+}
+
 /// A disk whose syncs fail from break_disk() to mend_disk().
 class CairndOnAFailingDisk : public Cairnd {
 protected:
