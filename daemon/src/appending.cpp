@@ -297,8 +297,8 @@ void appending::opened(source& of, const store::reply& answer) {
         of.topic_id = opened.topic;
         of.source_id = opened.source;
         of.up_to = of.written = of.written_told = opened.last;
-        // Another made it first: it is known here since.
-        if (of.makes_topic && parts_.topics.find(opened.topic)) parts_.quota.give_back(of.client);
+        // Another made it first.
+        if (of.makes_topic && !opened.made_topic) parts_.quota.give_back(of.client);
         known_topic& topic = parts_.topics.find_or_add(opened.topic, of.topic);
         parts_.topics.note(topic, opened.source, of.name, of.epoch, opened.last);
     }
@@ -338,6 +338,8 @@ void appending::opened(source& of, const store::reply& answer) {
 void appending::refuse(source& of, const flight& which, const store::reply& answer) {
     ++refused_;
     if (const auto* by = std::get_if<store::fenced_by>(&answer.value)) return fence(of, by->newer);
+    // The link ends at once, and the batch comes again: it is refused by nobody.
+    if (answer.code == errc::closed) return;
     if (which.round != of.round) return;
     const auto* hole = std::get_if<store::expected>(&answer.value);
     go_back(of, answer.code, hole ? hole->next : of.up_to + 1);

@@ -388,7 +388,8 @@ void grouping::replied(std::uint32_t token, const store::reply& answer, bool /*f
     const std::shared_ptr<member>& of = which.of;
     switch (which.what) {
         case flight::kind::make_topic:
-            if (!answer.ok()) parts_.quota.give_back(of->client);
+            if (!answer.ok() || !std::get<store::topic_created>(answer.value).made)
+                parts_.quota.give_back(of->client);
             if (!of->link) return;
             // It may exist, and be configured otherwise.
             if (!answer.ok() && answer.code != errc::topic_exists) return fail(of, answer.code);

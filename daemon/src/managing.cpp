@@ -32,6 +32,18 @@ wire::topic_config told_config(const store::topic_config& c) {
             c.last_per_key};
 }
 
+std::uint64_t damaged_topics(store::reader& reader) {
+    std::uint64_t damaged = 0;
+    std::string after;
+    for (;;) {
+        const auto some = reader.topics(after);
+        if (!some || some->empty()) return damaged;
+        damaged += static_cast<std::uint64_t>(
+            std::count_if(some->begin(), some->end(), [](const auto& t) { return t.damaged; }));
+        after = some->back().name;
+    }
+}
+
 /// Sends a list in as many frames as it needs.
 template <typename Frame, typename Items, typename Tell>
 void send_list(runtime::link& to, wire::channel channel, const Items& items, bool more_after,
@@ -133,7 +145,8 @@ void managing::next_topics(const handle& of, std::string after) {
                     return wire::listed_topic{t.name,        told_config(t.config),
                                               t.first.value, t.end.value,
                                               t.bytes,       t.sources,
-                                              t.groups,      t.dead_letters};
+                                              t.groups,      t.dead_letters,
+                                              t.damaged};
                 });
             if (last.empty()) return end(of);
             next_topics(of, last);
@@ -158,10 +171,10 @@ errc managing::list(runtime::link& from, const wire::list_sources& request) {
         [this, of, found] {
             if (!of->link) return;
             if (!*found) return fail(of, found->error());
-            send_list<wire::sources>(*of->link, of->channel, **found, false,
-                                     [](const store::source_info& s) {
-                                         return wire::listed_source{s.name, s.epoch, s.last};
-                                     });
+            send_list<wire::sources>(
+                *of->link, of->channel, **found, false, [](const store::source_info& s) {
+                    return wire::listed_source{s.name, s.epoch, s.last, s.damaged};
+                });
             end(of);
         });
     return errc::ok;
@@ -193,7 +206,8 @@ errc managing::list(runtime::link& from, const wire::list_groups& request) {
                                               g.floor.value + 1,
                                               g.acked,
                                               g.pending,
-                                              groups_.members_of(of->topic_id, g.id)};
+                                              groups_.members_of(of->topic_id, g.id),
+                                              g.damaged};
                 });
             end(of);
         });
@@ -205,10 +219,14 @@ errc managing::list(runtime::link& from, const wire::list_figures& request) {
     const handle of = begin(from, request.channel, "*", admin_right, problem);
     if (!of) return problem;
     const auto stats = std::make_shared<store_server_stats>();
+    const auto damaged = std::make_shared<std::uint64_t>();
     parts_.readers.submit(
         of->link->number(),
-        [stats, of_disk = figures_.of_disk](store::reader&) { of_disk(*stats); },
-        [this, of, stats] {
+        [stats, damaged, of_disk = figures_.of_disk](store::reader& reader) {
+            of_disk(*stats);
+            *damaged = damaged_topics(reader);
+        },
+        [this, of, stats, damaged] {
             if (!of->link) return;
             figures_.of_loop(*stats);
             const store_server_stats& s = *stats;
@@ -222,6 +240,7 @@ errc managing::list(runtime::link& from, const wire::list_figures& request) {
                                           {"repeated_batches", s.storage.repeats},
                                           {"disk_full", s.storage.disk_full ? 1U : 0U},
                                           {"failed", s.storage.failed ? 1U : 0U},
+                                          {"damaged_topics", *damaged},
                                           {"transactions", s.transactions},
                                           {"waiting_bytes", s.waiting_bytes},
                                           {"sources", s.sources},

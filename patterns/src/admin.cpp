@@ -42,17 +42,23 @@ topic_settings settings_of(const wire::topic_config& c) {
 }
 
 stored_topic topic_of(const wire::listed_topic& t) {
-    return {
-        std::string(t.name), settings_of(t.config), t.first, t.end, t.bytes, t.sources, t.groups,
-        t.dead_letters};
+    return {std::string(t.name),
+            settings_of(t.config),
+            t.first,
+            t.end,
+            t.bytes,
+            t.sources,
+            t.groups,
+            t.dead_letters,
+            t.damaged};
 }
 
 stored_source source_of(const wire::listed_source& s) {
-    return {std::string(s.name), s.epoch, s.last};
+    return {std::string(s.name), s.epoch, s.last, s.damaged};
 }
 
 durable_group group_of(const wire::listed_group& g) {
-    return {std::string(g.name), g.next, g.done, g.pending, g.members};
+    return {std::string(g.name), g.next, g.done, g.pending, g.members, g.damaged};
 }
 
 }  // namespace

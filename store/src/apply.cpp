@@ -47,7 +47,7 @@ reply applier::on(const create_topic& w) {
         return {errc::ok, topic_created{{known}}};
     }
     if (const errc problem = check_new_topic(w.name); problem != errc::ok) return {problem, {}};
-    return {errc::ok, topic_created{make_topic(w.name, w.config, false)}};
+    return {errc::ok, topic_created{make_topic(w.name, w.config, false), true}};
 }
 
 reply applier::on(const alter_topic& w) {
@@ -158,7 +158,8 @@ reply applier::on(const open_source& w) {
         return {errc::invalid_argument, {}};
     topic_id t{c_.number_at(topic_name_key(w.topic))};
     source_id s{};
-    if (t == topic_id{}) {
+    const bool makes_topic = t == topic_id{};
+    if (makes_topic) {
         if (!w.create_topic) return {errc::topic_unknown, {}};
         if (const errc problem = check_new_topic(w.topic); problem != errc::ok)
             return {problem, {}};
@@ -190,7 +191,7 @@ reply applier::on(const open_source& w) {
         // Sources that take turns do not all reach the index in one commit.
         changed.unindexed = static_cast<std::uint8_t>(s.value % stretches_linked_max);
     }
-    return {errc::ok, source_opened{t, s, r->last, generation_}};
+    return {errc::ok, source_opened{t, s, r->last, generation_, makes_topic}};
 }
 
 reply applier::check_run(topic_id t, source_id s, epoch e, topic_record*& topic,

@@ -172,6 +172,26 @@ TEST_F(Cairnd, PrintsSettingsThatItReads) {
     EXPECT_EQ(without_comments(first), without_comments(second));
 }
 
+TEST_F(Cairnd, HoldsAllTopicsToTheLimitsOfTheStore) {
+    start({"--store-messages-max", "5", "--store-until-acked", "true",
+           "--store-groups-per-topic-max", "1"});
+    party client(endpoints_.front());
+    ASSERT_TRUE(client.open(1, "quakes", "usgs", 7));
+    client.append(1, 1, 5);
+    ASSERT_TRUE(client.confirmed(5));
+    client.append(1, 6, 1);
+    const auto refused = client.raw().hear<wire::append_refused>(wire::kind::append_refused);
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->code, errc::store_full);
+    ASSERT_TRUE(client.attach(2, "quakes", "alarms"));
+    client.raw().say(wire::attach_group{3, "quakes", "archive", "", wire::group_kind::each, {}, 0});
+    EXPECT_EQ(client.raw().refusal(wire::kind::error), errc::limit_exceeded);
+    client.ack(2, "usgs", 7, {{sequence{1}, sequence{5}}});
+    ASSERT_TRUE(client.acked(1));
+    client.append(1, 6, 5);
+    EXPECT_TRUE(client.confirmed(10)) << "what was acked left room";
+}
+
 TEST_F(Cairnd, NamesTheLineOfWhatItDoesNotKnow) {
     const auto problem = [&](const std::string& text) {
         const std::string config = file("c.toml", text);
@@ -430,6 +450,31 @@ TEST_F(CairndOnAHangingDisk, LeavesInGoodOrderWhenTheDiskComesBackInTime) {
     EXPECT_TRUE(publisher.confirmed(10));
     EXPECT_EQ(running_->wait(30s), 0);
     EXPECT_TRUE(has(running_->output(), "stopped in good order"));
+}
+
+TEST_F(CairndOnAHangingDisk, AnswersWhatItTookBeforeItLeaves) {
+    start({"--close-deadline", "30s"}, variables());
+    party publisher(endpoints_.front());
+    party member(endpoints_.front());
+    ASSERT_TRUE(member.attach(1, "quakes", "alarms"));
+    get_stuck(publisher);
+    member.ack(1, "usgs", 7, {{sequence{1}, sequence{3}}, {sequence{5}, sequence{5}}});
+    ASSERT_TRUE(member.raw().answered());
+    publisher.append(1, 11, 5);
+    ASSERT_TRUE(publisher.raw().answered());
+    running_->signal(SIGTERM);
+    ASSERT_TRUE(running_->wait_for_output("stopping", 30s));
+    go_on();
+    EXPECT_TRUE(publisher.confirmed(15));
+    EXPECT_TRUE(member.acked(1));
+    EXPECT_EQ(running_->wait(30s), 0);
+    start({}, variables());
+    party again(endpoints_.front());
+    EXPECT_EQ(again.open(1, "quakes", "usgs", 7)->last, sequence{15});
+    const auto attached = again.attach(2, "quakes", "alarms");
+    ASSERT_TRUE(attached);
+    EXPECT_EQ(party::points(attached->points), "usgs 7:4");
+    EXPECT_EQ(party::done(attached->done), "usgs 7:5-5");
 }
 
 /// A disk whose syncs fail from break_disk() to mend_disk().

@@ -47,6 +47,31 @@ TEST_F(TopicQuota, CountsWhatWasMadeAndNothingElse) {
     EXPECT_EQ(publish(*client, 12, "b"), errc::ok);
 }
 
+TEST_F(TopicQuota, ChargesATopicThatManyMakeAtOnceToOneOfThem) {
+    constexpr std::size_t quota = 8;
+    options_.topics_made_per_client_max = quota;
+    restart();
+    std::vector<std::unique_ptr<party>> clients;
+    for (int i = 0; i != 4; ++i) clients.push_back(peer());
+    wire::channel channel = 0;
+    for (std::size_t i = 0; i != quota; ++i) {
+        const std::string topic = "shared" + std::to_string(i);
+        ++channel;
+        for (const auto& c : clients)
+            if (i % 2 == 0)
+                c->raw().say(wire::open_source{channel, topic, "s", epoch{1}});
+            else
+                c->raw().say(
+                    wire::attach_group{channel, topic, "g", "", wire::group_kind::each, {}, 0});
+        for (const auto& c : clients)
+            ASSERT_TRUE(c->raw().hear_any({kind::source_opened, kind::group_attached}));
+    }
+    std::size_t made = 0;
+    for (const auto& c : clients)
+        while (publish(*c, ++channel, "own" + std::to_string(made)) == errc::ok) ++made;
+    EXPECT_EQ(made, (clients.size() - 1) * quota);
+}
+
 TEST_F(TopicQuota, DoesNotBindWhoManagesTopics) {
     options_.topics_made_per_client_max = 0;
     restart();

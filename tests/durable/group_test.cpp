@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <thread>
 
 // Durable groups: what was acked never comes again, what was not does.
 namespace cairn::test {
@@ -114,6 +115,45 @@ TEST_F(DurableGroup, QueuesItsAcksWhileTheStoreIsAway) {
     const auto there = away();
     subscriber reader(*there, "weather", by_hand());
     EXPECT_EQ(texts(reader, 2), numbers(11, 12));
+}
+
+TEST_F(DurableGroup, LosesNothingOfAStoreThatClosesAgainAndAgainWhileItIsInUse) {
+    constexpr int closings = 5;
+    constexpr std::size_t at_once = 500;
+    publisher_options o{.source = "station"};
+    std::atomic<int> refused_for_good = 0;
+    o.on_store_refused = [&](errc, bool for_good) { refused_for_good += for_good ? 1 : 0; };
+    publisher sender(home(), "weather", o);
+    const auto there = away();
+    subscriber reader(*there, "weather", alarms());
+    std::atomic<bool> over = false;
+    std::atomic<int> published = 0;
+    std::atomic<int> given = 0;
+    std::thread busy([&] {
+        while (!over.load()) {
+            if (published - given < 2'000)
+                sender.publish(std::to_string(++published));
+            else
+                std::this_thread::yield();
+        }
+    });
+    for (int i = 0; i != closings; ++i) {
+        const std::vector<std::string> all = texts(reader, at_once);
+        EXPECT_EQ(all, numbers(given + 1, given + static_cast<int>(at_once)));
+        given += static_cast<int>(all.size());
+        stop_store();
+        start_store();
+    }
+    over = true;
+    busy.join();
+    EXPECT_EQ(texts(reader, static_cast<std::size_t>(published - given)),
+              numbers(given + 1, published));
+    EXPECT_EQ(sender.flush(patience), 0U);
+    EXPECT_EQ(refused_for_good, 0);
+    EXPECT_EQ(reader.close(patience), 0U);
+    sender.publish("next");
+    subscriber again(*there, "weather", alarms());
+    EXPECT_EQ(texts(again, 2), (std::vector<std::string>{std::to_string(published), "next"}));
 }
 
 TEST_F(DurableGroup, AcksWhatItGotBeforeTheStoreHadIt) {

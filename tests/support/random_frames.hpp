@@ -271,13 +271,14 @@ private:
                  number<std::uint64_t>(),
                  number<std::uint32_t>(),
                  number<std::uint32_t>(),
+                 coin(),
                  coin()};
     }
     void fill(wire::sources& f) {
         f = {number<std::uint32_t>(), coin(), {}};
         f.items.resize(length());
         for (wire::listed_source& s : f.items)
-            s = {source(), {number<std::uint64_t>()}, {number<std::uint64_t>()}};
+            s = {source(), {number<std::uint64_t>()}, {number<std::uint64_t>()}, coin()};
     }
     void fill(wire::groups& f) {
         f = {number<std::uint32_t>(), coin(), {}};
@@ -288,7 +289,8 @@ private:
                  number<std::uint64_t>(),
                  number<std::uint64_t>(),
                  number<std::uint64_t>(),
-                 number<std::uint32_t>()};
+                 number<std::uint32_t>(),
+                 coin()};
     }
     void fill(wire::list_figures& f) { f.channel = number<std::uint32_t>(); }
     void fill(wire::figures& f) {

@@ -10,6 +10,16 @@ using strings = std::vector<std::string>;
 class TopicCommand : public command {
 protected:
     void SetUp() override { start_store(); }
+    /// Of a topic or group: in each copy that the file has of its record, the byte behind the name.
+    void spoil_records_of(const std::string& name) const {
+        const std::string file = path("data/data.mdb");
+        std::string all = contents(file);
+        const std::string begin = std::string{'\0', static_cast<char>(name.size())} + name;
+        for (std::size_t at = all.find(begin); at != std::string::npos;
+             at = all.find(begin, at + 1))
+            all[at + begin.size()] ^= 1;
+        std::ofstream(file, std::ios::binary | std::ios::in) << all;
+    }
 };
 class GroupCommand : public command {
 protected:
@@ -70,6 +80,27 @@ TEST_F(TopicCommand, ShowsATableToPeople) {
     EXPECT_EQ(shown.find("TOPIC   MESSAGES"), 0U) << shown;
     EXPECT_NE(shown.find("\nquakes         2"), std::string::npos) << shown;
     EXPECT_NE(shown.find("36h, 1.5 MiB\n"), std::string::npos) << shown;
+}
+
+TEST_F(TopicCommand, ShowsWhatIsDamagedAsSuch) {
+    publish("quakes", "one\n");
+    publish("storms", "one\n");
+    object({"group", "create", "storms", "alarms"});
+    object({"group", "create", "storms", "archive"});
+    stop_store();
+    spoil_records_of("quakes");
+    spoil_records_of("alarms");
+    start_store();
+    const auto damaged = [&](const strings& arguments) {
+        std::vector<bool> told;
+        for (const json& row : objects(arguments)) told.push_back(row.at("damaged"));
+        return told;
+    };
+    EXPECT_EQ(damaged({"topic", "ls"}), (std::vector<bool>{true, false}));
+    EXPECT_EQ(damaged({"group", "ls", "storms"}), (std::vector<bool>{true, false}));
+    EXPECT_EQ(object({"stats"}).at("values").at("damaged_topics"), 1);
+    for (const strings& list : {strings{"topic", "ls"}, strings{"group", "ls", "storms"}})
+        EXPECT_NE(cairn(list).out.find("its record is damaged"), std::string::npos);
 }
 
 TEST_F(TopicCommand, ShowsHowFarEachSourceIsStored) {

@@ -20,8 +20,9 @@ struct group_options {
 };
 
 json described(const std::string& topic, const durable_group& group) {
-    return {{"topic", topic},     {"group", group.name},      {"next", group.next},
-            {"done", group.done}, {"pending", group.pending}, {"members", group.members}};
+    return {{"topic", topic},          {"group", group.name},      {"next", group.next},
+            {"done", group.done},      {"pending", group.pending}, {"members", group.members},
+            {"damaged", group.damaged}};
 }
 
 void print_groups(store_session& with, const common_options& common, const std::string& topic,
@@ -30,6 +31,8 @@ void print_groups(store_session& with, const common_options& common, const std::
     for (const durable_group& g : groups) {
         if (common.json)
             with.out.object(described(topic, g));
+        else if (g.damaged)
+            shown.row({g.name, "?", "?", "its record is damaged", std::to_string(g.members)});
         else
             shown.row({g.name, std::to_string(g.next), std::to_string(g.done),
                        std::to_string(g.pending), std::to_string(g.members)});

@@ -45,6 +45,7 @@ json described(const stored_topic& topic) {
             {"sources", topic.sources},
             {"groups", topic.groups},
             {"dead_letters", topic.dead_letters},
+            {"damaged", topic.damaged},
             {"settings",
              {{"age_max_ms", s.age_max.count()},
               {"bytes_max", s.bytes_max},
@@ -81,6 +82,10 @@ int list_topics(const ls_options& given) {
             with.out.object(described(topic));
             continue;
         }
+        if (topic.damaged) {
+            shown.row({topic.name, "?", "?", "?", "?", "?", "?", "its record is damaged"});
+            continue;
+        }
         shown.row({topic.name, std::to_string(topic.end - topic.first), shown_bytes(topic.bytes),
                    std::to_string(topic.first), std::to_string(topic.end),
                    std::to_string(topic.sources), std::to_string(topic.groups), in_words(topic)});
@@ -98,8 +103,10 @@ int show_topic(const topic_options& given) {
         json object = described(topic);
         object["positions"] = json::array();
         for (const stored_source& s : sources)
-            object["positions"].push_back(
-                {{"source", s.name}, {"epoch", s.epoch.value}, {"sequence", s.last.value}});
+            object["positions"].push_back({{"source", s.name},
+                                           {"epoch", s.epoch.value},
+                                           {"sequence", s.last.value},
+                                           {"damaged", s.damaged}});
         with.out.object(object);
     } else {
         with.out.line("topic     " + escaped(topic.name));
@@ -111,7 +118,8 @@ int show_topic(const topic_options& given) {
         with.out.line("keeps     " + in_words(topic));
         table shown({"SOURCE", "EPOCH", "STORED TO"});
         for (const stored_source& s : sources)
-            shown.row({s.name, std::to_string(s.epoch.value), std::to_string(s.last.value)});
+            shown.row({s.name, s.damaged ? "?" : std::to_string(s.epoch.value),
+                       s.damaged ? "its record is damaged" : std::to_string(s.last.value)});
         if (!sources.empty()) shown.print(with.out);
     }
     with.out.flush();

@@ -69,6 +69,10 @@ std::uint64_t count(const strings& v) {
     constexpr std::array plain{unit{"", 1}};
     return number(v.front(), plain, "1000");
 }
+std::uint32_t count32(const strings& v) {
+    return static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(count(v), std::numeric_limits<std::uint32_t>::max()));
+}
 bool yes(const strings& v) {
     if (v.front() == "true" || v.front() == "yes" || v.front() == "1") return true;
     if (v.front() == "false" || v.front() == "no" || v.front() == "0") return false;
@@ -273,169 +277,114 @@ std::string environment(const char* name) {
 
 // --- The table ----------------------------------------------------------------------------------
 
-#define CAIRN_READ [](settings & to, const strings& v)
-#define CAIRN_SHOW [](const settings& from)
+// What a setting reads from `v` into `to`, and shows of `from`.
+#define CAIRN_READ(...) [](settings& to, const strings& v) { __VA_ARGS__; }
+#define CAIRN_SHOW(...) [](const settings& from) -> std::string { return __VA_ARGS__; }
 
 const std::vector<setting>& all_settings() {
-    static const std::vector<setting> all{{"data", "DIRECTORY", "where the data is", false, false,
-                                           CAIRN_READ{to.store.path = v.front();
-}
-, CAIRN_SHOW { return toml_text(from.store.path.string()); }
-}  // namespace cairn::daemon
-, {"listen", "ENDPOINT", "where peers connect: tcp://HOST:PORT, ipc:///PATH; port 0: any", true,
-   false, CAIRN_READ{to.store.network.bind = v;
-}
-, CAIRN_SHOW { return toml_text(from.store.network.bind); }
-}
-, {"ports_file", "FILE", "gets the endpoints, one a line, once they are bound", false, false,
-   CAIRN_READ{to.ports_file = v.front();
-}
-, CAIRN_SHOW { return toml_text(from.ports_file.string()); }
-}
-, {"name", "NAME", "name for peers and logs", false, false,
-   CAIRN_READ{to.store.network.name = v.front();
-}
-, CAIRN_SHOW { return toml_text(from.store.network.name); }
-}
-, {"close_deadline", "TIME",
-   "after TERM: then it leaves with 3 although the disk hangs; 0: it waits", false, true,
-   CAIRN_READ{to.close_deadline = span(v);
-}
-, CAIRN_SHOW { return shown(from.close_deadline); }
-}
-, {"log_level", "LEVEL", "debug, info, warning or error", false, true,
-   CAIRN_READ{
-       to.log_level = choice<std::string>(
-           v, {{"debug", "debug"}, {"info", "info"}, {"warning", "warning"}, {"error", "error"}});
-}
-, CAIRN_SHOW { return toml_text(from.log_level); }
-}
-, {"security.key_file", "FILE", "the store's secret certificate; no file: no keys", false, false,
-   CAIRN_READ{to.key_file = v.front();
-}
-, CAIRN_SHOW { return toml_text(from.key_file); }
-}
-, {"security.allowed_keys", "KEY", "public keys of the clients that may connect", true, true,
-   CAIRN_READ{to.store.network.security.allowed_keys = v;
-}
-, CAIRN_SHOW { return toml_text(from.store.network.security.allowed_keys); }
-}
-, {"security.allow_any_key", "BOOLEAN", "every key may connect", false, false,
-   CAIRN_READ{to.store.network.security.allow_any_key = yes(v);
-}
-, CAIRN_SHOW { return shown(from.store.network.security.allow_any_key); }
-}
-, {"security.insecure", "BOOLEAN", "listen beyond loopback without keys", false, false,
-   CAIRN_READ{to.store.network.security.insecure = yes(v);
-}
-, CAIRN_SHOW { return shown(from.store.network.security.insecure); }
-}
-, {"store.quota", "SIZE", "what all messages may take; 0: no limit", false, false,
-   CAIRN_READ{to.store.storage.quota_bytes = bytes(v);
-}
-, CAIRN_SHOW { return shown(from.store.storage.quota_bytes); }
-}
-, {"store.when_full", "POLICY", "at the quota: refuse or drop-oldest", false, false,
-   CAIRN_READ{to.store.storage.when_full = when_full(v);
-}
-, CAIRN_SHOW { return shown(from.store.storage.when_full); }
-}
-, {"store.age_max", "TIME", "older messages go, of all topics; 0: none", false, false,
-   CAIRN_READ{to.store.storage.age_max = span(v);
-}
-, CAIRN_SHOW { return shown(from.store.storage.age_max); }
-}
-, {"store.ballast", "SIZE", "given back when the disk is full, so that trims go on", false, false,
-   CAIRN_READ{to.store.storage.ballast_bytes = bytes(v);
-}
-, CAIRN_SHOW { return shown(std::uint64_t{from.store.storage.ballast_bytes}); }
-}
-, {"store.topics_max", "COUNT", "topics", false, false,
-   CAIRN_READ{to.store.storage.topics_max = static_cast<std::uint32_t>(
-                  std::min<std::uint64_t>(count(v), std::numeric_limits<std::uint32_t>::max()));
-}
-, CAIRN_SHOW { return shown(std::uint64_t{from.store.storage.topics_max}); }
-}
-, {"store.sources_per_topic_max", "COUNT", "sources of one topic", false, false,
-   CAIRN_READ{to.store.storage.sources_per_topic_max = static_cast<std::uint32_t>(
-                  std::min<std::uint64_t>(count(v), std::numeric_limits<std::uint32_t>::max()));
-}
-, CAIRN_SHOW { return shown(std::uint64_t{from.store.storage.sources_per_topic_max}); }
-}
-, {"topics.age_max", "TIME", "of a new topic: older messages go; 0: none", false, false,
-   CAIRN_READ{to.store.topic_defaults.retention.age_max = span(v);
-}
-, CAIRN_SHOW { return shown(from.store.topic_defaults.retention.age_max); }
-}
-, {"topics.bytes_max", "SIZE", "of a new topic; 0: no limit", false, false,
-   CAIRN_READ{to.store.topic_defaults.retention.bytes_max = bytes(v);
-}
-, CAIRN_SHOW { return shown(from.store.topic_defaults.retention.bytes_max); }
-}
-, {"topics.messages_max", "COUNT", "of a new topic; 0: no limit", false, false,
-   CAIRN_READ{to.store.topic_defaults.retention.messages_max = count(v);
-}
-, CAIRN_SHOW { return shown(from.store.topic_defaults.retention.messages_max); }
-}
-, {"topics.until_acked", "BOOLEAN", "of a new topic: what all groups acked goes", false, false,
-   CAIRN_READ{to.store.topic_defaults.retention.until_acked = yes(v);
-}
-, CAIRN_SHOW { return shown(from.store.topic_defaults.retention.until_acked); }
-}
-, {"topics.when_full", "POLICY", "of a new topic: refuse or drop-oldest", false, false,
-   CAIRN_READ{to.store.topic_defaults.retention.when_full = when_full(v);
-}
-, CAIRN_SHOW { return shown(from.store.topic_defaults.retention.when_full); }
-}
-, {"topics.confirm", "WHEN", "of a new topic: flushed or written", false, false,
-   CAIRN_READ{
-       to.store.topic_defaults.confirm = choice<store::durability>(
-           v, {{"flushed", store::durability::flushed}, {"written", store::durability::written}});
-}
-, CAIRN_SHOW {
-    return toml_text(from.store.topic_defaults.confirm == store::durability::flushed ? "flushed"
-                                                                                     : "written");
-}
-}
-, {"limits.peers_max", "COUNT", "connections", false, false,
-   CAIRN_READ{to.store.network.peers_max = count(v);
-}
-, CAIRN_SHOW { return shown(std::uint64_t{from.store.network.peers_max}); }
-}
-, {"limits.topics_made_per_client_max", "COUNT", "topics that one client may make", false, false,
-   CAIRN_READ{to.store.topics_made_per_client_max = count(v);
-}
-, CAIRN_SHOW { return shown(std::uint64_t{from.store.topics_made_per_client_max}); }
-}
-, {"limits.append_window", "SIZE", "that one source may have under way", false, false,
-   CAIRN_READ{to.store.append_window_bytes = bytes(v);
-}
-, CAIRN_SHOW { return shown(std::uint64_t{from.store.append_window_bytes}); }
-}
-, {"limits.append_bytes_max", "SIZE", "that all sources may have under way", false, false,
-   CAIRN_READ{to.store.append_bytes_max = bytes(v);
-}
-, CAIRN_SHOW { return shown(std::uint64_t{from.store.append_bytes_max}); }
-}
-, {"limits.replay_threads", "COUNT", "threads that read history", false, false,
-   CAIRN_READ{to.store.replay_threads = count(v);
-}
-, CAIRN_SHOW { return shown(std::uint64_t{from.store.replay_threads}); }
-}
-, {"limits.replay_page", "SIZE", "that is read at once for one reader", false, false,
-   CAIRN_READ{to.store.replay_page_bytes = bytes(v);
-}
-, CAIRN_SHOW { return shown(std::uint64_t{from.store.replay_page_bytes}); }
-}
-, {"limits.replay_bytes_max", "SIZE", "of history in memory for all readers", false, false,
-   CAIRN_READ{to.store.replay_bytes_max = bytes(v);
-}
-, CAIRN_SHOW { return shown(std::uint64_t{from.store.replay_bytes_max}); }
-}
-,
-}
-;
-return all;
+    static const std::vector<setting> all{
+        {"data", "DIRECTORY", "where the data is", false, false,
+         CAIRN_READ(to.store.path = v.front()), CAIRN_SHOW(toml_text(from.store.path.string()))},
+        {"listen", "ENDPOINT", "where peers connect: tcp://HOST:PORT, ipc:///PATH; port 0: any",
+         true, false, CAIRN_READ(to.store.network.bind = v),
+         CAIRN_SHOW(toml_text(from.store.network.bind))},
+        {"ports_file", "FILE", "gets the endpoints, one a line, once they are bound", false, false,
+         CAIRN_READ(to.ports_file = v.front()), CAIRN_SHOW(toml_text(from.ports_file.string()))},
+        {"name", "NAME", "name for peers and logs", false, false,
+         CAIRN_READ(to.store.network.name = v.front()),
+         CAIRN_SHOW(toml_text(from.store.network.name))},
+        {"close_deadline", "TIME",
+         "after TERM: then it leaves with 3 although the disk hangs; 0: it waits", false, true,
+         CAIRN_READ(to.close_deadline = span(v)), CAIRN_SHOW(shown(from.close_deadline))},
+        {"log_level", "LEVEL", "debug, info, warning or error", false, true,
+         CAIRN_READ(to.log_level = choice<std::string>(v, {{"debug", "debug"},
+                                                           {"info", "info"},
+                                                           {"warning", "warning"},
+                                                           {"error", "error"}})),
+         CAIRN_SHOW(toml_text(from.log_level))},
+        {"security.key_file", "FILE", "the store's secret certificate; no file: no keys", false,
+         false, CAIRN_READ(to.key_file = v.front()), CAIRN_SHOW(toml_text(from.key_file))},
+        {"security.allowed_keys", "KEY", "public keys of the clients that may connect", true, true,
+         CAIRN_READ(to.store.network.security.allowed_keys = v),
+         CAIRN_SHOW(toml_text(from.store.network.security.allowed_keys))},
+        {"security.allow_any_key", "BOOLEAN", "every key may connect", false, false,
+         CAIRN_READ(to.store.network.security.allow_any_key = yes(v)),
+         CAIRN_SHOW(shown(from.store.network.security.allow_any_key))},
+        {"security.insecure", "BOOLEAN", "listen beyond loopback without keys", false, false,
+         CAIRN_READ(to.store.network.security.insecure = yes(v)),
+         CAIRN_SHOW(shown(from.store.network.security.insecure))},
+        {"store.quota", "SIZE", "what all messages may take; 0: no limit", false, false,
+         CAIRN_READ(to.store.storage.quota_bytes = bytes(v)),
+         CAIRN_SHOW(shown(from.store.storage.quota_bytes))},
+        {"store.when_full", "POLICY", "at the quota: refuse or drop-oldest", false, false,
+         CAIRN_READ(to.store.storage.when_full = when_full(v)),
+         CAIRN_SHOW(shown(from.store.storage.when_full))},
+        {"store.age_max", "TIME", "older messages go, of all topics; 0: none", false, false,
+         CAIRN_READ(to.store.storage.age_max = span(v)),
+         CAIRN_SHOW(shown(from.store.storage.age_max))},
+        {"store.messages_max", "COUNT", "messages of all topics; 0: no limit", false, false,
+         CAIRN_READ(to.store.storage.messages_max = count(v)),
+         CAIRN_SHOW(shown(from.store.storage.messages_max))},
+        {"store.until_acked", "BOOLEAN", "what all groups acked goes, of all topics", false, false,
+         CAIRN_READ(to.store.storage.until_acked = yes(v)),
+         CAIRN_SHOW(shown(from.store.storage.until_acked))},
+        {"store.ballast", "SIZE", "given back when the disk is full, so that trims go on", false,
+         false, CAIRN_READ(to.store.storage.ballast_bytes = bytes(v)),
+         CAIRN_SHOW(shown(std::uint64_t{from.store.storage.ballast_bytes}))},
+        {"store.topics_max", "COUNT", "topics", false, false,
+         CAIRN_READ(to.store.storage.topics_max = count32(v)),
+         CAIRN_SHOW(shown(std::uint64_t{from.store.storage.topics_max}))},
+        {"store.sources_per_topic_max", "COUNT", "sources of one topic", false, false,
+         CAIRN_READ(to.store.storage.sources_per_topic_max = count32(v)),
+         CAIRN_SHOW(shown(std::uint64_t{from.store.storage.sources_per_topic_max}))},
+        {"store.groups_per_topic_max", "COUNT", "groups of one topic", false, false,
+         CAIRN_READ(to.store.storage.groups_per_topic_max = count32(v)),
+         CAIRN_SHOW(shown(std::uint64_t{from.store.storage.groups_per_topic_max}))},
+        {"topics.age_max", "TIME", "of a new topic: older messages go; 0: none", false, false,
+         CAIRN_READ(to.store.topic_defaults.retention.age_max = span(v)),
+         CAIRN_SHOW(shown(from.store.topic_defaults.retention.age_max))},
+        {"topics.bytes_max", "SIZE", "of a new topic; 0: no limit", false, false,
+         CAIRN_READ(to.store.topic_defaults.retention.bytes_max = bytes(v)),
+         CAIRN_SHOW(shown(from.store.topic_defaults.retention.bytes_max))},
+        {"topics.messages_max", "COUNT", "of a new topic; 0: no limit", false, false,
+         CAIRN_READ(to.store.topic_defaults.retention.messages_max = count(v)),
+         CAIRN_SHOW(shown(from.store.topic_defaults.retention.messages_max))},
+        {"topics.until_acked", "BOOLEAN", "of a new topic: what all groups acked goes", false,
+         false, CAIRN_READ(to.store.topic_defaults.retention.until_acked = yes(v)),
+         CAIRN_SHOW(shown(from.store.topic_defaults.retention.until_acked))},
+        {"topics.when_full", "POLICY", "of a new topic: refuse or drop-oldest", false, false,
+         CAIRN_READ(to.store.topic_defaults.retention.when_full = when_full(v)),
+         CAIRN_SHOW(shown(from.store.topic_defaults.retention.when_full))},
+        {"topics.confirm", "WHEN", "of a new topic: flushed or written", false, false,
+         CAIRN_READ(to.store.topic_defaults.confirm =
+                        choice<store::durability>(v, {{"flushed", store::durability::flushed},
+                                                      {"written", store::durability::written}})),
+         CAIRN_SHOW(toml_text(from.store.topic_defaults.confirm == store::durability::flushed
+                                  ? "flushed"
+                                  : "written"))},
+        {"limits.peers_max", "COUNT", "connections", false, false,
+         CAIRN_READ(to.store.network.peers_max = count(v)),
+         CAIRN_SHOW(shown(std::uint64_t{from.store.network.peers_max}))},
+        {"limits.topics_made_per_client_max", "COUNT", "topics that one client may make", false,
+         false, CAIRN_READ(to.store.topics_made_per_client_max = count(v)),
+         CAIRN_SHOW(shown(std::uint64_t{from.store.topics_made_per_client_max}))},
+        {"limits.append_window", "SIZE", "that one source may have under way", false, false,
+         CAIRN_READ(to.store.append_window_bytes = bytes(v)),
+         CAIRN_SHOW(shown(std::uint64_t{from.store.append_window_bytes}))},
+        {"limits.append_bytes_max", "SIZE", "that all sources may have under way", false, false,
+         CAIRN_READ(to.store.append_bytes_max = bytes(v)),
+         CAIRN_SHOW(shown(std::uint64_t{from.store.append_bytes_max}))},
+        {"limits.replay_threads", "COUNT", "threads that read history", false, false,
+         CAIRN_READ(to.store.replay_threads = count(v)),
+         CAIRN_SHOW(shown(std::uint64_t{from.store.replay_threads}))},
+        {"limits.replay_page", "SIZE", "that is read at once for one reader", false, false,
+         CAIRN_READ(to.store.replay_page_bytes = bytes(v)),
+         CAIRN_SHOW(shown(std::uint64_t{from.store.replay_page_bytes}))},
+        {"limits.replay_bytes_max", "SIZE", "of history in memory for all readers", false, false,
+         CAIRN_READ(to.store.replay_bytes_max = bytes(v)),
+         CAIRN_SHOW(shown(std::uint64_t{from.store.replay_bytes_max}))},
+    };
+    return all;
 }
 
 #undef CAIRN_READ

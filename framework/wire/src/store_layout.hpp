@@ -111,6 +111,7 @@ void layout(auto& io, F& f) {
     io.number(f.sources);
     io.number(f.groups);
     io.flag(f.dead_letters);
+    io.flag(f.damaged);
 }
 
 template <is<listed_source> F>
@@ -118,6 +119,7 @@ void layout(auto& io, F& f) {
     io.name(f.name, source_bytes_max);
     io.number(f.epoch.value);
     io.number(f.last.value);
+    io.flag(f.damaged);
 }
 
 template <is<listed_group> F>
@@ -128,6 +130,7 @@ void layout(auto& io, F& f) {
     io.number(f.done);
     io.number(f.pending);
     io.number(f.members);
+    io.flag(f.damaged);
 }
 
 template <is<figure> F>

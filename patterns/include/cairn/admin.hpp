@@ -44,13 +44,15 @@ struct stored_topic {
     std::uint32_t sources = 0;
     std::uint32_t groups = 0;
     bool dead_letters = false;  ///< holds messages that workers gave up
+    bool damaged = false;       ///< its record fails its checksum: only the name is known
 };
 
 /// A source as a store knows it.
 struct stored_source {
     std::string name;
-    cairn::epoch epoch;  ///< of its newest run
-    sequence last;       ///< of that run all up to here is stored
+    cairn::epoch epoch;    ///< of its newest run
+    sequence last;         ///< of that run all up to here is stored
+    bool damaged = false;  ///< its record fails its checksum: only the name is known
 };
 
 /// A durable group.
@@ -60,6 +62,7 @@ struct durable_group {
     std::uint64_t done = 0;     ///< messages done behind `next`
     std::uint64_t pending = 0;  ///< messages stored and not done
     std::uint32_t members = 0;  ///< attached now
+    bool damaged = false;       ///< its record fails its checksum: only name and members are known
 };
 
 /// What a store says of itself.

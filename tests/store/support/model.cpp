@@ -37,7 +37,7 @@ reply model::on(const create_topic& w) {
         return {errc::ok, topic_created{{known->second}}};
     }
     if (w.name.empty() || w.name.size() > 255) return {errc::topic_invalid, {}};
-    return {errc::ok, topic_created{{make_topic(w.name, w.config, false)}}};
+    return {errc::ok, topic_created{{make_topic(w.name, w.config, false)}, true}};
 }
 
 reply model::on(const alter_topic& w) {
@@ -95,8 +95,10 @@ reply model::on(const open_source& w) {
         w.epoch.value == 0 || w.epoch.value + 1 == 0)
         return {errc::invalid_argument, {}};
     std::uint32_t number = 0;
-    if (const auto known = names.find(w.topic); known != names.end()) {
-        number = known->second;
+    const auto topic_known = names.find(w.topic);
+    const bool makes_topic = topic_known == names.end();
+    if (!makes_topic) {
+        number = topic_known->second;
     } else {
         if (!w.create_topic) return {errc::topic_unknown, {}};
         if (w.topic.empty() || w.topic.size() > 255) return {errc::topic_invalid, {}};
@@ -117,7 +119,7 @@ reply model::on(const open_source& w) {
         known.epoch = w.epoch;
         known.last = {};
     }
-    return {errc::ok, source_opened{{number}, {s}, known.last, {}}};
+    return {errc::ok, source_opened{{number}, {s}, known.last, {}, makes_topic}};
 }
 
 reply model::on(const append& w) {

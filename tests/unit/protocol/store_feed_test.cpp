@@ -134,15 +134,17 @@ TEST_F(StoreFeed, GoesBackAtOnceToWhatAStoreMisses) {
     EXPECT_EQ(send(kind::batch), range(3, 3));
 }
 
-TEST_F(StoreFeed, OffersAgainAfterAPauseWhatAFullDiskRefused) {
-    with(full_ring::block);
-    open();
-    ASSERT_EQ(publish(), room::yes);
-    send(kind::batch);
-    feed_->refused(errc::disk_full, seq(1), now_);
-    send(kind::nothing);
-    now_ = feed_->paused_until();
-    EXPECT_EQ(send(kind::batch), range(1, 1));
+TEST_F(StoreFeed, OffersAgainAfterAPauseWhatWasRefusedForNow) {
+    for (const errc why : {errc::disk_full, errc::closed}) {
+        with(full_ring::block);
+        open();
+        ASSERT_EQ(publish(), room::yes);
+        const auto sent = send(kind::batch);
+        feed_->refused(why, sent.first, now_);
+        send(kind::nothing);
+        now_ = feed_->paused_until();
+        EXPECT_EQ(send(kind::batch), sent) << name(why);
+    }
 }
 
 TEST_F(StoreFeed, StopsForGoodAtAConflictOrAFence) {

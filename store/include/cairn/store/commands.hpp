@@ -197,6 +197,7 @@ struct source_opened {
     source_id source;
     sequence last;  ///< of this epoch; 0 when nothing is stored of it
     store::generation generation;
+    bool made_topic = false;
     bool operator==(const source_opened&) const = default;
 };
 
@@ -211,6 +212,7 @@ struct appended {
 
 struct topic_created {
     topic_id topic;
+    bool made = false;  ///< it did not exist
     bool operator==(const topic_created&) const = default;
 };
 

@@ -245,7 +245,7 @@ public:
         // What fails its checksum a second time was not damaged on its way.
         const bool passes = code == errc::checksum_mismatch || code == errc::store_full ||
                             code == errc::disk_full || code == errc::store_failed ||
-                            code == errc::limit_exceeded;
+                            code == errc::limit_exceeded || code == errc::closed;
         if (!again && !passes) return stop(state::conflict, code);
         if (expected.value == 0 || expected > sent_ + 1)
             return stop(state::conflict, errc::conflict);

@@ -46,6 +46,7 @@ struct listed_topic {
     std::uint32_t sources = 0;
     std::uint32_t groups = 0;
     bool dead_letters = false;
+    bool damaged = false;  ///< its record fails its checksum: only the name is known
     bool operator==(const listed_topic&) const = default;
 };
 
@@ -79,8 +80,9 @@ struct delete_topic : topic_request {
 
 struct listed_source {
     std::string_view name;
-    cairn::epoch epoch;  ///< of the newest run
-    sequence last;       ///< of that run all up to here is stored
+    cairn::epoch epoch;    ///< of the newest run
+    sequence last;         ///< of that run all up to here is stored
+    bool damaged = false;  ///< only the name is known
     bool operator==(const listed_source&) const = default;
 };
 
@@ -98,6 +100,7 @@ struct listed_group {
     std::uint64_t done = 0;     ///< messages done from there on
     std::uint64_t pending = 0;  ///< messages stored and not done
     std::uint32_t members = 0;  ///< attached now
+    bool damaged = false;       ///< only name and members are known
     bool operator==(const listed_group&) const = default;
 };
 
