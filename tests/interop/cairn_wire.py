@@ -92,6 +92,28 @@ class Link:
         self.socket.close(linger=0)
 
 
+class Subscription:
+    """A subscription on a link, with credit for `window` bytes ahead of its reader (8.2, 8.3)."""
+
+    def __init__(self, link, channel, window, pattern, start, points=()):
+        self.link, self.channel, self.window = link, channel, window
+        self.consumed = self.reported = self.credits = 0
+        link.send(SUBSCRIBE, channel, pattern, start, window, False, points)
+
+    def consume(self, frame):
+        self.consumed += len(frame[-1]) + BATCH_CHARGE
+        if self.consumed - self.reported >= min(self.window // 4, CREDIT_REPORT):
+            self.reported = self.consumed
+            self.credits += 1
+            self.link.send(CREDIT, self.channel, self.consumed + self.window, self.consumed)
+
+    def repair(self, point):
+        self.link.send(REPAIR, self.channel, point)
+
+    def end(self):
+        self.link.send(UNSUBSCRIBE, self.channel)
+
+
 def wait(links, seconds=0.25):
     """Until a frame has come on one of the links, at most for a heartbeat's time."""
     poller = zmq.Poller()

@@ -2,47 +2,32 @@
 
 usage: durable_subscriber.py STORE TOPIC GROUP LAST [PUBLISHER] [leave NUMBER]
 
-A member of GROUP that reads from the store, goes live at PUBLISHER when it can, and acks what it
-gave. It goes on when a link breaks, when store or publisher start again, and behind what is gone.
-Bodies are "message N ...": they come in order, and it stops when N is LAST and all acks are
-durable. With `leave` it takes nothing behind NUMBER and goes away without a word. The last line
-tells how many came from where.
+A member of GROUP that reads from the store and from PUBLISHER, takes each message from whoever has
+it first, and acks it. It goes on when a link breaks, when store or publisher start again, and
+behind what is gone. Bodies are "message N ...": they come in order, and it stops when N is LAST and
+all acks are durable. With `leave` it takes nothing behind NUMBER and goes away without a word.
 """
 
 import sys
 import time
 from collections import deque
 
-from cairn_wire import (ACK, ACKED, ATTACH_GROUP, BATCH, BATCH_CHARGE, CREDIT, END, FIRST_STORED,
-                        GONE, GROUP_ATTACHED, HEADS, HELLO, LOST_BY_SOURCE, REPAIR, SUBSCRIBE,
-                        SUBSCRIBED, UNSUBSCRIBE, Link, LinkLost, messages, wait)
+from cairn_wire import (ACK, ACKED, ATTACH_GROUP, BATCH, END, FIRST_STORED, GONE, GROUP_ATTACHED,
+                        HEADS, HELLO, LOST_BY_SOURCE, SUBSCRIBED, Link, LinkLost, Subscription,
+                        messages, wait)
 
-GROUP_CHANNEL, WINDOW, EARLIEST, UNCOUNTED_MAX = 1, 256 << 10, 1, 500
+GROUP_CHANNEL, CHANNEL, WINDOW, EARLIEST, UNCOUNTED_MAX = 1, 2, 256 << 10, 1, 500
 
 
 class Side:
-    """A subscription at the store or at the publisher: its link, channel and credit."""
+    """The store or the publisher: the link, and the subscription there."""
 
     def __init__(self, endpoint, name):
         self.endpoint, self.name, self.given = endpoint, name, 0
         self.connect()
 
     def connect(self):
-        self.link = Link(self.endpoint, "python", greeting_s=0)
-        self.channel, self.open = GROUP_CHANNEL, False
-
-    def subscribe(self, topic, points, window=WINDOW):
-        if self.open:
-            self.link.send(UNSUBSCRIBE, self.channel)
-        self.channel, self.open = self.channel + 1, True
-        self.window, self.consumed, self.reported = window, 0, 0
-        self.link.send(SUBSCRIBE, self.channel, topic, EARLIEST, window, False, points)
-
-    def consume(self, frame):
-        self.consumed += len(frame[-1]) + BATCH_CHARGE
-        if self.window and self.consumed - self.reported >= WINDOW // 4:
-            self.reported = self.consumed
-            self.link.send(CREDIT, self.channel, self.consumed + WINDOW, self.consumed)
+        self.link, self.stream = Link(self.endpoint, "python", greeting_s=0), None
 
 
 class DurableSubscriber:
@@ -50,21 +35,14 @@ class DurableSubscriber:
         self.store, self.publisher, self.topic, self.group = store, publisher, topic, group
         self.at = {}  # source: its run and the next sequence of it
         self.done = {}  # (source, epoch): ranges behind that
-        self.stored = {}  # (source, epoch): the last that the store told
         self.held = {}  # source: its run and the first sequence that the publisher holds
-        self.acks, self.uncounted, self.counted = deque(), deque(), 0
-        self.attached = self.live = False
-        self.number, self.until, self.gaps, self.repaired = None, until, 0, 0
+        self.acks, self.uncounted, self.counted, self.attached = deque(), deque(), 0, False
+        self.number, self.until, self.gaps, self.live, self.mended = None, until, 0, False, 0
 
-    def points(self):
-        return [[self.topic, source, *position] for source, position in self.at.items()]
-
-    def greeted(self, side):
-        if side is self.store:
-            side.link.send(ATTACH_GROUP, GROUP_CHANNEL, self.topic, self.group, "python", 0,
-                           FIRST_STORED, 0)
-        elif self.attached:
-            side.subscribe(self.topic, self.points())
+    def subscribe(self, side):
+        if side and side.link.greeted and self.attached and not side.stream:
+            points = [[self.topic, source, *at] for source, at in self.at.items()]
+            side.stream = Subscription(side.link, CHANNEL, WINDOW, self.topic, EARLIEST, points)
 
     def lost(self, side, why):
         print(f"lost the {side.name}: {why}", flush=True)
@@ -76,7 +54,6 @@ class DurableSubscriber:
             self.counted, self.attached = 0, False
         else:
             self.held.clear()
-            self.settle()
 
     def group_attached(self, frame):
         _, _, _, active, more, points, done = frame
@@ -87,67 +64,51 @@ class DurableSubscriber:
         if active and not more:
             print(f"attached at {self.at}", flush=True)
             self.attached = True
-            self.store.subscribe(self.topic, self.points(), 0 if self.live else WINDOW)
-            if self.publisher and self.publisher.link.greeted and not self.publisher.open:
-                self.publisher.subscribe(self.topic, self.points())
+            self.subscribe(self.store)
+            self.subscribe(self.publisher)
 
-    def settle(self):
-        """The publisher serves while its ring has the next positions, the store if not (13-16)."""
-        live = bool(self.at) and all(
-            source in self.held and self.held[source][0] == epoch
-            and self.held[source][1] <= upcoming for source, (epoch, upcoming) in self.at.items())
-        if live == self.live:
-            return
-        self.live, self.repaired = live, 0
-        print(f"live at {self.at}" if live else f"no more live at {self.at}", flush=True)
-        for source in self.at if live else ():
-            self.repair(source)
-        if self.attached:
-            self.store.subscribe(self.topic, self.points(), 0 if live else WINDOW)
-
-    def repair(self, source):
-        if time.monotonic() - self.repaired > 1:
-            self.repaired = time.monotonic()
-            self.publisher.link.send(REPAIR, self.publisher.channel,
-                                     [self.topic, source, *self.at[source]])
-
-    def head(self, side, head):
-        _, source, epoch, first_held, last, sent = head[:6]
+    def head(self, side, source, epoch, first_held, _, sent):
         run, upcoming = self.at.setdefault(source, (epoch, 1))
         if side is self.publisher:
             self.held[source] = epoch, first_held
-        elif epoch >= run:
-            self.stored[source, epoch] = last
-        if side is self.store and epoch > run:  # all of the older run was told (9, 18)
-            stored = self.stored.get((source, run), upcoming - 1)
-            if stored < upcoming - 1:
-                print(f"orphaned {stored + 1} to {upcoming - 1}", flush=True)
+            if sent > upcoming:
+                self.mend(source)
+        elif epoch > run:  # all that the store has of the older run was sent (9, 18)
             print(f"run {epoch} of {source} begins", flush=True)
             self.at[source] = epoch, 1
-        self.settle()
-        if side is self.publisher and self.live and epoch == run and sent > upcoming:
-            self.repair(source)
+
+    def held_live(self, source):
+        """Whether the publisher holds what comes next (13)."""
+        epoch, first_held = self.held.get(source, (0, 0))
+        return epoch == self.at[source][0] and first_held <= self.at[source][1]
+
+    def mend(self, source):
+        """Lets the publisher go on from here (15)."""
+        if self.held_live(source) and time.monotonic() - self.mended > 1:
+            self.mended = time.monotonic()
+            self.publisher.stream.repair([self.topic, source, *self.at[source]])
 
     def batch(self, side, frame):
         source, epoch, first = frame[3:6]
         run, upcoming = self.at.setdefault(source, (epoch, 1))
-        side.consume(frame)
-        if epoch != run or first > upcoming:
-            if side is self.publisher and self.live:
-                self.repair(source)
+        side.stream.consume(frame)
+        if epoch == run and first > upcoming:
+            self.mend(source)
+        elif epoch == run:
+            for sequence, _, body in messages(frame):
+                if sequence == upcoming and self.number != self.until:
+                    upcoming += 1
+                    self.at[source] = epoch, upcoming
+                    self.give(side, source, epoch, sequence, body)
+
+    def give(self, side, source, epoch, sequence, body):
+        if any(a <= sequence <= b for a, b in self.done.get((source, epoch), ())):
             return
-        for sequence, _, body in messages(frame):
-            if sequence < upcoming or self.number == self.until:
-                continue
-            upcoming = sequence + 1
-            if not any(a <= sequence <= b for a, b in self.done.get((source, epoch), ())):
-                number = int(bytes(body).split()[1])
-                assert self.number in (None, number - 1), f"{number} behind {self.number}"
-                self.number = number
-                side.given += 1
-                self.ack(source, epoch, sequence, sequence)
-        self.at[source] = epoch, upcoming
-        self.settle()
+        number = int(bytes(body).split()[1])
+        assert self.number in (None, number - 1), f"{number} behind {self.number}"
+        self.number = number
+        side.given += 1
+        self.ack(source, epoch, sequence, sequence)
 
     def gone(self, side, frame):
         source, epoch, (first, last), cause = frame[3], frame[4], frame[5][:2], frame[6]
@@ -156,47 +117,42 @@ class DurableSubscriber:
             return
         if side is self.publisher:
             self.held[source] = epoch, last + 1
-        else:
-            print(f"gap {upcoming} to {last}: {cause}", flush=True)
-            self.gaps, self.number = self.gaps + 1, None
-            if cause != LOST_BY_SOURCE:
-                self.ack(source, epoch, upcoming, last)
-            self.at[source] = epoch, last + 1
-        self.settle()
+            return
+        print(f"gap {upcoming} to {last}: {cause}", flush=True)
+        self.gaps, self.number = self.gaps + 1, None
+        if cause != LOST_BY_SOURCE:
+            self.ack(source, epoch, upcoming, last)
+        self.at[source] = epoch, last + 1
 
     def ack(self, source, epoch, first, last):
-        if self.acks and self.acks[-1][:2] == [source, epoch] and self.acks[-1][3] + 1 == first:
-            self.acks[-1][3] = last
-        else:
-            self.acks.append([source, epoch, first, last])
+        self.acks.append((source, epoch, [[first, last]]))
 
     def send_acks(self):
         while self.attached and self.acks and len(self.uncounted) < UNCOUNTED_MAX:
-            source, epoch, first, last = self.acks.popleft()
-            self.uncounted.append([source, epoch, first, last])
-            self.store.link.send(ACK, GROUP_CHANNEL, source, epoch, [[first, last]])
+            self.uncounted.append(self.acks.popleft())
+            self.store.link.send(ACK, GROUP_CHANNEL, *self.uncounted[-1])
 
     def take(self, side, frame):
-        kind, channel = frame[:2]
-        if kind == HELLO:
-            self.greeted(side)
+        kind = frame[0]
+        if kind == HELLO and side is self.store:
+            side.link.send(ATTACH_GROUP, GROUP_CHANNEL, self.topic, self.group, "python", 0,
+                           FIRST_STORED, 0)
+        elif kind == HELLO:
+            self.subscribe(side)
         elif kind == GROUP_ATTACHED:
             self.group_attached(frame)
         elif kind == ACKED:
             for self.counted in range(self.counted + 1, frame[2] + 1):
                 self.uncounted.popleft()
-        elif not side.open or channel != side.channel:
-            return  # was under way when the subscription ended
         elif kind in (SUBSCRIBED, HEADS):
             for head in frame[3 if kind == SUBSCRIBED else 2]:
-                self.head(side, head)
+                self.head(side, *head[1:6])
         elif kind == BATCH:
             self.batch(side, frame)
         elif kind == GONE:
             self.gone(side, frame)
-        elif kind == END and side is self.publisher:
+        elif kind == END:
             self.held.pop(frame[3], None)
-            self.settle()
 
     def run(self):
         """Until the message with the last number is given, and every ack is durable."""
@@ -210,6 +166,10 @@ class DurableSubscriber:
                 except LinkLost as why:
                     self.lost(side, why)
             self.send_acks()
+            live = bool(self.at) and all(map(self.held_live, self.at))
+            if live != self.live:
+                self.live = live
+                print(f"live at {self.at}" if live else f"no more live at {self.at}", flush=True)
 
 
 store, topic, group, last, *rest = sys.argv[1:]

@@ -10,31 +10,29 @@ and then asks from message 1 on.
 
 import sys
 
-from cairn_wire import (BATCH, BATCH_CHARGE, CREDIT, CREDIT_REPORT, DIGEST, END, GONE, HEADS,
-                        REPAIR, SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE, Link, messages, stream_digest)
+from cairn_wire import (BATCH, DIGEST, END, GONE, HEADS, SUBSCRIBED, Link, Subscription, messages,
+                        stream_digest)
 
-WINDOW = 64 << 10
+LIVE, WINDOW = 0, 64 << 10
 
 
 class Subscriber:
     def __init__(self, link, pattern, lose, from_start):
         self.link, self.pattern, self.lose, self.from_start = link, pattern, lose, from_start
         self.topic = self.source = self.epoch = None
-        self.channel, self.next, self.got, self.gone = 1, 1, 0, 0
-        self.repaired = self.digests = self.credits = 0
-        self.consumed, self.reported = 0, 0
-        link.send(SUBSCRIBE, self.channel, pattern, 0, WINDOW, False, [])
+        self.next, self.got, self.gone, self.repaired, self.digests = 1, 0, 0, 0, 0
+        self.here = Subscription(link, 1, WINDOW, pattern, LIVE)
 
     def restart(self):
         """The same again from message 1, as a new subscription."""
-        self.link.send(UNSUBSCRIBE, self.channel)
-        self.channel, self.next, self.from_start = 2, 1, False
-        here = [self.topic, self.source, self.epoch, 1]
-        self.link.send(SUBSCRIBE, self.channel, self.pattern, 0, WINDOW, False, [here])
+        self.here.end()
+        self.next, self.from_start = 1, False
+        first = [self.topic, self.source, self.epoch, 1]
+        self.here = Subscription(self.link, 2, WINDOW, self.pattern, LIVE, [first])
 
     def repair(self):
         self.repaired += 1
-        self.link.send(REPAIR, self.channel, [self.topic, self.source, self.epoch, self.next])
+        self.here.repair([self.topic, self.source, self.epoch, self.next])
 
     def head(self, topic, source, epoch, first_held, last, upcoming):
         if self.epoch is None:
@@ -45,18 +43,11 @@ class Subscriber:
         elif upcoming > self.next:
             self.repair()
 
-    def consume(self, frame):
-        self.consumed += len(frame[-1]) + BATCH_CHARGE
-        if self.consumed - self.reported >= min(WINDOW // 4, CREDIT_REPORT):
-            self.reported = self.consumed
-            self.credits += 1
-            self.link.send(CREDIT, self.channel, self.consumed + WINDOW, self.consumed)
-
     def batch(self, frame):
         first, count = frame[5], frame[6]
         if self.lose is not None and first <= self.lose < first + count:
             self.lose = None
-            return self.consume(frame)
+            return self.here.consume(frame)
         if first > self.next:
             self.repair()
         for sequence, attributes, body in messages(frame):
@@ -67,12 +58,12 @@ class Subscriber:
                 assert attributes[1] == b"key" and attributes[4] == {"n": str(sequence)}, attributes
             self.next += 1
             self.got += 1
-        self.consume(frame)
+        self.here.consume(frame)
 
     def run(self):
         while frame := self.link.receive(30):
             kind = frame[0]
-            if frame[1] != self.channel:
+            if frame[1] != self.here.channel:
                 continue  # was under way when the subscription ended
             if kind in (SUBSCRIBED, HEADS):
                 for head in frame[3 if kind == SUBSCRIBED else 2]:
@@ -103,6 +94,7 @@ reader = Subscriber(link, pattern, int(sys.argv[5]) if mode == "lose" else None,
 last = reader.run()
 assert last == count and reader.got + reader.gone == count, (last, reader.got, reader.gone)
 assert mode != "lose" or reader.repaired > 0
-link.send(UNSUBSCRIBE, reader.channel)
+reader.here.end()
 link.close()
-print(f"received {reader.got} gone {reader.gone} credits {reader.credits} digests {reader.digests}")
+print(f"received {reader.got} gone {reader.gone} credits {reader.here.credits} "
+      f"digests {reader.digests}")
