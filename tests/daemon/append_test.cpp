@@ -1,11 +1,15 @@
 #include "store_fixture.hpp"
 #include "support/child_process.hpp"
+#include "support/rounds.hpp"
 
 #include <cairn/store/reader.hpp>
 #include <cairn/wire/limits.hpp>
 
+#include <atomic>
 #include <csignal>
+#include <map>
 #include <mutex>
+#include <thread>
 
 #include <sys/resource.h>
 
@@ -362,6 +366,44 @@ TEST_F(Appends, OfALinkThatIsLostAreKept) {
     publisher_.reset();
     publisher_ = peer();
     EXPECT_EQ(publisher_->open(1, "quakes", "usgs", 7)->last, sequence{5});
+}
+
+// All of them connect at once, each time that the store is back.
+TEST_F(Appends, OfManyClientsGoOnAfterEachRestartOfTheStore) {
+    constexpr std::size_t clients = sanitized ? 40 : 200;
+    constexpr std::size_t threads = 8;
+    const std::uint64_t restarts = long_test() ? 20 : 2;
+    for (std::uint64_t i = 0; i <= restarts; ++i) {
+        restart();
+        std::atomic<std::size_t> served = 0;
+        std::vector<std::thread> all;
+        for (std::size_t t = 0; t != threads; ++t)
+            all.emplace_back([&, t] {
+                std::vector<std::unique_ptr<party>> mine;
+                for (std::size_t c = t; c < clients; c += threads) {
+                    mine.push_back(peer());
+                    const std::string name = "s" + std::to_string(c);
+                    served += mine.back()->store("quakes", name, 7, i * 5 + 1, 5) ? 1 : 0;
+                }
+            });
+        for (std::thread& t : all) t.join();
+        EXPECT_EQ(served, clients) << "after restart " << i;
+    }
+    const auto reader = peer();
+    reader->subscribe("quakes", std::uint64_t{64} << 20);
+    const std::uint64_t stored = clients * 5 * (restarts + 1);
+    std::map<std::string, std::uint64_t> ends;
+    std::uint64_t messages = 0;
+    while (messages < stored) {
+        ASSERT_TRUE(reader->raw().hear_either(kind::batch, kind::gone));
+        const auto batch = reader->raw().last_batch();
+        ASSERT_TRUE(batch);
+        std::uint64_t& end = ends[std::string(batch->source)];
+        EXPECT_EQ(batch->first.value, end + 1) << batch->source;
+        end = batch->last().value;
+        messages += batch->count;
+    }
+    EXPECT_EQ(ends.size(), clients);
 }
 
 }  // namespace

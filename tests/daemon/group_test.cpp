@@ -1,4 +1,5 @@
 #include "store_fixture.hpp"
+#include "support/eventually.hpp"
 
 namespace {
 
@@ -211,6 +212,46 @@ TEST_F(DurableGroup, RefusesWhatItDoesNotKnow) {
     ASSERT_TRUE(member_->attach(2, "quakes", "a"));
     member_->raw().say(wire::attach_group{2, "a", "g", "", wire::group_kind::each, {}, 0});
     EXPECT_EQ(member_->raw().refusal(kind::error), errc::invalid_argument);
+}
+
+class HalfOpenLink : public DurableGroup {
+protected:
+    void SetUp() override {
+        options_.path = directory_ / "data";
+        options_.network.heartbeat = 100ms;
+        options_.network.silence_max = 300ms;
+        store_ = std::make_unique<store_server>(options_);
+        endpoint_ = store_->endpoints().front();
+        publisher_ = peer();
+        member_ = peer();
+    }
+};
+
+// A connection that carries nothing towards the store any more, and then what it had kept.
+TEST_F(HalfOpenLink, IsOverAndSoIsWhatComesOverItLate) {
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 10));
+    const auto first = member_->attach(1, "quakes", "alarms");
+    ASSERT_TRUE(first && first->active);
+    ASSERT_TRUE(member_->open(2, "quakes", "emsc", 3));
+    const auto next = peer();
+    const auto waiting = next->attach(1, "quakes", "alarms");
+    ASSERT_TRUE(waiting && !waiting->active);
+    const auto its_turn = [&] {
+        next->raw().say(wire::heartbeat{});
+        const auto told = next->raw().hear<wire::group_attached>(kind::group_attached, 50ms);
+        return told && told->active;
+    };
+    ASSERT_TRUE(eventually(its_turn, 30s)) << "the other said nothing for too long";
+
+    member_->ack(1, "usgs", 7, {{{1}, {10}}});
+    member_->append(2, 1, 5);
+    EXPECT_EQ(member_->raw().refusal(kind::bye), errc::peer_silent);
+    EXPECT_EQ(member_->raw().refusal(kind::bye), errc::not_greeted);
+    next->raw().say(wire::detach{1});
+    const auto again = next->attach(2, "quakes", "alarms");
+    ASSERT_TRUE(again);
+    EXPECT_EQ(party::points(again->points), "usgs 7:1, emsc 3:1");
+    EXPECT_EQ(next->open(3, "quakes", "emsc", 3)->last, sequence{0});
 }
 
 }  // namespace

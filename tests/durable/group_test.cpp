@@ -1,4 +1,5 @@
 #include "durable.hpp"
+#include "support/rounds.hpp"
 #include "support/tcp_proxy.hpp"
 
 #include <atomic>
@@ -227,6 +228,45 @@ TEST_F(DurableGroup, GivesAllToOneMemberUntilThatIsGone) {
     EXPECT_EQ(texts(second, 1), numbers(10, 10));
     publish_numbers(sender, 11, 12);
     EXPECT_EQ(texts(second, 2), numbers(11, 12));
+}
+
+TEST_F(DurableGroup, ThatIsStuckHoldsUpNoneOfTwentyOthers) {
+    constexpr std::size_t others = 20;
+    constexpr int at_once = 100;
+    constexpr int messages = sanitized ? 500 : 2'000;
+    publisher_options small{.source = "station"};
+    small.ring_bytes_max = 64 << 10;
+    publisher sender(home(), "weather", small);
+    const auto there = away();
+    const auto elsewhere = away();
+    subscriber_options few = by_hand();
+    few.group = "stuck";
+    few.credit_bytes = 16 << 10;
+    subscriber stuck(*elsewhere, "weather", few);
+    std::vector<subscriber> healthy;
+    for (std::size_t i = 0; i != others; ++i) {
+        subscriber_options o = alarms();
+        o.group = "healthy" + std::to_string(i);
+        healthy.emplace_back(*there, "weather", o);
+    }
+    ASSERT_TRUE(sender.wait_for_subscribers(others + 1, patience));
+    const std::string rest(500, '.');
+    const auto numbered = [&](const std::vector<std::string>& all, int first) {
+        for (const std::string& text : all)
+            if (text != std::to_string(first++) + rest) return false;
+        return true;
+    };
+    for (int n = 0; n != messages; n += at_once) {
+        for (int i = 1; i <= at_once; ++i) sender.publish(std::to_string(n + i) + rest);
+        for (subscriber& each : healthy) {
+            const auto all = texts(each, at_once);
+            ASSERT_EQ(all.size(), std::size_t{at_once});
+            ASSERT_TRUE(numbered(all, n + 1));
+        }
+    }
+    EXPECT_EQ(sender.flush(patience), 0U);
+    EXPECT_LE(store_->stats().replay_held_bytes, std::uint64_t{1} << 20);
+    EXPECT_TRUE(numbered(texts(stuck, messages), 1)) << "the store has it, when it goes on";
 }
 
 TEST_F(DurableGroup, OfEachNameGetsAll) {
