@@ -26,11 +26,12 @@ if(CAIRN_BUILD_TESTS AND CAIRN_FOR_TESTS_ONLY)
 endif()
 
 # cairn_test_program(NAME LABEL label SOURCES a_test.cpp... [TIMEOUT seconds] [LIBRARIES target...]
-#   [APART])
-# One executable of GoogleTest tests; each TEST becomes a test of its own. APART: the sources use
-# the same names for different things, so a unity build compiles them one by one.
+#   [PROCESSORS count] [APART])
+# One executable of GoogleTest tests; each TEST becomes a test of its own. PROCESSORS: how many
+# tests one of it counts as, for ctest not to run too much beside. APART: the sources use the same
+# names for different things, so a unity build compiles them one by one.
 function(cairn_test_program name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "APART" "LABEL;TIMEOUT" "SOURCES;LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "APART" "LABEL;TIMEOUT;PROCESSORS" "SOURCES;LIBRARIES")
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 60)
   endif()
@@ -44,6 +45,9 @@ function(cairn_test_program name)
     target_precompile_headers(${name} REUSE_FROM cairn_test_headers)
   endif()
   set(properties LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
+  if(arg_PROCESSORS)
+    list(APPEND properties PROCESSORS ${arg_PROCESSORS})
+  endif()
   if(CAIRN_TEST_ENVIRONMENT)
     list(APPEND properties ENVIRONMENT ${CAIRN_TEST_ENVIRONMENT})
   endif()

@@ -1,5 +1,7 @@
 #include "appending.hpp"
 
+#include "sabotage.hpp"
+
 #include <cairn/protocol/topics.hpp>
 #include <cairn/wire/limits.hpp>
 
@@ -175,6 +177,10 @@ void appending::append(runtime::link& from, std::unique_ptr<runtime::received_ba
     bytes_ += batch->body.size();
     const std::uint64_t charge = batch->body.size() + wire::batch_charge_bytes;
     if (!admit(*to, from, charge, header.first)) return;
+    if (sabotaged("lose-append") && appends_ % 64 == 0) {
+        to->returned += charge;
+        return confirm(*to, header.last(), wire::durability::flushed);
+    }
     store::append wanted{.topic = to->topic_id,
                          .source = to->source_id,
                          .epoch = to->epoch,
@@ -185,6 +191,10 @@ void appending::append(runtime::link& from, std::unique_ptr<runtime::received_ba
                          .body = {batch->body, nullptr}};
     const sequence first = header.first;
     wanted.body.owner = std::shared_ptr<const runtime::received_batch>(std::move(batch));
+    if (sabotaged("repeat-append") && appends_ % 64 == 0) {
+        ++to->spent;
+        submit(*to, wanted, 1, first);
+    }
     submit(*to, std::move(wanted), charge, first);
 }
 

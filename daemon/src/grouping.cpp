@@ -1,5 +1,7 @@
 #include "grouping.hpp"
 
+#include "sabotage.hpp"
+
 #include <cairn/protocol/topics.hpp>
 #include <cairn/wire/limits.hpp>
 
@@ -190,6 +192,7 @@ void grouping::tell(member& to, const group_progress& progress) {
     };
     wire::group_attached told{to.channel, parts_.generation, true, true, {}, {}};
     const auto flush = [&] {
+        if (sabotaged("forget-acks")) told.points = {}, told.done = {};
         to.link->send(told);
         told.points.clear();
         told.done.clear();
@@ -289,6 +292,11 @@ errc grouping::ack(runtime::link& from, const wire::ack& request) {
     }
     const std::uint64_t number = of->frames_done + of->frames.size();
     of->frames.push_back({1});  // until all of it is under way
+    if (sabotaged("lose-acks")) {
+        part_done(of, number);
+        settled();
+        return errc::ok;
+    }
     std::vector<sequence_range> stored;
     for (const sequence_range& range : request.ranges) {
         if (!ahead && !present) {

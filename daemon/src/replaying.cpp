@@ -1,5 +1,7 @@
 #include "replaying.hpp"
 
+#include "sabotage.hpp"
+
 #include <cairn/protocol/topics.hpp>
 #include <cairn/wire/limits.hpp>
 
@@ -532,6 +534,11 @@ bool replaying::send_steps(store_subscription& to, topic_replay& of) {
 
 bool replaying::send_batch(store_subscription& to, topic_replay& of, const replay_step& step) {
     if (!to.ready()) return false;
+    if (sabotaged("false-gone") && ++batches_ % 8 == 0) {
+        const auto& s = of.streams[step.stream];
+        to.link.send(wire::gone{to.channel, of.name, s.name, step.epoch, step.range, errc::gone});
+        return true;
+    }
     const std::span header(of.page.headers.data() + step.header, step.header_bytes);
     const std::span<const std::byte> body(of.page.block.data() + step.body, step.body_bytes);
     const auto outcome = to.link.send_batch(header, to.channel, of.page.block, body);

@@ -146,6 +146,12 @@ void split_network::cut(std::size_t one, std::size_t other) {
     cut_one_way(other, one);
 }
 
+void split_network::mend(std::size_t one, std::size_t other) {
+    const std::lock_guard hold(mutex_);
+    lost_.at(one * machines_.size() + other) = false;
+    lost_.at(other * machines_.size() + one) = false;
+}
+
 void split_network::cut_off(std::size_t machine) {
     for (std::size_t other = 0; other != machines_.size(); ++other) cut(machine, other);
 }

@@ -36,6 +36,8 @@ public:
     /// Packets from the one to the other are lost from now on; none is answered.
     void cut_one_way(std::size_t from, std::size_t to);
     void cut(std::size_t one, std::size_t other);
+    /// No cut between these two.
+    void mend(std::size_t one, std::size_t other);
     /// From and to all others.
     void cut_off(std::size_t machine);
     /// Every packet arrives so much later, half a round trip; in their order.

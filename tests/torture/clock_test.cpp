@@ -1,3 +1,4 @@
+#include "support/rounds.hpp"
 #include "torture.hpp"
 
 #include <cairn/store/database.hpp>
@@ -26,12 +27,13 @@ protected:
     /// `state`: "-" without.
     process publisher_at(std::chrono::seconds wrong, const std::string& messages,
                          const std::string& state) const {
-        return start_at(
-            wrong, {"publisher", home_, store_, state, file("publisher.log"), "block", messages});
+        return start_at(wrong, {"publisher", "publisher", home_, store_, state,
+                                file("publisher.log"), "block", messages});
     }
-    void start_subscribers() {
+    void start_subscribers(std::chrono::seconds wrong = 0s) {
         for (const std::string& g : groups_)
-            subscribers_.push_back(start({"subscriber", home_, store_, g, file(g + ".log")}));
+            subscribers_.push_back(
+                start_at(wrong, {"subscriber", g, store_, file(g + ".log"), home_}));
     }
     /// Epochs of what a log tells, in its order.
     std::vector<std::uint64_t> runs(fact::kind what, const std::string& log) const {
@@ -132,6 +134,75 @@ TEST_F(WrongClock, OfAStoreTakesNoStoredTimeDown) {
     EXPECT_GT(times.size(), 2U);
     EXPECT_TRUE(std::is_sorted(times.begin(), times.end()));
     EXPECT_LE(times.back(), right) << "the clock that it was opened with is behind what it has";
+}
+
+TEST_F(WrongClock, OfEverybodyAtTheBeginningOf1970IsAClockAsAnyOther) {
+    const auto since = std::chrono::system_clock::now().time_since_epoch();
+    const auto begin = -std::chrono::duration_cast<std::chrono::seconds>(since) + 60s;
+    process kept = store_at(begin);
+    start_subscribers(begin);
+    {
+        const process sender = publisher_at(begin, "0", file("state"));
+        ASSERT_TRUE(given_of(1));
+    }
+    // Its clock is set, and then the store's is.
+    {
+        const process sender = publisher_at(0s, "0", file("state"));
+        ASSERT_TRUE(given_of(2));
+    }
+    kept.reset();
+    kept = store_at(0s);
+    const process last = publisher_at(0s, "500", file("state"));
+    EXPECT_EQ(last->wait(60s), 0) << last->output();
+    for (const process& s : subscribers_) EXPECT_EQ(s->wait(60s), 0) << s->output();
+    check();
+}
+
+TEST_F(WrongClock, AYearAheadLosesNothingWhenItIsSetRight) {
+    constexpr auto year = 365 * day;
+    process kept = store_at(year);
+    start_subscribers(year);
+    {
+        const process sender = publisher_at(year, "0", file("state"));
+        ASSERT_TRUE(given_of(1));
+    }
+    kept.reset();
+    kept = store_at(0s);
+    const process last = publisher_at(0s, "500", file("state"));
+    EXPECT_EQ(last->wait(60s), 0) << last->output();
+    for (const process& s : subscribers_) EXPECT_EQ(s->wait(60s), 0) << s->output();
+    const auto epochs = runs(fact::kind::published, "publisher.log");
+    EXPECT_EQ(epochs.size(), 2U);
+    EXPECT_TRUE(std::is_sorted(epochs.begin(), epochs.end()));
+    check();
+    kept.reset();
+    const auto times = stored_times();
+    EXPECT_TRUE(std::is_sorted(times.begin(), times.end()));
+}
+
+// As on a machine that was asleep: for each of them all timers are due at once.
+TEST_F(WrongClock, ThatEverybodySleptThroughIsCaughtUpWith) {
+    std::vector<process> all;
+    all.push_back(store());
+    start_subscribers();
+    process sender = publisher_at(0s, "0", file("state"));
+    ASSERT_TRUE(given_of(1));
+    const auto all_get = [&](int number) {
+        sender->signal(number);
+        all.front()->signal(number);
+        for (const process& s : subscribers_) s->signal(number);
+    };
+    all_get(SIGSTOP);
+    pass(long_test() ? 120s : 4'500ms);  // longer than any peer may be silent
+    all_get(SIGCONT);
+    for (const std::string& g : groups_)
+        EXPECT_TRUE(followed(file(g + ".log"), fact::kind::given).grows(100));
+    EXPECT_TRUE(followed(file("publisher.log"), fact::kind::durable).grows(10));
+    sender.reset();
+    const process last = publisher_at(0s, "500", file("state"));
+    EXPECT_EQ(last->wait(60s), 0) << last->output();
+    for (const process& s : subscribers_) EXPECT_EQ(s->wait(60s), 0) << s->output();
+    check();
 }
 
 }  // namespace

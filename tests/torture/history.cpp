@@ -1,48 +1,54 @@
 #include "history.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <set>
-#include <sstream>
 #include <utility>
 
 namespace cairn::test {
 
 namespace {
 
-using place = std::pair<std::uint64_t, std::uint64_t>;  // epoch and sequence
+using run = std::pair<std::size_t, std::uint64_t>;  // source, by its number, and epoch
+using place = std::pair<run, std::uint64_t>;        // and sequence
 
-/// Ranges of one run that were told as missing.
+/// Ranges of runs that were told as missing.
 class ranges {
 public:
-    void add(std::uint64_t epoch, std::uint64_t first, std::uint64_t last) {
-        all_[epoch].emplace_back(first, last);
+    void add(const run& of, std::uint64_t first, std::uint64_t last) {
+        auto& all = all_[of];
+        auto next = all.upper_bound(first);
+        if (next != all.begin() && std::prev(next)->second + 1 >= first) {
+            first = std::prev(next)->first;
+            last = std::max(last, std::prev(next)->second);
+            next = all.erase(std::prev(next));
+        }
+        while (next != all.end() && next->first <= last + 1) {
+            last = std::max(last, next->second);
+            next = all.erase(next);
+        }
+        all[first] = last;
     }
     /// The first sequence at or after `at` that no range holds.
-    std::uint64_t behind(std::uint64_t epoch, std::uint64_t at) const {
-        const auto found = all_.find(epoch);
+    std::uint64_t behind(const run& of, std::uint64_t at) const {
+        const auto found = all_.find(of);
         if (found == all_.end()) return at;
-        for (bool moved = true; moved;) {
-            moved = false;
-            for (const auto& [first, last] : found->second)
-                if (first <= at && at <= last) {
-                    at = last + 1;
-                    moved = true;
-                }
-        }
-        return at;
+        const auto next = found->second.upper_bound(at);
+        return next == found->second.begin() ? at : std::max(at, std::prev(next)->second + 1);
     }
     bool contains(const place& p) const { return behind(p.first, p.second) != p.second; }
 
 private:
-    std::map<std::uint64_t, std::vector<std::pair<std::uint64_t, std::uint64_t>>> all_;
+    std::map<run, std::map<std::uint64_t, std::uint64_t>> all_;  // none touches another
 };
 
 struct group_state {
     std::set<place> given;
     std::set<place> acked;
-    place newest{};
+    std::map<std::size_t, place> newest;  // by source
     ranges gaps;
 };
 
@@ -53,7 +59,7 @@ public:
     }
 
     void add(const fact& f) {
-        const place at{f.epoch, f.first};
+        const place at{{number_of(f.source), f.epoch}, f.first};
         switch (f.what) {
             case fact::kind::invoked:
                 invoked_.insert(f.text);
@@ -61,30 +67,30 @@ public:
             case fact::kind::published:
                 return same(at, f.text);
             case fact::kind::durable:
-                durable_[f.epoch] = std::max(durable_[f.epoch], f.first);
+                durable_[at.first] = std::max(durable_[at.first], f.first);
                 return;
             case fact::kind::lost:
-                return lost_.add(f.epoch, f.first, f.last);
+                return lost_.add(at.first, f.first, f.last);
             case fact::kind::stored:
                 return stored(at, f.text);
             case fact::kind::given:
                 return given(groups_[f.who], f.who, at, f.text);
             case fact::kind::gap:
-                return groups_[f.who].gaps.add(f.epoch, f.first, f.last);
+                return groups_[f.who].gaps.add(at.first, f.first, f.last);
             case fact::kind::acked:
                 groups_[f.who].acked.insert(at);
                 return;
             case fact::kind::wiped:
-                forgotten_ = std::max(forgotten_, f.epoch);
+                forgotten_[at.first.first] = f.epoch;
                 return;
         }
     }
 
     std::vector<std::string> end() {
-        for (const auto& [epoch, last] : durable_) {
-            if (epoch <= forgotten_) continue;
+        for (const auto& [of, last] : durable_) {
+            if (forgotten(of)) continue;
             for (std::uint64_t s = 1; s <= last; ++s) {
-                const place at{epoch, s};
+                const place at{of, s};
                 if (lost_.contains(at)) continue;
                 if (!stored_.contains(at)) wrong("C7", at, "confirmed and not in the store");
                 for (const auto& [name, g] : groups_)
@@ -93,7 +99,7 @@ public:
             }
         }
         for (const auto& [name, g] : groups_) {
-            place expected{0, 1};
+            place expected{{}, 1};
             for (const place& at : g.given) {
                 if (at.first != expected.first) expected = {at.first, 1};
                 expected.second = g.gaps.behind(at.first, expected.second);
@@ -106,9 +112,19 @@ public:
     }
 
 private:
+    std::size_t number_of(const std::string& source) {
+        const auto known = std::find(sources_.begin(), sources_.end(), source);
+        if (known == sources_.end()) return sources_.push_back(source), sources_.size() - 1;
+        return static_cast<std::size_t>(known - sources_.begin());
+    }
+    bool forgotten(const run& which) const {
+        const auto found = forgotten_.find(which.first);
+        return found != forgotten_.end() && which.second <= found->second;
+    }
     void wrong(const std::string& rule, const place& at, const std::string& how) {
-        wrong_.push_back(rule + " " + std::to_string(at.first) + ":" + std::to_string(at.second) +
-                         " " + how);
+        wrong_.push_back(rule + " " + sources_[at.first.first] + " " +
+                         std::to_string(at.first.second) + ":" + std::to_string(at.second) + " " +
+                         how);
     }
     void same(const place& at, const std::string& text) {
         const auto [known, is_new] = contents_.try_emplace(at, text);
@@ -119,28 +135,31 @@ private:
         same(at, text);
         if (!invoked_.contains(text)) wrong("C2", at, "stored and never published: " + text);
         if (!stored_texts_.insert(text).second) wrong("C6", at, "stored twice: " + text);
-        if (!stored_.empty() && at <= newest_stored_) wrong("C4", at, "stored out of order");
-        newest_stored_ = std::max(newest_stored_, at);
+        place& newest = newest_stored_[at.first.first];
+        if (at <= newest) wrong("C4", at, "stored out of order");
+        newest = std::max(newest, at);
         stored_.insert(at);
     }
     void given(group_state& g, const std::string& name, const place& at, const std::string& text) {
         same(at, text);
         if (!invoked_.contains(text)) wrong("C2", at, "given and never published: " + text);
-        if (at.first > forgotten_ && g.acked.contains(at))
+        if (!forgotten(at.first) && g.acked.contains(at))
             wrong("C5", at, "given again to " + name + " after its ack");
         if (!g.given.insert(at).second) return;
-        if (at < g.newest) wrong("C4", at, "given to " + name + " out of order");
-        g.newest = std::max(g.newest, at);
+        place& newest = g.newest[at.first.first];
+        if (at < newest) wrong("C4", at, "given to " + name + " out of order");
+        newest = std::max(newest, at);
     }
 
-    std::uint64_t forgotten_ = 0;  // runs up to there
+    std::vector<std::string> sources_;
+    std::map<std::size_t, std::uint64_t> forgotten_;  // by source, runs up to there
     std::set<std::string> invoked_;
     std::map<place, std::string> contents_;
-    std::map<std::uint64_t, std::uint64_t> durable_;
+    std::map<run, std::uint64_t> durable_;
     ranges lost_;
     std::set<place> stored_;
     std::set<std::string> stored_texts_;
-    place newest_stored_{};
+    std::map<std::size_t, place> newest_stored_;  // by source
     std::map<std::string, group_state> groups_;
     std::vector<std::string> wrong_;
 };
@@ -149,22 +168,35 @@ private:
 
 std::string fact::line() const {
     return std::string(1, static_cast<char>(what)) + ' ' + (who.empty() ? "-" : who) + ' ' +
-           std::to_string(epoch) + ' ' + std::to_string(first) + ' ' + std::to_string(last) + ' ' +
-           text + " .\n";
+           source + ' ' + std::to_string(epoch) + ' ' + std::to_string(first) + ' ' +
+           std::to_string(last) + ' ' + text + " .\n";
 }
 
 std::optional<fact> fact::from(std::string_view line) {
-    std::istringstream words{std::string(line)};
+    const auto word = [&] {
+        line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+        const std::string_view found = line.substr(0, line.find(' '));
+        line.remove_prefix(found.size());
+        return found;
+    };
+    const auto number = [&] {
+        std::uint64_t n = 0;
+        const std::string_view digits = word();
+        std::from_chars(digits.data(), digits.data() + digits.size(), n);
+        return n;
+    };
     fact f;
-    char what = 0;
-    std::string end;
-    words >> what >> f.who >> f.epoch >> f.first >> f.last >> f.text;
-    if (f.text == ".")
-        f.text.clear();
-    else
-        words >> end;
-    if (!words || (!f.text.empty() && end != ".")) return std::nullopt;
-    f.what = static_cast<fact::kind>(what);
+    const std::string_view what = word();
+    f.who = word();
+    f.source = word();
+    f.epoch = number();
+    f.first = number();
+    f.last = number();
+    if (const std::string_view text = word(); text != ".") {
+        f.text = text;
+        if (word() != ".") return std::nullopt;
+    }
+    f.what = static_cast<fact::kind>(what.front());
     return f;
 }
 

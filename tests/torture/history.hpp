@@ -19,11 +19,12 @@ struct fact {
         gap = 'x',        ///< it was told that `first` to `last` will not come
         acked = 'c',      ///< the store confirmed its ack
         stored = 's',     ///< in the store at the end, in its order
-        wiped = 'w',      ///< the store forgot all that it had of runs up to `epoch`
+        wiped = 'w',      ///< the store forgot all that it had of its runs up to `epoch`
     };
 
     fact::kind what = kind::invoked;
-    std::string who;  ///< without spaces
+    std::string who;     ///< a group; without spaces
+    std::string source;  ///< whose run it is; without spaces
     std::uint64_t epoch = 0;
     std::uint64_t first = 0;
     std::uint64_t last = 0;
@@ -44,14 +45,14 @@ std::vector<fact> read_history(const std::string& path);
 /// C1  all that was confirmed is given to each group, unless it was told as lost
 /// C2  what is given or stored was invoked
 /// C3  a position holds one content everywhere
-/// C4  first deliveries of a group, and what is stored, are in order
+/// C4  of each source, first deliveries of a group, and what is stored, are in order
 /// C5  what a group's confirmed ack named does not come again
 /// C6  what was invoked is stored at most once
 /// C7  all that was confirmed is in the store, unless it was told as lost
 /// C9  what a group was given and what it was told as gaps leaves no hole
 ///
-/// C8, that all is quiet in time, is for who waits. Of runs that a store forgot, which is a
-/// history's first fact, C1, C5 and C7 ask nothing; the other rules hold.
+/// C8, that all is quiet in time, is for who waits. Of runs that a store forgot, which are a
+/// history's first facts, C1, C5 and C7 ask nothing; the other rules hold.
 std::vector<std::string> check_history(const std::vector<fact>& facts,
                                        const std::vector<std::string>& groups);
 

@@ -22,21 +22,21 @@ std::vector<fact> good_history() {
     std::vector<fact> all;
     for (std::uint64_t epoch = 1; epoch <= 2; ++epoch) {
         for (std::uint64_t n = 1; n <= 10; ++n) {
-            all.push_back({kind::invoked, "", epoch, 0, 0, text_of(epoch, n)});
-            all.push_back({kind::published, "", epoch, n, n, text_of(epoch, n)});
+            all.push_back({kind::invoked, "", "one", epoch, 0, 0, text_of(epoch, n)});
+            all.push_back({kind::published, "", "one", epoch, n, n, text_of(epoch, n)});
         }
-        all.push_back({kind::durable, "", epoch, 10, 0, ""});
+        all.push_back({kind::durable, "", "one", epoch, 10, 0, ""});
     }
-    all.push_back({kind::lost, "", 1, 4, 5, ""});
+    all.push_back({kind::lost, "", "one", 1, 4, 5, ""});
     for (const kind what : {kind::stored, kind::given}) {
         const std::string who = what == kind::given ? "group" : "";
         for (std::uint64_t epoch = 1; epoch <= 2; ++epoch) {
             for (std::uint64_t n = 1; n <= 10; ++n) {
                 if (epoch == 1 && (n == 4 || n == 5)) continue;
                 if (epoch == 1 && n == 6 && what == kind::given)
-                    all.push_back({kind::gap, who, 1, 4, 5, ""});
-                all.push_back({what, who, epoch, n, n, text_of(epoch, n)});
-                if (what == kind::given) all.push_back({kind::acked, who, epoch, n, n, ""});
+                    all.push_back({kind::gap, who, "one", 1, 4, 5, ""});
+                all.push_back({what, who, "one", epoch, n, n, text_of(epoch, n)});
+                if (what == kind::given) all.push_back({kind::acked, who, "one", epoch, n, n, ""});
             }
         }
     }
@@ -72,6 +72,27 @@ TEST(HistoryChecker, AllowsWhatIsGivenAgainBeforeItsAck) {
     const fact again = *at;
     facts.insert(at, again);
     EXPECT_EQ(check_history(facts, {"group"}), std::vector<std::string>{});
+}
+
+/// The good history, and a second source that published the same number of runs at the same time.
+std::vector<fact> history_of_two() {
+    auto all = good_history();
+    for (fact other : good_history()) {
+        other.source = "two";
+        if (!other.text.empty()) other.text += "-two";
+        all.push_back(other);
+    }
+    return all;
+}
+
+TEST(HistoryChecker, TellsSourcesApart) {
+    EXPECT_EQ(check_history(history_of_two(), {"group"}), std::vector<std::string>{});
+    auto facts = history_of_two();
+    const auto lost = std::find_if(facts.begin(), facts.end(), [](const fact& f) {
+        return f.what == kind::lost && f.source == "two";
+    });
+    facts.erase(lost);
+    EXPECT_EQ(check_history(facts, {"group"}).size(), 4U) << "neither stored nor given";
 }
 
 TEST(HistoryChecker, FindsWhatWasConfirmedAndNeverGiven) {
@@ -121,7 +142,7 @@ TEST(HistoryChecker, AsksNoMoreOfAWipedStoreThanOfTheRunsAfter) {
     const auto forgotten = [](std::uint64_t up_to, const auto& mutate) {
         return [up_to, mutate](std::vector<fact>& h) {
             mutate(h);
-            h.insert(h.begin(), {kind::wiped, "", up_to, 0, 0, ""});
+            h.insert(h.begin(), {kind::wiped, "", "one", up_to, 0, 0, ""});
         };
     };
     const auto unstored = [](auto& h) { h.erase(find(h, kind::stored, 1, 9)); };
@@ -135,9 +156,9 @@ TEST(HistoryChecker, AsksNoMoreOfAWipedStoreThanOfTheRunsAfter) {
 }
 
 TEST(HistoryChecker, PassesOverALineThatWasNotFinished) {
-    EXPECT_TRUE(fact::from("g group 1 2 2 m1-2 ."));
-    EXPECT_TRUE(fact::from("d - 1 2 0  ."));
-    for (const char* line : {"", "g", "g group 1 2 2 m1-2", "g group 1 2", "d - 1 2 0"})
+    EXPECT_TRUE(fact::from("g group one 1 2 2 m1-2 ."));
+    EXPECT_TRUE(fact::from("d - one 1 2 0  ."));
+    for (const char* line : {"", "g", "g group one 1 2 2 m1-2", "g group one 1 2", "d - one 1 2 0"})
         EXPECT_FALSE(fact::from(line)) << line;
 }
 

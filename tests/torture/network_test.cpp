@@ -2,37 +2,15 @@
 #include "support/split_network.hpp"
 #include "torture.hpp"
 
-#include <fstream>
+#include <algorithm>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 // Store, publisher and subscribers on machines of their own, between which the network is cut and
 // slow.
 namespace cairn::test {
 namespace {
-
-/// Counts the facts of one kind in a log as it grows.
-class followed {
-public:
-    followed(const std::string& log, fact::kind what) : log_(log), what_(static_cast<char>(what)) {}
-
-    std::uint64_t count() {
-        std::ifstream lines(log_);
-        lines.seekg(at_);
-        for (std::string line; std::getline(lines, line) && !lines.eof(); at_ = lines.tellg())
-            count_ += line.starts_with(what_) ? 1 : 0;
-        return count_;
-    }
-    bool grows(std::uint64_t by = 1) {
-        const std::uint64_t before = count();
-        return eventually([&] { return count() >= before + by; }, patience);
-    }
-
-private:
-    std::string log_;
-    char what_;
-    std::streamoff at_ = 0;
-    std::uint64_t count_ = 0;
-};
 
 class ProcessesOnANetwork : public Torture {
 protected:
@@ -52,7 +30,7 @@ protected:
         start_publisher("0", ring_bytes());
         for (const std::size_t m : {alarms_machine, archive_machine}) {
             const std::string& group = groups_[m - alarms_machine];
-            all_[m] = on(m, {"subscriber", home_, kept_at_, group, file(group + ".log")});
+            all_[m] = on(m, {"subscriber", group, kept_at_, file(group + ".log"), home_});
         }
         ASSERT_TRUE(all_go_on());
     }
@@ -66,7 +44,7 @@ protected:
     void start_publisher(const std::string& messages, const std::string& ring_bytes) {
         all_[publisher_machine].reset();
         all_[publisher_machine] =
-            on(publisher_machine, {"publisher", home_, kept_at_, file("state"),
+            on(publisher_machine, {"publisher", "publisher", home_, kept_at_, file("state"),
                                    file("publisher.log"), "spill", messages, ring_bytes});
     }
     bool all_go_on() { return confirmed_.grows(100) && alarms_.grows(100) && archive_.grows(100); }
@@ -123,6 +101,46 @@ TEST_F(ProcessesOnANetwork, ReadFromTheStoreWhileTheirPublisherIsOutOfReach) {
     EXPECT_TRUE(archive_.grows(1'000)) << "live";
     network_->heal();
     EXPECT_TRUE(all_go_on());
+    come_to_an_end();
+}
+
+TEST_F(ProcessesOnANetwork, NoticeALinkThatIsOpenInOneDirectionAlone) {
+    network_->cut_one_way(publisher_machine, alarms_machine);
+    const auto begin = std::chrono::steady_clock::now();
+    // What was under way may still be given.
+    EXPECT_TRUE(eventually(
+        [&] {
+            const std::uint64_t before = alarms_.count();
+            return throughout(300ms, [&] { return alarms_.count() == before; });
+        },
+        patience));
+    EXPECT_TRUE(alarms_.grows(100)) << "by way of the store";
+    if (!sanitized) {
+        EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+    }
+    // What its publisher sent meanwhile comes late, on a link that is over.
+    network_->heal();
+    EXPECT_TRUE(all_go_on());
+    come_to_an_end();
+}
+
+TEST_F(ProcessesOnANetwork, GoOnWhenAllLinksBreakOneByOneAndComeBackInAnyOrder) {
+    SCOPED_TRACE(seed_);
+    std::vector<std::pair<std::size_t, std::size_t>> links;
+    for (std::size_t one = 0; one != machines; ++one)
+        for (std::size_t other = 0; other != one; ++other) links.emplace_back(one, other);
+    for (int round = 0; round != (long_test() ? 100 : 3); ++round) {
+        const auto in_any_order = [&](auto&& what) {
+            std::shuffle(links.begin(), links.end(), random_);
+            for (const auto& [one, other] : links) {
+                what(one, other);
+                pass(std::chrono::milliseconds(random_() % 100));
+            }
+        };
+        in_any_order([&](std::size_t one, std::size_t other) { network_->cut(one, other); });
+        in_any_order([&](std::size_t one, std::size_t other) { network_->mend(one, other); });
+        EXPECT_TRUE(all_go_on()) << "after round " << round;
+    }
     come_to_an_end();
 }
 

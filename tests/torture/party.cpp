@@ -1,8 +1,9 @@
 // One process of the torture test, which is killed and stopped at random:
 //   torture_party store DIRECTORY BIND...
-//   torture_party publisher BIND STORE STATE LOG POLICY MESSAGES [RING_BYTES]
+//   torture_party publisher SOURCE BIND STORE STATE LOG POLICY MESSAGES [RING_BYTES]
 //     STATE -: none; MESSAGES 0: until it is killed; RING_BYTES: 65536
-//   torture_party subscriber CONNECT STORE GROUP LOG
+//   torture_party subscriber GROUP STORE LOG CONNECT...
+//     until it was given the end of as many sources as it connects to
 #include "history.hpp"
 
 #include <cairn/cairn.hpp>
@@ -15,6 +16,7 @@
 #include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -73,46 +75,49 @@ full_ring policy_of(std::string_view name) {
     return full_ring::block;
 }
 
+std::string end_of(const std::string& source) { return "end-" + source; }
+
 int run_publisher(char** argv) {
-    const log_file log(argv[5]);
-    node_options o = impatient("publisher", argv[3]);
+    const std::string source = argv[2];
+    const log_file log(argv[6]);
+    node_options o = impatient(source, argv[4]);
     o.log = log.sink();
-    o.bind = {argv[2]};
-    if (argv[4] != std::string_view("-")) o.state_directory = argv[4];
+    o.bind = {argv[3]};
+    if (argv[5] != std::string_view("-")) o.state_directory = argv[5];
     node here(o);
     epoch run;
-    publisher_options p{.source = "torture"};
-    p.ring_bytes_max = argv[8] ? std::strtoull(argv[8], nullptr, 10) : 64 << 10;
-    p.when_full = policy_of(argv[6]);
+    publisher_options p{.source = source};
+    p.ring_bytes_max = argv[9] ? std::strtoull(argv[9], nullptr, 10) : 64 << 10;
+    p.when_full = policy_of(argv[7]);
     p.on_durable = [&](sequence s) {
-        if (run.value != 0) log.add({fact::kind::durable, "", run.value, s.value, 0, ""});
+        if (run.value != 0) log.add({fact::kind::durable, "", source, run.value, s.value, 0, ""});
     };
     p.on_lost = [&](sequence_range r) {
         if (run.value != 0)
-            log.add({fact::kind::lost, "", run.value, r.first.value, r.last.value, ""});
+            log.add({fact::kind::lost, "", source, run.value, r.first.value, r.last.value, ""});
     };
     publisher sender(here, "torture", p);
     run = sender.epoch();
-    const std::uint64_t count = std::strtoull(argv[7], nullptr, 10);
-    const std::string name = "m" + std::to_string(run.value) + "-";
+    const std::uint64_t count = std::strtoull(argv[8], nullptr, 10);
+    const std::string name = source + "-" + std::to_string(run.value) + "-";
     for (std::uint64_t n = 1; count == 0 || n <= count; ++n) {
-        const std::string text = n == count ? "end" : name + std::to_string(n);
-        log.add({fact::kind::invoked, "", run.value, 0, 0, text});
+        const std::string text = n == count ? end_of(source) : name + std::to_string(n);
+        log.add({fact::kind::invoked, "", source, run.value, 0, 0, text});
         const sequence given = sender.publish(text);
-        log.add({fact::kind::published, "", run.value, given.value, given.value, text});
-        if (n % 16 == 0) ::poll(nullptr, 0, 1);
+        log.add({fact::kind::published, "", source, run.value, given.value, given.value, text});
+        if (n % 2 == 0) ::poll(nullptr, 0, 1);
     }
     if (sender.flush(60s) != 0) return 3;
-    log.add({fact::kind::durable, "", run.value, sender.durable().value, 0, ""});
+    log.add({fact::kind::durable, "", source, run.value, sender.durable().value, 0, ""});
     return sender.close(60s) == 0 ? 0 : 4;
 }
 
 int run_subscriber(char** argv) {
-    const std::string group = argv[4];
-    const log_file log(argv[5]);
+    const std::string group = argv[2];
+    const log_file log(argv[4]);
     node_options o = impatient(group, argv[3]);
     o.log = log.sink();
-    o.connect = {argv[2]};
+    for (char** to = argv + 5; *to != nullptr; ++to) o.connect.emplace_back(*to);
     node here(o);
     subscriber_options s{.from = from::earliest(), .group = group};
     s.acks = ack_mode::on_request;
@@ -123,12 +128,15 @@ int run_subscriber(char** argv) {
         if (reader.flush(deadline) != 0) return false;
         std::string lines;
         for (const position& p : acked)
-            lines += fact{fact::kind::acked, group, p.epoch.value, p.sequence.value, 0, ""}.line();
+            lines +=
+                fact{fact::kind::acked, group, p.source, p.epoch.value, p.sequence.value, 0, ""}
+                    .line();
         log.add(lines);
         acked.clear();
         return true;
     };
     std::optional<position> held_back;  // acked out of order
+    std::set<std::string> sources_ended;
     for (bool ended = false; !ended;) {
         const auto e = reader.next_event(1s);
         if (!e) {
@@ -139,14 +147,15 @@ int run_subscriber(char** argv) {
             continue;
         }
         if (const auto* g = std::get_if<gap>(&*e))
-            log.add({fact::kind::gap, group, g->epoch.value, g->range.first.value,
+            log.add({fact::kind::gap, group, g->source, g->epoch.value, g->range.first.value,
                      g->range.last.value, ""});
         const auto* m = std::get_if<message>(&*e);
         if (!m) continue;
         const position at = m->position();
-        log.add({fact::kind::given, group, at.epoch.value, at.sequence.value, 0,
+        log.add({fact::kind::given, group, at.source, at.epoch.value, at.sequence.value, 0,
                  std::string(m->text())});
-        ended = m->text() == "end";
+        if (m->text() == end_of(at.source)) sources_ended.insert(at.source);
+        ended = sources_ended.size() == o.connect.size();
         if (!held_back && at.sequence.value % 7 == 0 && !ended) {
             held_back = at;
             continue;
@@ -158,7 +167,7 @@ int run_subscriber(char** argv) {
             acked.push_back(*held_back);
             held_back.reset();
         }
-        if (at.sequence.value % 200 == 0) static_cast<void>(note_acked(20ms));
+        if (at.sequence.value % 200 == 0) static_cast<void>(note_acked(100ms));
     }
     static_cast<void>(note_acked(5s));
     return 0;
@@ -169,8 +178,8 @@ int run_subscriber(char** argv) {
 int main(int argc, char** argv) try {
     const std::string_view role = argc > 1 ? argv[1] : "";
     if (role == "store" && argc >= 4) return run_store(argv);
-    if (role == "publisher" && (argc == 8 || argc == 9)) return run_publisher(argv);
-    if (role == "subscriber" && argc == 6) return run_subscriber(argv);
+    if (role == "publisher" && (argc == 9 || argc == 10)) return run_publisher(argv);
+    if (role == "subscriber" && argc >= 6) return run_subscriber(argv);
     return 2;
 } catch (const std::exception& error) {
     std::cerr << "torture_party: " << error.what() << '\n';

@@ -5,81 +5,126 @@
 #include <csignal>
 #include <filesystem>
 
-// Publisher, store and subscribers as processes, killed and stopped at random.
-// Six seconds of faults for each policy, or two minutes in a long test. CAIRN_TEST_SEED repeats a
-// run's choices.
+// Publishers, a store and groups as processes, killed and stopped at random.
+// CAIRN_TEST_SEED repeats a run's choices.
 namespace cairn::test {
 namespace {
 
 class DurableProcesses : public Torture, public testing::WithParamInterface<const char*> {
 protected:
-    void SetUp() override { seed_ += std::string(" policy ") + GetParam(); }
+    void SetUp() override {
+        seed_ += std::string(" policy ") + GetParam();
+        sources_ = {"east", "north", "west"};
+        groups_ = {"alarms", "archive", "audit"};
+        if (sanitized) {  // each takes a processor of its own
+            sources_.pop_back();
+            groups_.pop_back();
+        }
+        for (const std::string& source : sources_)
+            confirms_.emplace_back(file(source + ".log"), fact::kind::durable);
+        all_.resize(1 + sources_.size() + groups_.size());
+    }
 
-    process publisher(const std::string& messages) const {
-        return start({"publisher", home_, store_, file("state"), file("publisher.log"), GetParam(),
-                      messages});
+    std::string home(const std::string& source) const { return "ipc://" + file("home-" + source); }
+    process publisher(const std::string& source, const std::string& messages) const {
+        return start({"publisher", source, home(source), store_, file("state-" + source),
+                      file(source + ".log"), GetParam(), messages});
     }
     process subscriber(const std::string& group) const {
-        return start({"subscriber", home_, store_, group, file(group + ".log")});
+        std::vector<std::string> words{"subscriber", group, store_, file(group + ".log")};
+        for (const std::string& source : sources_) words.push_back(home(source));
+        return start(words);
     }
     void begin(std::size_t which) {
+        if (all_[which]) ++kills_;
         all_[which].reset();  // what still runs of it is killed and reaped
         if (which == 0)
             all_[which] = store();
-        else if (which == 1)
-            all_[which] = publisher("0");
+        else if (which <= sources_.size())
+            all_[which] = publisher(sources_[which - 1], "0");
         else
-            all_[which] = subscriber(groups_[which - 2]);
+            all_[which] = subscriber(groups_[which - 1 - sources_.size()]);
     }
-    /// What happens to processes, for as long as a test does it.
+    /// How often the store confirmed something.
+    std::uint64_t confirms() {
+        std::uint64_t sum = 0;
+        for (followed& of : confirms_) sum += of.count();
+        return sum;
+    }
+    /// Faults come to processes that begin, and to those that are at work.
+    void let_go_on() {
+        if (random_() % 2 == 0) return pass(std::chrono::milliseconds(random_() % 100));
+        const std::uint64_t enough = confirms() + 1 + random_() % 100;
+        EXPECT_TRUE(eventually([&] { return confirms() >= enough; }, patience))
+            << "nothing stands still, and nothing goes on";
+    }
+    void stop(std::size_t which, std::chrono::milliseconds time) {
+        all_[which]->signal(SIGSTOP);
+        pass(time);
+        all_[which]->signal(SIGCONT);
+    }
+    /// What happens to processes, until enough of it did and the store confirmed enough meanwhile.
     void torment(bool wipes) {
-        const std::chrono::seconds span(long_test() ? 120 : 6);
+        const std::size_t kills = long_test() ? 340 : sanitized ? 6 : 10;
+        const std::uint64_t messages = long_test() ? 1'000'000 : sanitized ? 500 : 5'000;
         for (std::size_t which = 0; which != all_.size(); ++which) begin(which);
-        const auto end = std::chrono::steady_clock::now() + span;
-        while (std::chrono::steady_clock::now() < end) {
-            pass(std::chrono::milliseconds(random_() % 400));
+        if (!wipes) stop(random_() % all_.size(), silence);
+        while (!HasFailure() && (kills_ < kills || confirmed() < messages)) {
+            let_go_on();
             const std::size_t which = random_() % all_.size();
             if (wipes && which == 0 && random_() % 2 == 0) {
                 all_[0].reset();
                 std::filesystem::remove_all(file("data"));
+                ++kills_;
             }
-            if (random_() % 3 != 0 || !all_[which]) {
+            if (random_() % 3 == 0 && all_[which])
+                stop(which, std::chrono::milliseconds(random_() % 500));
+            else
                 begin(which);
-                continue;
-            }
-            all_[which]->signal(SIGSTOP);
-            // Now and then so long that its peers give it up.
-            pass(random_() % 4 == 0 ? 4'000ms : std::chrono::milliseconds(random_() % 500));
-            all_[which]->signal(SIGCONT);
         }
+        RecordProperty("kills", static_cast<int>(kills_));
+        RecordProperty("confirmed", static_cast<int>(confirmed()));
     }
-    /// The publisher's last run comes to an end, and so does who is alive.
+    /// The publishers' last runs come to an end, and so does who is alive.
     void come_to_an_end() {
-        all_[1].reset();
-        all_[1] = publisher("500");
-        EXPECT_EQ(all_[1]->wait(90s), 0) << all_[1]->output();
+        for (std::size_t i = 0; i != sources_.size(); ++i) {
+            all_[1 + i].reset();
+            all_[1 + i] = publisher(sources_[i], "500");
+        }
         // C8: then all is quiet in time.
-        for (const std::size_t which : {2, 3})
+        for (std::size_t which = 1; which != all_.size(); ++which)
             EXPECT_EQ(all_[which]->wait(90s), 0) << all_[which]->output();
     }
-    std::string home_ = "ipc://" + file("home");
-    std::vector<process> all_ = std::vector<process>(4);
+
+    /// Longer than that, and peers give one up.
+    static constexpr std::chrono::milliseconds silence = 4s;
+
+    std::vector<process> all_;  // the store, publishers, groups
+    std::vector<followed> confirms_;
+    std::size_t kills_ = 0;
 };
 
 TEST_P(DurableProcesses, LoseNothingThatWasConfirmedHoweverTheyAreKilledAndStopped) {
     SCOPED_TRACE(seed_);
     torment(false);
     come_to_an_end();
-    check();
+    all_[0].reset();
+    check(found_on_the_disk());
 }
 
 TEST_P(DurableProcesses, LoseNothingThatWasConfirmedAfterTheStoreWasWiped) {
     SCOPED_TRACE(seed_);
     torment(true);
-    std::uint64_t newest = 0;
-    for (const fact& f : read_history(file("publisher.log"))) newest = std::max(newest, f.epoch);
+    std::vector<fact> forgotten;
+    for (const std::string& source : sources_) {
+        std::uint64_t newest = 0;
+        for (const fact& f : read_history(file(source + ".log")))
+            newest = std::max(newest, f.epoch);
+        forgotten.push_back({fact::kind::wiped, "", source, newest, 0, 0, ""});
+    }
     come_to_an_end();
-    check({{fact::kind::wiped, "", newest, 0, 0, ""}});
+    all_[0].reset();
+    check(found_on_the_disk(), forgotten);
 }
 
 TEST_P(DurableProcesses, GoOnWithoutAStoreThatHangs) {
@@ -104,6 +149,55 @@ TEST_P(DurableProcesses, GoOnWithoutAStoreThatHangs) {
     EXPECT_EQ(sender.stats().owed_messages, 100U);
     kept->signal(SIGCONT);
     EXPECT_EQ(sender.flush(20s), 0U);
+}
+
+/// A store that is away for a second, or for five minutes in a long test.
+class LongOutage : public Torture {
+protected:
+    /// What is published meanwhile, of which the last comes when the store is back.
+    void publish_through_it(full_ring policy) {
+        process kept = store();
+        node_options o = with_store("here");
+        o.state_directory = file("state");
+        node here(o);
+        publisher_options p;
+        p.ring_bytes_max = std::size_t{64} << 10;
+        p.when_full = policy;
+        cairn::publisher sender(here, "torture", p);
+        cairn::subscriber reader(here, "torture", {.use_store = false});
+        ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+        kept.reset();
+        const auto end = std::chrono::steady_clock::now() + (long_test() ? 5min : 1s);
+        int last = 0;
+        // More than the ring holds, however slow it is.
+        while (last < 20'000 || std::chrono::steady_clock::now() < end) {
+            sender.publish(std::to_string(++last));
+            const auto m = reader.receive_for(patience);
+            ASSERT_TRUE(m) << "peers go on";
+            ASSERT_EQ(m->text(), std::to_string(last));
+        }
+        kept = store();
+        EXPECT_EQ(sender.flush(patience), 0U);
+        published_ = last;
+        lost_ = sender.stats().lost_to_store;
+        stored_ = stored();
+    }
+
+    int published_ = 0;
+    std::uint64_t lost_ = 0;
+    std::vector<std::string> stored_;
+};
+
+TEST_F(LongOutage, IsCaughtUpWithFromASpill) {
+    publish_through_it(full_ring::spill);
+    EXPECT_EQ(lost_, 0U);
+    EXPECT_EQ(stored_, numbers(1, published_));
+}
+
+TEST_F(LongOutage, CostsWhatTheRingDidNotHoldAndIsCounted) {
+    publish_through_it(full_ring::drop_history);
+    EXPECT_GT(lost_, 0U);
+    EXPECT_EQ(stored_, numbers(static_cast<int>(lost_) + 1, published_));
 }
 
 INSTANTIATE_TEST_SUITE_P(WithPolicy, DurableProcesses,
