@@ -86,6 +86,8 @@ void work_reader::link_up(runtime::link& peer) {
 void work_reader::link_down(runtime::link& peer) {
     pushers_.erase(&peer);
     fences_.forget(peer);
+    refused_.erase(refused_.lower_bound({peer.number(), errc::ok}),
+                   refused_.lower_bound({peer.number() + 1, errc::ok}));
     forget(streams_.end(peer));
     hub_.loop().changed();
 }
@@ -139,11 +141,18 @@ std::optional<job_streams::number> work_reader::open_stream(runtime::link& from,
     return streams_.open(from, header.source, header.epoch);
 }
 
+void work_reader::refuse(runtime::link& from, errc why, std::string_view text) {
+    if (refused_.emplace(from.number(), why).second)
+        hub_.refuse(from, 0, why, text);
+    else
+        hub_.count_refused(why);
+}
+
 void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_batch> batch) {
     const wire::jobs_header& h = batch->header;
     if (h.topic != topic_) return hub_.refuse(from, 0, errc::malformed, "work of another topic");
     if (!hub_.gate().allows(from, topic_, &rights::publish))
-        return hub_.refuse(from, 0, errc::not_authorised, "it may not publish on " + topic_);
+        return refuse(from, errc::not_authorised, "it may not publish on " + topic_);
     if (epochs_.judge(h.topic, h.source, h.epoch) == protocol::epoch_standing::older) {
         const epoch newer = epochs_.highest(h.topic, h.source).value_or(h.epoch);
         if (fences_.due(from, h.topic, h.source, h.epoch, newer))
@@ -153,8 +162,7 @@ void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_b
     auto number = streams_.find(from, h.source, h.epoch);
     if (!number && is_twin(from, h)) return;
     if (!number) number = open_stream(from, h);
-    if (!number)
-        return hub_.refuse(from, 0, errc::limit_exceeded, "more sources than topics_per_peer_max");
+    if (!number) return refuse(from, errc::limit_exceeded, "more sources than topics_per_peer_max");
     batch->stream = *number;
     job_stream& s = *streams_.at(*number);
     // Not kept: its lease ends, and it comes again when there is room.

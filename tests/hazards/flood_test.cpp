@@ -159,6 +159,32 @@ TEST_F(Flood, OfJobsOfAnOldRunIsAnsweredFencedOnce) {
     expect_honest_peers_unharmed();
 }
 
+TEST_F(Flood, OfJobsOfMoreSourcesThanTheLimitIsAnsweredOnce) {
+    puller worker(node_, "work");
+    stranger peer(endpoint_);
+    ASSERT_TRUE(peer.greet());
+    const auto asked = peer.hear<wire::attach>(kind::attach);
+    ASSERT_TRUE(asked);
+    wire::jobs_header jobs;
+    jobs.channel = asked->channel;
+    jobs.topic = "work";
+    jobs.epoch = epoch{1};
+    jobs.first = sequence{1};
+    jobs.count = 1;
+    jobs.attempt = 1;
+    jobs.ack_wait_ms = 30'000;
+    const std::uint64_t before = node_.stats().frames_malformed;
+    for (int i = 0; i != 100; ++i) {
+        const std::string source = "source" + std::to_string(i);
+        jobs.source = source;
+        ASSERT_TRUE(peer.say(jobs, std::string("\1\0\0\0x", 5)));
+    }
+    EXPECT_EQ(peer.refusal(kind::error), errc::limit_exceeded);
+    EXPECT_TRUE(peer.answered_without_refusal());
+    EXPECT_EQ(node_.stats().frames_malformed - before, 40U);
+    expect_honest_peers_unharmed();
+}
+
 TEST_F(Flood, OfHalfSubscriptionsEndsAtTheLimitOfThePeer) {
     stranger peer(endpoint_);
     ASSERT_TRUE(peer.greet());

@@ -174,8 +174,10 @@ TEST_F(Rights, OfAPusherAreAskedByItsPullers) {
     static_cast<wire::batch_header&>(work) = first_of(asked->channel, "jobs");
     work.attempt = 1;
     work.ack_wait_ms = 1'000;
-    bob->say(work, record);
+    for (int i = 0; i != 20; ++i) bob->say(work, record);
     EXPECT_EQ(bob->refusal(kind::error), errc::not_authorised);
+    EXPECT_TRUE(bob->answered_without_refusal()) << "once says all";
+    EXPECT_EQ(n.stats().rights_refused, 20U);
     EXPECT_FALSE(in.receive_for(0ms));
     alice->say(work, record);
     EXPECT_TRUE(in.receive_for(10s));

@@ -147,6 +147,12 @@ bool stranger::answered() {
     return false;
 }
 
+bool stranger::answered_without_refusal() {
+    say(wire::ping{++token_});
+    const auto next = hear_any({wire::kind::pong, wire::kind::error}, std::chrono::seconds(10));
+    return next && std::holds_alternative<wire::pong>(*next);
+}
+
 node_id stranger::made_up_node() {
     static std::mt19937 random{std::random_device{}()};
     node_id id;

@@ -75,6 +75,8 @@ public:
     errc refusal(wire::kind kind);
     /// Whether the node answers a PING: it has taken everything said before, and goes on.
     bool answered();
+    /// The same, and no ERROR came before the answer.
+    bool answered_without_refusal();
 
     static node_id made_up_node();
 

@@ -611,9 +611,9 @@ void hub::refuse(link& from, wire::channel channel, errc code, std::string_view 
     }
 }
 
-void hub::count_refused() noexcept {
+void hub::count_refused(errc code) noexcept {
     ++counters_.frames_malformed;
-    ++counters_.rights_refused;
+    if (code == errc::not_authorised) ++counters_.rights_refused;
 }
 
 // --- Housekeeping -----------------------------------------------------------------------------

@@ -146,8 +146,8 @@ public:
 
     /// Counts one frame that broke a rule, and tells its sender.
     void refuse(link& from, wire::channel channel, errc code, std::string_view text);
-    /// Counts one more frame beyond its sender's rights, of a sort that was refuse()d before.
-    void count_refused() noexcept;
+    /// Counts one more frame of a sort that was refuse()d before: the answer would say no more.
+    void count_refused(errc code = errc::not_authorised) noexcept;
 
 private:
     friend class link;
