@@ -365,23 +365,25 @@ std::chrono::nanoseconds processor_time() {
     return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
 }
 
-// Z9: the program's own files, or another node's connections, not this node's.
+// Z9: the program's own files, or another node's connections, not this node's. Nobody may be lost
+// for silence here, as on a busy machine: in the room of the one another is accepted.
 TEST(AProcessWithoutDescriptors, AcceptsNobodyServesWhoIsThereAndGoesOnWhenThereIsRoom) {
     std::atomic<bool> stopped{false};
-    node here({.log = [&](log_level, std::string_view line) {
-        if (line.find("close to the limit of open files") != line.npos) stopped = true;
-    }});
+    node here({.silence_max = 60s, .log = [&](log_level, std::string_view line) {
+                   if (line.find("close to the limit of open files") != line.npos) stopped = true;
+               }});
     const std::string where = here.bind("tcp://127.0.0.1:0");
     publisher p(here, "t");
-    child_process guest({CAIRN_HAZARDS_READER, where, "t"});
+    child_process guest({CAIRN_HAZARDS_READER, where, "t", "60000"});
     ASSERT_TRUE(p.wait_for_subscribers(1, 30s)) << guest.output();
     const few_descriptors limit(300);
     std::vector<int> files;
     while (files.size() != 260) files.push_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     ASSERT_GE(files.back(), 0);
     ASSERT_TRUE(eventually([&] { return stopped.load(); }, 30s));
+    EXPECT_EQ(here.stats().endpoints.at(0).state, endpoint_state::paused);
 
-    child_process late({CAIRN_HAZARDS_READER, where, "t"});
+    child_process late({CAIRN_HAZARDS_READER, where, "t", "60000"});
     const auto before = processor_time();
     EXPECT_FALSE(p.wait_for_subscribers(2, 1s));
     EXPECT_LT(processor_time() - before, 250ms);

@@ -1,17 +1,19 @@
 #include <cairn/subscriber.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <string>
 #include <variant>
 
-// usage: reader ENDPOINT TOPIC. Receives until the message "end" and prints what came and what is
-// gone.
-int main(int, char** arguments) {
+// usage: reader ENDPOINT TOPIC [SILENCE_MAX_MS]. Receives until the message "end" and prints what
+// came and what is gone.
+int main(int count, char** arguments) {
     using namespace std::chrono_literals;
     cairn::node_options options;
     options.connect = {arguments[1]};
     options.heartbeat = 100ms;
-    options.silence_max = 500ms;
+    options.silence_max = std::chrono::milliseconds(count > 3 ? std::stoi(arguments[3]) : 500);
     cairn::node node(options);
     cairn::subscriber from(node, arguments[2]);
     std::uint64_t received = 0;
