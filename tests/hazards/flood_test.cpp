@@ -10,6 +10,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <string>
@@ -534,6 +536,28 @@ TEST_F(Flood, OfSpoofedRoutingIdsReachesNobodyElsesLink) {
         guess.say(wire::heartbeat{});
     }
     expect_honest_peers_unharmed();
+}
+
+// libzmq aborts the process when the id that it would give next is taken.
+TEST(GuessedRoutingIds, AreNotThoseThatTheNextPeersGet) {
+    std::srand(1);
+    std::uint32_t guess = static_cast<std::uint32_t>(std::rand());
+    guess += static_cast<std::uint32_t>(std::rand()) << 31;
+    node host;
+    std::srand(1);
+    const std::string where = host.bind("tcp://127.0.0.1:0");
+    std::vector<std::unique_ptr<stranger>> peers;
+    for (int i = 0; i != 20; ++i, ++guess) {
+        std::string id(1, '\0');
+        for (int shift = 24; shift >= 0; shift -= 8) id += static_cast<char>(guess >> shift);
+        peers.push_back(std::make_unique<stranger>(where, id));
+        ASSERT_TRUE(peers.back()->greet());
+    }
+    for (int i = 0; i != 20; ++i) {
+        peers.push_back(std::make_unique<stranger>(where));
+        ASSERT_TRUE(peers.back()->greet());
+    }
+    EXPECT_EQ(host.stats().links, 40U);
 }
 
 TEST_F(Flood, OfASpoofedNodeIdLeavesNothingBehindWhenItGoes) {

@@ -9,6 +9,7 @@
 
 #include <csignal>
 #include <cstdint>
+#include <cstdlib>
 #include <latch>
 #include <limits>
 #include <memory>
@@ -121,6 +122,28 @@ TEST(Reconnecting, IsSpreadOverTimeAndBacksOff) {
         bases.insert(base);
     }
     EXPECT_GT(bases.size(), 5U);
+}
+
+// Z6: libzmq begins to number them with a rand() of the program's, which few programs seed.
+TEST(ARoutingId, IsNotTheSameInEveryProcess) {
+    std::set<std::string> first;
+    for (int i = 0; i != 3; ++i) {
+        std::srand(1);
+        binding_end a{node_options{}};
+        connecting_end b({}, a.where());
+        ASSERT_TRUE(b.up());
+        first.insert(routing_id_of(b, a).to_string());
+    }
+    EXPECT_EQ(first.size(), 3U);
+}
+
+TEST(ARoutingId, TakesNoRandomNumberOfTheProgram) {
+    const socket_factory factory(context::shared(), {}, {});
+    std::srand(7);
+    const int expected = std::rand();
+    std::srand(7);
+    const socket made = factory.router();
+    EXPECT_EQ(std::rand(), expected);
 }
 
 // Z2

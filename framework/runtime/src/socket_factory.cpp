@@ -5,8 +5,12 @@
 
 #include "internal_socket.hpp"
 
+#include <pthread.h>
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <random>
 #include <utility>
 
@@ -64,6 +68,40 @@ int spread(std::chrono::milliseconds base) {
     std::uniform_int_distribution<int> between(milliseconds(base), 2 * milliseconds(base));
     return between(source);
 }
+
+// Never destroyed: nodes with static storage may be made after it would have been.
+std::mutex& seeding() {
+    static std::mutex& instance = *[] {
+        auto* made = new std::mutex;  // NOLINT(*-owning-memory)
+        // A fork meanwhile would leave it locked in the child.
+        pthread_atfork([] { seeding().lock(); }, [] { seeding().unlock(); },
+                       [] { seeding().unlock(); });
+        return made;
+    }();
+    return instance;
+}
+
+/// While it lives rand() gives what nobody can guess; then it goes on as if nothing had been.
+///
+/// libzmq numbers the connections of a ROUTER from rand(), which nobody has seeded, so that their
+/// routing ids were the same in every process. A peer that takes the next one for itself has libzmq
+/// abort the process (socket_base.cpp, "Assertion failed: ok"); one that takes another peer's, and
+/// is silent, is sent what was meant for that.
+class unforeseen_numbers {
+public:
+    unforeseen_numbers()
+        : holding_(seeding()),
+          before_(::initstate(std::random_device{}(), state_.data(), state_.size())) {}
+    ~unforeseen_numbers() { ::setstate(before_); }
+    unforeseen_numbers(const unforeseen_numbers&) = delete;
+    unforeseen_numbers& operator=(const unforeseen_numbers&) = delete;
+
+private:
+    static inline std::array<char, 128> state_{};  // the C library knows it for longer than we live
+
+    std::lock_guard<std::mutex> holding_;
+    char* before_;
+};
 
 // A frame holds one largest message, or a whole batch of small ones, with its header.
 std::int64_t frame_bytes(std::size_t body_bytes_max) {
@@ -194,7 +232,10 @@ socket_factory::socket_factory(std::shared_ptr<context> owner, const node_option
 }
 
 socket socket_factory::router(frame_limits limits) const {
-    socket made = make(zmq::socket_type::router, limits);
+    socket made = [&] {
+        const unforeseen_numbers ids;
+        return make(zmq::socket_type::router, limits);
+    }();
     set(made, ZMQ_ROUTER_MANDATORY, 1, "ROUTER_MANDATORY");
     // A peer that sets its own routing id (ours never do) may only replace itself: with handover
     // off its return would be accepted and then heard by nobody.
