@@ -65,12 +65,12 @@ struct publisher_options {
 /// publish() copies the message into the open batch and returns; the network is served meanwhile.
 /// What waits is sent together, so batches grow with load, and a lone message leaves at once.
 ///
-/// Owns:    its open batch and its ring. The node must outlive it.
-/// Threads: thread-safe.
 /// With a store (node_options::store, or options.store) what is published is kept there as well.
 /// The store may be away, hang or come back empty at any time: peers do not notice, the ring keeps
 /// what it owes the store, and when the ring is full of that, options.when_full decides.
 ///
+/// Owns:    its open batch and its ring. The node must outlive it.
+/// Threads: thread-safe.
 /// Fails:   construction throws error (topic_invalid, source_in_use, invalid_argument, closed, and
 ///          for a store what node::connect throws); publish() throws error (closed, fenced,
 ///          too_large; full with full_ring::refuse; conflict with delivery::store_first when the
