@@ -162,8 +162,7 @@ void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_b
     auto number = streams_.find(from, h.source, h.epoch);
     if (!number && is_twin(from, h)) return;
     if (!number) number = open_stream(from, h);
-    if (!number)
-        return refuse(from, errc::limit_exceeded, "more sources than topics_per_peer_max");
+    if (!number) return refuse(from, errc::limit_exceeded, "more sources than topics_per_peer_max");
     batch->stream = *number;
     job_stream& s = *streams_.at(*number);
     // Not kept: its lease ends, and it comes again when there is room.

@@ -65,8 +65,8 @@ public:
 private:
     /// Whether another node has the run that this one says is its own. It is told to stop.
     bool is_twin(runtime::link& from, const wire::jobs_header& header);
-    /// Jobs are no request: the first of a link's that are refused for one cause is answered, all are
-    /// counted.
+    /// Jobs are no request: of those of a link that are refused for one cause the first is
+    /// answered, and all are counted.
     void refuse(runtime::link& from, errc why, std::string_view text);
     /// A stream for what comes; nothing when the link has too many.
     std::optional<job_streams::number> open_stream(runtime::link& from,
@@ -85,7 +85,7 @@ private:
     job_streams streams_;
     protocol::epoch_table epochs_;
     fences_told fences_;
-    std::set<std::pair<std::uint64_t, errc>> refused_;  // by number of the link
+    std::set<std::pair<std::uint64_t, errc>> refused_;                    // by number of the link
     std::map<std::string, std::pair<epoch, node_id>, std::less<>> runs_;  // by source: whose
 
     mutable std::mutex mutex_;

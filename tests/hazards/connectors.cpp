@@ -11,7 +11,7 @@
 #include <vector>
 
 // usage: connectors ENDPOINT COUNT PUBLIC_KEY SECRET_KEY SERVER_KEY. So many nodes connect at once.
-// Prints "all are there" when each has its peer, "all are back" when each has another one, and ends.
+// Prints "all are there" when each has its peer, "all are back" when each has it again, and ends.
 namespace {
 
 using namespace std::chrono_literals;

@@ -30,7 +30,10 @@ if planted:
     macros.append(f"-D{planted}")
 
 print(run("spin", *macros, "-a", str(model), directory=directory), end="")
-print(run("cc", "-O1", "-DSAFETY", "-DCOLLAPSE", "-o", "pan", "pan.c", directory=directory), end="")
+# A planted mistake is found before a compiler's care has paid. Compressed (COLLAPSE) the states of
+# this model take twice the time and no less memory.
+care = "-O0" if planted else "-O1"
+print(run("cc", care, "-DSAFETY", "-o", "pan", "pan.c", directory=directory), end="")
 report = run("./pan", "-m1000000", directory=directory)
 print(report)
 found = re.search(r"errors: (\d+)", report)

@@ -53,7 +53,9 @@ TEST_F(Command, LeavesWithTwoWhenItIsUsedWrongly) {
         return wrong.errors;
     };
     EXPECT_NE(said({}).find("see cairn --help"), std::string::npos);
-    EXPECT_NE(said({"topik"}).find("see cairn --help"), std::string::npos);
+    EXPECT_NE(said({"topik"}).find("\"topik\" means nothing here; see cairn --help"),
+              std::string::npos);
+    EXPECT_NE(said({"pub", "--bogus"}).find("\"--bogus\" means nothing here"), std::string::npos);
     EXPECT_NE(said({"topic"}).find("see cairn topic --help"), std::string::npos);
     EXPECT_NE(said({"topic", "info"}).find("see cairn topic info --help"), std::string::npos);
     EXPECT_NE(said({"topic", "ls", "--jsn"}).find("--jsn"), std::string::npos);

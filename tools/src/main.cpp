@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -56,7 +57,11 @@ int main(int argc, char** argv) {
         return chosen();
     } catch (const CLI::ParseError& e) {
         // Help and version are among what CLI11 throws.
-        return e.get_exit_code() == 0 ? app.exit(e) : complain_of_usage(app, e.what());
+        if (e.get_exit_code() == 0) return app.exit(e);
+        // What is missing is likely what was written another way.
+        const std::vector<std::string> strange = app.remaining(true);
+        return complain_of_usage(
+            app, strange.empty() ? e.what() : "\"" + strange.front() + "\" means nothing here");
     } catch (const usage_error& e) {
         return complain_of_usage(app, e.what());
     } catch (const output_closed&) {

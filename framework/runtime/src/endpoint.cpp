@@ -55,7 +55,7 @@ public:
     endpoint parse() const {
         const std::size_t mark = text_.find("://");
         if (text_.empty()) fail("it is empty", "tcp://127.0.0.1:5556");
-        if (mark == std::string_view::npos) fail("no scheme", "tcp://" + shown(text_));
+        if (mark == std::string_view::npos) fail_without_mark();
         if (std::ranges::any_of(text_, [](char c) { return c <= 0x20 || c == 0x7f; }))
             fail("it holds a space or control character");
         const std::string_view rest = text_.substr(mark + 3);
@@ -71,6 +71,18 @@ private:
         text += " " + shown(text_) + ": " + wrong;
         if (!remedy.empty()) text += "; write " + remedy;
         throw error(errc::address_invalid, text);
+    }
+
+    [[noreturn]] void fail_without_mark() const {
+        for (const scheme_name& s : schemes) {
+            if (!text_.starts_with(s.text) || !text_.substr(s.text.size()).starts_with(':'))
+                continue;
+            std::string_view rest = text_.substr(s.text.size() + 1);
+            rest.remove_prefix(std::min(rest.find_first_not_of('/'), rest.size()));
+            fail("two slashes follow the scheme",
+                 std::string(s.text) + (s.value == scheme::ipc ? ":///" : "://") + shown(rest));
+        }
+        fail("no scheme", "tcp://" + shown(text_));
     }
 
     runtime::scheme parse_scheme(std::string_view given) const {

@@ -15,8 +15,9 @@ namespace cairn::runtime {
 namespace {
 
 [[noreturn]] void fail(const std::string& operation, const std::filesystem::path& file, int fault) {
-    throw error(errc_of(fault),
-                operation + ": cannot lock " + file.string() + ": " + std::strerror(fault));
+    throw error(errc_of(fault), operation + ": cannot lock " + file.string() + ": " +
+                                    std::strerror(fault) +
+                                    (fault == ENOENT ? "; make its directory first" : ""));
 }
 
 // The holder writes its process id for the other's error text only; nothing decides by it.

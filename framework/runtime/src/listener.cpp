@@ -28,6 +28,23 @@ static_assert(ipc_path_bytes_max < sizeof(sockaddr_un::sun_path));
     throw error(errc_of(fault), operation + ": " + std::strerror(fault));
 }
 
+[[noreturn]] void fail_tcp(const std::string& operation, int fault) {
+    const auto remedy = [fault] {
+        switch (fault) {
+            case EADDRINUSE:
+                return "; another socket listens there: choose another port, or 0 for any";
+            case EADDRNOTAVAIL:
+                return "; no interface of this machine has that address: choose one that has, or * "
+                       "for all";
+            case EACCES:
+                return "; low ports are the system's: choose one above 1023";
+            default:
+                return "";
+        }
+    };
+    throw error(errc_of(fault), operation + ": " + std::strerror(fault) + remedy());
+}
+
 sockaddr_un file_address(const std::string& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -84,7 +101,7 @@ unique_fd listen_tcp(const endpoint& where, const std::string& operation) {
                                                          : ipv4_address(where.host, where.port);
     if (::bind(made.get(), address.get(), address.size) != 0 ||
         ::listen(made.get(), socket_limits::backlog) != 0)
-        fail(operation, errno);
+        fail_tcp(operation, errno);
     return made;
 }
 
@@ -204,8 +221,10 @@ void listener::serve(unique_fd from) {
         if (where_.is_file()) unlink(where_.name.c_str());
         if (fault == EADDRINUSE)
             throw error(errc::address_in_use,
-                        "bind " + text +
-                            ": another socket listens there; choose another port, or 0 for any");
+                        "bind " + text + ": another socket of this " +
+                            (where_.scheme == scheme::inproc ? "process has that name"
+                                                             : "machine listens there") +
+                            "; choose another");
         if (where_.scheme == scheme::ws && fault == EPROTONOSUPPORT)
             throw error(errc::not_supported,
                         "bind " + text +

@@ -48,6 +48,10 @@ TEST(Endpoint, SaysWhichPartIsWrongAndWhatWouldBeRight) {
     EXPECT_EQ(fault("tcp://host:"), "connect tcp://host:: no port; write tcp://host:5556");
     EXPECT_EQ(fault(""), "connect : it is empty; write tcp://127.0.0.1:5556");
     EXPECT_EQ(fault("host:5556"), "connect host:5556: no scheme; write tcp://host:5556");
+    EXPECT_EQ(fault("tcp:/host:5556"),
+              "connect tcp:/host:5556: two slashes follow the scheme; write tcp://host:5556");
+    EXPECT_EQ(fault("ipc:/tmp/x"),
+              "connect ipc:/tmp/x: two slashes follow the scheme; write ipc:///tmp/x");
     EXPECT_EQ(fault("udp://host:5556"),
               "connect udp://host:5556: unknown scheme \"udp\"; write tcp://, ipc:// or inproc://");
     EXPECT_EQ(fault("tcp://host:http"),

@@ -102,7 +102,9 @@ TEST_F(Listener, NamesEndpointAndReasonWhenThePortIsTaken) {
     runtime::socket other = factory_.router();
     const auto [code, text] = fault_of([&] { listener(factory_, other, first.where()); });
     EXPECT_EQ(code, errc::address_in_use);
-    EXPECT_EQ(text, "bind " + first.where().text() + ": Address already in use");
+    EXPECT_EQ(text, "bind " + first.where().text() +
+                        ": Address already in use; another socket listens there: choose another "
+                        "port, or 0 for any");
 }
 
 // Z27
