@@ -35,6 +35,7 @@ protected:
         o.name = "victim";
         o.subscriptions_per_peer_max = 50;
         o.topics_per_peer_max = 60;
+        o.silence_max = 60s;  // strangers say nothing while they wait for others
         return o;
     }
     void SetUp() override { ASSERT_TRUE(publisher_.wait_for_subscribers(1, 10s)); }
