@@ -141,7 +141,8 @@ TEST_F(GroupCommand, ShowsHowFarAGroupIs) {
                                     {"next", 3},
                                     {"done", 0},
                                     {"pending", 2},
-                                    {"members", 0}}));
+                                    {"members", 0},
+                                    {"damaged", false}}));
     EXPECT_EQ(object({"group", "info", "quakes", "alerts"}), groups.front());
 }
 
