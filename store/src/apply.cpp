@@ -238,8 +238,8 @@ reply applier::on(const append& w) {
     }
     if (refusal_ != errc::ok) return {refusal_, {}};
     const bytes fresh = body.subspan(wire::prefix_bytes(body, stored));
-    if (const errc problem = room_for(w.topic, cost_of(fresh.size()), w.count - stored);
-        problem != errc::ok)
+    const std::uint64_t cost = cost_of(fresh.size()) + cost_of_keys(w.topic, fresh);
+    if (const errc problem = room_for(w.topic, cost, w.count - stored); problem != errc::ok)
         return {problem, {}};
     batch_record header;
     header.count = w.count - stored;
@@ -267,26 +267,58 @@ appended applier::store(topic_id t, source_id s, batch_record header, bytes body
     topic.last_epoch = header.epoch;
     topic.next = topic.next + header.count;
     source.last = header.last();
-    const std::uint64_t cost = cost_of(body.size());
-    topic.bytes += cost;
-    c_.counters().bytes += cost;
+    charge(t, cost_of(body.size()));
     c_.counters().messages += header.count;
     if (topic.config.last_per_key) remember_keys(t, first, body);
     return {first, topic.next - 1, source.last, false, topic.config.confirm};
 }
 
-void applier::remember_keys(topic_id t, offset first, bytes body) {
-    std::vector<std::byte> value;
+namespace {
+
+// f(offset, key) for the messages that have one.
+template <typename F>
+void for_keys(offset first, bytes body, F&& f) {
     offset at = first;
     for (wire::record_reader records(body); !records.done(); at = at + 1) {
         const wire::record one = records.next();
         if (one.attributes.empty()) continue;
         const std::string_view name = wire::key_of(one.attributes);
-        if (name.empty()) continue;
+        if (!name.empty()) f(at, name);
+    }
+}
+
+}  // namespace
+
+void applier::remember_keys(topic_id t, offset first, bytes body) {
+    std::vector<std::byte> value;
+    for_keys(first, body, [&](offset at, std::string_view name) {
+        const key k = last_of_key_key(t, name);
+        if (!is_counted(t, k)) charge(t, key_cost(name));
         value.clear();
         packer(value).number(at.value);
-        c_.put(last_of_key_key(t, name), value);
-    }
+        c_.put(k, value);
+    });
+}
+
+// What a damaged batch has left behind is counted no more.
+bool applier::is_counted(topic_id t, const key& k) {
+    const auto value = c_.txn().get(c_.dbs().state, k);
+    return value && value->size() >= sizeof(std::uint64_t) &&
+           load_be<std::uint64_t>(value->data()) >= c_.topic(t)->kept.value;
+}
+
+std::uint64_t applier::cost_of_keys(topic_id t, bytes body) {
+    std::uint64_t cost = 0;
+    if (c_.topic(t)->config.last_per_key)
+        for_keys({}, body, [&](offset, std::string_view name) {
+            if (!is_counted(t, last_of_key_key(t, name))) cost += key_cost(name);
+        });
+    return cost;
+}
+
+void applier::charge(topic_id t, std::uint64_t cost) {
+    c_.change(t).bytes += cost;
+    c_.counters().bytes += cost;
 }
 
 reply applier::repeated(const append& w, sequence last_stored) {
@@ -371,8 +403,7 @@ reply applier::on(const declare_lost& w) {
             close_stretches(c_.txn(), c_.dbs(), w.topic, w.source, c_.change(w.topic, w.source),
                             topic->kept);
             write_mark(c_.txn(), c_.dbs(), w.topic, topic->next, mark);
-            c_.change(w.topic).bytes += mark_cost;
-            c_.counters().bytes += mark_cost;
+            charge(w.topic, mark_cost);
         }
         c_.change(w.topic, w.source).last = w.range.last;
         if (topic->last_source == w.source) c_.change(w.topic).last_source = {};

@@ -72,6 +72,10 @@ private:
     /// Requires: source and count fit behind what is stored.
     appended store(topic_id t, source_id s, batch_record header, bytes body);
     void remember_keys(topic_id t, offset first, bytes body);
+    /// What they take at most beside the messages.
+    std::uint64_t cost_of_keys(topic_id t, bytes body);
+    bool is_counted(topic_id t, const key& k);
+    void charge(topic_id t, std::uint64_t cost);
 
     result<topic_id> topic_for(std::string_view name, bool create, bool letters);
     errc check_new_topic(std::string_view name);

@@ -83,7 +83,10 @@ reply applier::on(const dead_letter& w) {
                        w.cause,
                        w.reason,
                        c_.counters().time};
-    const std::uint64_t cost = cost_of(m.body.size());
+    std::vector<std::byte> value;
+    encode(story, value);
+    const std::uint64_t story_cost = small_record_cost(story_key_bytes, value.size() + seal_bytes);
+    const std::uint64_t cost = cost_of(m.body.size()) + story_cost;
     if (to == topic_id{}) {
         if (!store_has_room(c_, limits_, cost, 1)) return {errc::store_full, {}};
         topic_config config;
@@ -97,8 +100,7 @@ reply applier::on(const dead_letter& w) {
     m.header.epoch = own_epoch;
     m.header.first = c_.source(to, own)->last + 1;
     const appended at = store(to, own, m.header, m.body);
-    std::vector<std::byte> value;
-    encode(story, value);
+    charge(to, story_cost);
     c_.put(story_key(to, at.first), value);
     follow_trims(c_, w.topic, w.group);
     ack_range(c_, w.topic, w.group, w.message, w.message);
@@ -134,7 +136,7 @@ reply applier::on(const redrive& w) {
         const std::size_t body = letters.back().message.body.size();
         size += body;
         if (size > redrive_bytes_max) return {errc::limit_exceeded, {}};
-        needed[to].first += cost_of(body);
+        needed[to].first += cost_of(body) + cost_of_keys(to, letters.back().message.body);
         ++needed[to].second;
     }
     take(size);

@@ -290,7 +290,8 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     work_budget budget;
     upkeep left = kept_up;  // a transaction that fails leaves all of it due
     budget.search = {left.search.oldest, left.search.compared, false};
-    const std::span<const std::size_t> order = std::span(done.order).subspan(done.applied);
+    const std::size_t count = std::min(let.commands_max, done.order.size() - done.applied);
+    const std::span<const std::size_t> order = std::span(done.order).subspan(done.applied, count);
     std::size_t bytes_offered = 0;
     for (const std::size_t i : order) bytes_offered += body_bytes(commands[i]);
     budget.pieces += 2 * (order.size() + std::min(bytes_offered, let.bytes_max) / piece_bytes_max);
@@ -299,7 +300,7 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     apply.bound(let.bytes_max);
     std::size_t bytes_taken = done.bytes;
     std::size_t applied = 0;
-    for (; applied < order.size() && applied < let.commands_max; ++applied) {
+    for (; applied < order.size(); ++applied) {
         const std::size_t i = order[applied];
         const std::size_t size = body_bytes(commands[i]);
         if (bytes_taken + size > let.bytes_max) {

@@ -123,6 +123,7 @@ inline key untold_key(topic_id t, group_id g, source_id s) noexcept {
 inline key story_key(topic_id t, offset letter) noexcept {
     return state_key(t, 'D').number(letter.value);
 }
+inline constexpr std::size_t story_key_bytes = 13;
 inline key last_of_key_key(topic_id t, std::string_view message_key) noexcept {
     return state_key(t, 'K').text(message_key);
 }

@@ -11,13 +11,14 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 /// Values of FORMAT.md. Every value ends with a seal: XXH3-64 of its key and of itself, so that a
 /// value that was flipped, or belongs elsewhere, is noticed.
 namespace cairn::store {
 
-inline constexpr std::uint32_t format_version = 3;
+inline constexpr std::uint32_t format_version = 4;
 inline constexpr std::size_t seal_bytes = 8;
 inline constexpr std::uint32_t page_bytes_needed = 4'096;  ///< of LMDB's pages
 
@@ -187,5 +188,13 @@ std::optional<mark_record> decode_mark_record(bytes value, topic_id topic, offse
 std::uint64_t cost_of(std::size_t body_bytes) noexcept;
 /// What a mark takes of it.
 inline constexpr std::uint64_t mark_cost = 184;
+/// What a small record beside the log takes of it: of the last message of a key, a letter's story.
+constexpr std::uint64_t small_record_cost(std::size_t key_bytes, std::size_t sealed_value_bytes) {
+    return key_bytes + sealed_value_bytes + 16;  // node and pointer
+}
+/// Of the last message of that key.
+constexpr std::uint64_t key_cost(std::string_view message_key) {
+    return small_record_cost(5 + message_key.size(), sizeof(std::uint64_t) + seal_bytes);
+}
 
 }  // namespace cairn::store

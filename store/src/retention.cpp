@@ -93,7 +93,7 @@ void give_back(changes& c, topic_record& r, std::uint64_t cost) {
     c.counters().bytes -= std::min(c.counters().bytes, cost);
 }
 
-void forget_keys(changes& c, topic_id t, const found_batch& batch) {
+void forget_keys(changes& c, topic_id t, topic_record& r, const found_batch& batch) {
     std::vector<std::byte> body;
     try {
         body = body_of(c.txn(), c.dbs(), t, batch);
@@ -114,18 +114,20 @@ void forget_keys(changes& c, topic_id t, const found_batch& batch) {
         } catch (const damaged&) {
             // It leads nowhere for sure.
         }
-        c.erase(k);
+        if (c.erase(k)) give_back(c, r, key_cost(name));
     }
 }
 
-void erase_range(changes& c, const key& first, const key& last) {
-    for (;;) {
+// Returns what they took.
+std::uint64_t erase_range(changes& c, const key& first, const key& last) {
+    for (std::uint64_t cost = 0;;) {
         key found;
         {
             lmdb::cursor walk(c.txn(), c.dbs().state);
             const auto item = walk.seek(first);
-            if (!item || text_of(item->key) > text_of(last)) return;
+            if (!item || text_of(item->key) > text_of(last)) return cost;
             found.text(text_of(item->key));
+            cost += small_record_cost(item->key.size(), item->value.size());
         }
         c.erase(found);
     }
@@ -232,7 +234,7 @@ bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget, last_batch l
     if (found.kind == log_walk::kind::batch) {
         const batch_record& header = found.batch.header;
         behind = found.batch.last() + 1;
-        if (r.config.last_per_key) forget_keys(c, t, found.batch);
+        if (r.config.last_per_key) forget_keys(c, t, r, found.batch);
         for (std::uint32_t n = header.pieces(); n-- > 0;)
             c.txn().erase(c.dbs().log, log_key(t, found.at, part_kind::piece, n));
         try {
@@ -243,7 +245,7 @@ bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget, last_batch l
         give_back(c, r, cost_of(header.body_bytes));
         budget.take(header.pieces());
     }
-    if (r.letters) erase_range(c, story_key(t, {0}), story_key(t, behind - 1));
+    if (r.letters) give_back(c, r, erase_range(c, story_key(t, {0}), story_key(t, behind - 1)));
     // Marks in front of it, and what a damaged batch left.
     const erased gone = erase_entries(c, log_key(t, {0}, part_kind::mark, 0),
                                       log_key(t, behind, part_kind::mark, 0), ~std::uint64_t{0});

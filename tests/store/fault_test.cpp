@@ -274,6 +274,13 @@ std::optional<std::string> wrong_delivery(const database& db, const model& known
     return std::nullopt;
 }
 
+// Of each seed. Where a sanitizer looks there is one.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr int flips = 500;
+#else
+constexpr int flips = 60;
+#endif
+
 TEST(Damage, IsReportedOrHarmlessAndNeverDeliveredWhereverABitFlips) {
     expect_no_failure(8, [](std::uint64_t seed) -> std::optional<std::string> {
         dice random(seed);
@@ -289,8 +296,7 @@ TEST(Damage, IsReportedOrHarmlessAndNeverDeliveredWhereverABitFlips) {
         }
         const auto file = directory / "db" / "data.mdb";
         const auto whole = disk::read_file(file);
-        // Of one seed where a sanitizer looks, which plays a tenth of them.
-        for (int flip = 0; flip < (sanitized ? 500 : 60); ++flip) {
+        for (int flip = 0; flip < flips; ++flip) {
             auto bytes = whole;
             // Mostly one bit; sometimes a sector of zeros, or another page in a page's place.
             const std::size_t at = random.below(bytes.size());

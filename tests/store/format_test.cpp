@@ -5,6 +5,8 @@
 
 #include "../../store/src/acks.hpp"
 
+#include <cairn/store/maintenance.hpp>
+
 #include <gtest/gtest.h>
 
 #include <set>
@@ -230,6 +232,39 @@ TEST_F(FormatOfAFile, HasTheSmallRecordsThatThePageNames) {
                           "offset=1, part=" + std::to_string(1U << 24));
             }
     });
+}
+
+TEST_F(FormatOfAFile, ThreeIsCountedAnewWithItsKeysAndLetters) {
+    const auto s = std::get<source_opened>(
+        one(open_source{"quakes", "a", {1}, "", true, {.last_per_key = true}}).value);
+    body_bytes body;
+    add_record(body, "text", "oil");
+    add_record(body, "text", "gas");
+    ASSERT_TRUE(one(batch(s, {1}, 1, 2, body)).ok());
+    const group_id g = group_of(s.topic, "workers");
+    const topic_id dead =
+        std::get<moved>(one(dead_letter{s.topic, g, {1}, "dead", 1, errc::rejected, "why"}).value)
+            .topic;
+    const std::uint64_t counted = db_->stats().stored_bytes;
+    db_.reset();
+    std::uint64_t before = 0;
+    inside([&](lmdb::transaction& txn, const databases& dbs) {
+        for (const topic_id t : {s.topic, dead}) {
+            topic_record r =
+                *decode_topic(unsealed(topic_key(t), *txn.get(dbs.state, topic_key(t))));
+            r.bytes = cost_of(t == dead ? body.size() / 2 : body.size());
+            before += r.bytes;
+            put(txn, dbs, topic_key(t), r);
+        }
+    });
+    rewrite_counters([&](counters_record& r) { r.bytes = before; });
+    rewrite_meta([](meta_record& m) { m.format = 3; });
+    reopen();
+    EXPECT_EQ(db_->stats().stored_bytes, counted);
+    EXPECT_GT(counted, before + 2 * 30 + 60);
+    db_.reset();
+    const verify_report report = verify(directory_ / "db");
+    EXPECT_TRUE(report.sound()) << report.findings.front().what;
 }
 
 TEST(AckChunk, ComesBackFromItsSmallestForm) {

@@ -158,6 +158,42 @@ TEST_F(Letters, MoveWithTheirStoryAndComeBackByRedrive) {
     EXPECT_EQ(one(redrive{s.topic, {{1}, {1}}}).code, errc::not_supported);
 }
 
+TEST_F(Letters, AreCountedWithTheirStories) {
+    chosen_.quota_bytes = 100'000;
+    reopen();
+    const auto s = opened("jobs", "a");
+    const auto g = group_of(s.topic, "workers");
+    append_to(s, 1, strings(100, "poison"));
+    const std::string reason(1'000, 'r');
+    std::uint64_t moved = 0;
+    while (one(dead_letter{s.topic, g, {moved + 1}, "dead", 1, errc::rejected, reason}).ok())
+        ++moved;
+    EXPECT_EQ(replies_[0].code, errc::store_full);
+    EXPECT_GT(moved, 60U);
+    EXPECT_LT(moved, 95U);
+    ASSERT_TRUE(one(purge{reader(*db_).find_topic("dead").value()}).ok());
+    ASSERT_TRUE(one(purge{s.topic}).ok());
+    EXPECT_EQ(db_->stats().stored_bytes, 0U);
+}
+
+TEST_F(Retention, CountsTheRecordsOfKeys) {
+    const auto stored_of = [&](const char* topic, bool last_per_key) {
+        const std::uint64_t before = db_->stats().stored_bytes;
+        const auto s = std::get<source_opened>(
+            one(open_source{topic, "a", {1}, "", true, {.last_per_key = last_per_key}}).value);
+        body_bytes body;
+        for (int i = 0; i < 100; ++i)
+            add_record(body, "x", std::string(200, 'k') + std::to_string(i % 50));
+        EXPECT_TRUE(one(batch(s, {1}, 1, 100, body)).ok());
+        const std::uint64_t stored = db_->stats().stored_bytes - before;
+        EXPECT_TRUE(one(purge{s.topic}).ok());
+        EXPECT_EQ(db_->stats().stored_bytes, before);
+        return stored;
+    };
+    const std::uint64_t without = stored_of("without", false);
+    EXPECT_GT(stored_of("with", true), without + std::uint64_t{50} * 200);
+}
+
 TEST_F(Letters, ThatNeedMuchReadingAreMovedInSeveralTransactions) {
     const auto s = opened("jobs", "a");
     constexpr std::uint64_t count = 30;

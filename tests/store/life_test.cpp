@@ -200,6 +200,9 @@ fs::path root_of(const temp_directory& directory) { return fs::canonical(directo
 
 constexpr std::uint64_t script_seed = 20'240'101;
 
+/// Where a sanitizer looks, some of the calls are enough: others for each kind of fault.
+std::uint64_t calls_apart() { return sanitized && !long_test() ? 7 : 1; }
+
 /// What a life did that nothing disturbed.
 struct whole_life {
     explicit whole_life(std::uint64_t seed) {
@@ -288,7 +291,7 @@ TEST(Kill, AtEveryCallThatChangesSomethingLosesAndHalvesNothing) {
     const whole_life whole(script_seed);
     ASSERT_EQ(whole.failure, "");
     EXPECT_GT(whole.calls, 80U) << "the life has become too short to prove anything";
-    for (std::uint64_t at = 0; at < whole.calls; ++at)
+    for (std::uint64_t at = 0; at < whole.calls; at += calls_apart())
         for (const auto how : {volume::fate::killed, volume::fate::killed_in_it}) {
             const auto found = killed_life(whole, how, at);
             ASSERT_EQ(found, std::nullopt) << "call " << at << " of " << whole.calls;
@@ -324,12 +327,11 @@ TEST(PowerCut, OfAWholeLifeLosesNothingThatWasConfirmedAndNoName) {
 
 void fail_at_every_call_of_a_life(volume::fate what, bool lasting) {
     const whole_life whole(script_seed);
-    // Where a sanitizer looks, each of a third of the calls.
-    const std::uint64_t apart = sanitized && !long_test() ? 3 : 1;
     const life::trouble trouble{
         .doubtful = what == volume::fate::io_error || what == volume::fate::read_only,
         .lasting = lasting};
     std::uint64_t refusals = 0;
+    const std::uint64_t apart = calls_apart();
     for (std::uint64_t at = static_cast<std::uint64_t>(what) % apart; at < whole.calls;
          at += apart) {
         const temp_directory directory;
@@ -345,8 +347,8 @@ void fail_at_every_call_of_a_life(volume::fate what, bool lasting) {
         ASSERT_EQ(one.failure, "") << "call " << at << " of " << whole.calls;
         refusals += one.refusals;
     }
-    if (what == volume::fate::cut_short) return;
-    EXPECT_GT(refusals, 20U / apart) << "hardly any opening, compaction or copy failed";
+    if (what == volume::fate::cut_short || apart > 1) return;
+    EXPECT_GT(refusals, 20U) << "hardly any opening, compaction or copy failed";
 }
 
 TEST(Fault, InAWholeLifeIsToldAndLosesNothingThatWasConfirmed) {

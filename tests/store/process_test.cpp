@@ -121,7 +121,7 @@ TEST_F(Visitor, ThatIsKilledWhileItOpensAnOlderFormatLeavesTheOldOrTheNewFormatW
     std::size_t old_ones = 0;
     std::size_t new_ones = 0;
     dice random(1);
-    for (std::size_t kill = 0; kill < std::max<std::size_t>(60, rounds(60)); ++kill) {
+    for (std::size_t kill = 0; kill < rounds(200); ++kill) {
         std::filesystem::remove_all(directory_ / "db");
         std::filesystem::copy(directory_ / "older", directory_ / "db");
         child_process upgrading({STORE_VISITOR, "upgrade", path()});

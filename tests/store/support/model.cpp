@@ -169,12 +169,15 @@ reply model::on(const append& w) {
     const std::uint64_t first = t->next;
     const std::uint64_t cost =
         cost_of(w.body.bytes.size() - wire::prefix_bytes(w.body.bytes, stored));
-    if (const errc full = make_room(*t, cost, w.count - stored); full != errc::ok)
+    std::uint64_t key_costs = 0;
+    for (std::uint32_t i = stored; i < w.count; ++i) key_costs += cost_of_key(*t, texts[i]);
+    if (const errc full = make_room(*t, cost + key_costs, w.count - stored); full != errc::ok)
         return {full, {}};
-    t->batches[first] = {first + (w.count - stored) - 1, cost, time};
+    auto& kept = t->batches[first] = {first + (w.count - stored) - 1, cost, time, {}, 0};
     for (; stored < w.count; ++stored) {
         s.last = w.first + stored;
         s.where[{w.epoch.value, s.last.value}] = t->next;
+        kept.keys.push_back(texts[stored].substr(0, 2));
         t->messages[t->next++] = {w.source, w.epoch, s.last, texts[stored]};
     }
     return {errc::ok, appended{{first}, {t->next - 1}, s.last, false, t->config.confirm}};
@@ -355,12 +358,24 @@ std::uint64_t cost_of_one(const std::string& text) {
     return cost_of(body.size());
 }
 
+std::uint64_t cost_of_story(const std::string& topic, const std::string& group,
+                            const std::string& source, const std::string& reason) {
+    story_record r;
+    r.topic = topic;
+    r.group = group;
+    r.source = source;
+    r.reason = reason;
+    std::vector<std::byte> value;
+    encode(r, value);
+    return small_record_cost(13, value.size() + seal_bytes);
+}
+
 }  // namespace
 
 void model::store_message(topic& t, std::uint32_t s, const std::string& text) {
     source& from = t.sources.at(s);
     ++from.last;
-    t.batches[t.next] = {t.next, cost_of_one(text), time};
+    t.batches[t.next] = {t.next, cost_of_one(text), time, {text.substr(0, 2)}, 0};
     from.where[{1, from.last.value}] = t.next;
     t.messages[t.next++] = {{s}, {1}, from.last, text};
 }
@@ -378,7 +393,9 @@ reply model::on(const dead_letter& w) {
     if (to == w.topic.value) return {errc::invalid_argument, {}};
     if (to != 0 && !topics.at(to).letters) return {errc::topic_exists, {}};
     const message m = t->messages.at(w.message.value);
-    const std::uint64_t cost = cost_of_one(m.text);
+    const std::uint64_t story_cost = cost_of_story(topics.at(w.topic.value).name, g.name,
+                                                   t->sources.at(m.source.value).name, w.reason);
+    const std::uint64_t cost = cost_of_one(m.text) + story_cost;
     if (to == 0 && is_over(cost, 1)) return {errc::store_full, {}};
     if (to != 0)
         if (const errc full = make_room(topics.at(to), cost, 1); full != errc::ok)
@@ -392,6 +409,7 @@ reply model::on(const dead_letter& w) {
     topic& letters = topics.at(to);
     const std::uint64_t at = letters.next;
     store_message(letters, own_source(letters, "@letters"), m.text);
+    letters.batches[at].story_cost = story_cost;
     letters.stories[at] = w;
     letters.origins[at] = topics.at(w.topic.value).name;
     group& again = topics.at(w.topic.value).groups.at(w.group.value);
@@ -417,7 +435,8 @@ reply model::on(const redrive& w) {
     std::map<std::uint32_t, std::pair<std::uint64_t, std::uint64_t>> needed;
     for (const std::uint64_t o : letters) {
         auto& [cost, messages] = needed[names.at(t->origins.at(o))];
-        cost += cost_of_one(t->messages.at(o).text);
+        const std::string& text = t->messages.at(o).text;
+        cost += cost_of_one(text) + cost_of_key(topics.at(names.at(t->origins.at(o))), text);
         ++messages;
     }
     const model before = *this;
@@ -438,9 +457,22 @@ reply model::on(const redrive& w) {
 
 std::uint64_t model::topic::bytes() const {
     std::uint64_t sum = 0;
-    for (const auto& [first, b] : batches) sum += b.cost;
+    std::set<std::string> keys;
+    for (const auto& [first, b] : batches) {
+        sum += b.cost + b.story_cost;
+        keys.insert(b.keys.begin(), b.keys.end());
+    }
+    for (const std::string& k : keys) sum += config.last_per_key ? key_cost(k) : 0;
     for (const auto& [at, n] : marks) sum += n * mark_cost;
     return sum;
+}
+
+std::uint64_t model::cost_of_key(const topic& t, const std::string& text) {
+    const std::string k = text.substr(0, 2);
+    if (!t.config.last_per_key) return 0;
+    for (const auto& [first, b] : t.batches)
+        if (std::find(b.keys.begin(), b.keys.end(), k) != b.keys.end()) return 0;
+    return key_cost(k);
 }
 
 bool model::drop_oldest(topic& t, bool last_stays) {

@@ -55,6 +55,8 @@ public:
         std::uint64_t last = 0;
         std::uint64_t cost = 0;
         wall_time stored;
+        std::vector<std::string> keys;
+        std::uint64_t story_cost = 0;
     };
     struct topic {
         std::string name;
@@ -122,6 +124,8 @@ private:
     std::uint32_t own_source(topic& t, const std::string& name);
     void store_message(topic& t, std::uint32_t s, const std::string& text);
     static std::uint64_t trim_to(topic& t, std::uint64_t last);
+    /// What a message's key takes that no stored one has.
+    static std::uint64_t cost_of_key(const topic& t, const std::string& text);
     static void drop_trimmed(topic& t);
     static bool drop_oldest(topic& t, bool last_stays);
     bool is_over(std::uint64_t cost, std::uint64_t messages) const;

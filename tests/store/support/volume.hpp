@@ -9,7 +9,7 @@
 #include <vector>
 
 /// All that changes under one directory, whoever asks for it: the program that links volume.cpp
-/// defines the calls that make, write, size, sync, rename and remove files itself. Each is one step,
+/// defines the calls that make, write, size, sync, rename and remove files itself. Each is a step,
 /// at which the process can end or the call fail.
 ///
 /// Threads: one directory at a time; started and stopped while nothing else runs.

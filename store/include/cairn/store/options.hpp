@@ -59,10 +59,10 @@ struct options {
     /// does not give so much. The file never grows beyond it.
     std::size_t map_bytes = std::size_t{1} << 40;
     /// What messages may take in all, of all topics; 0: what the map holds. Appends beyond it are
-    /// refused, or drop the oldest. Never more than nine tenths of the map. Beside it: a record for
-    /// each key of topics with last_per_key (its size and 40 bytes), one for each dead letter (its
-    /// reason, names, and 100 bytes), and what attempts_max, ended_runs_max and the other limits of
-    /// topics, sources and groups let be. What the map holds bounds all of it.
+    /// refused, or drop the oldest. Never more than nine tenths of the map. Counted with them: the
+    /// record of each key in topics with last_per_key, and of where each dead letter comes from.
+    /// Beside it: what attempts_max, ended_runs_max and the other limits of topics, sources and
+    /// groups let be. What the map holds bounds all of it.
     std::uint64_t quota_bytes = 0;
     full_policy when_full = full_policy::refuse;
     /// Age limit of every topic that has none or a longer one; 0: none.
