@@ -154,7 +154,7 @@ bool stranger::answered_without_refusal() {
 }
 
 node_id stranger::made_up_node() {
-    static std::mt19937 random{std::random_device{}()};
+    thread_local std::mt19937 random{std::random_device{}()};
     node_id id;
     for (std::byte& b : id.bytes) b = static_cast<std::byte>(random());
     return id;
