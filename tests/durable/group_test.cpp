@@ -127,11 +127,10 @@ TEST_F(DurableGroup, LosesNothingOfAStoreThatClosesAgainAndAgainWhileItIsInUse) 
     publisher sender(home(), "weather", o);
     const auto there = away();
     subscriber reader(*there, "weather", alarms());
-    std::atomic<bool> over = false;
     std::atomic<int> published = 0;
     std::atomic<int> given = 0;
-    std::thread busy([&] {
-        while (!over.load()) {
+    std::jthread busy([&](const std::stop_token& over) {
+        while (!over.stop_requested()) {
             if (published - given < 2'000)
                 sender.publish(std::to_string(++published));
             else
@@ -145,7 +144,7 @@ TEST_F(DurableGroup, LosesNothingOfAStoreThatClosesAgainAndAgainWhileItIsInUse) 
         stop_store();
         start_store();
     }
-    over = true;
+    busy.request_stop();
     busy.join();
     EXPECT_EQ(texts(reader, static_cast<std::size_t>(published - given)),
               numbers(given + 1, published));

@@ -398,6 +398,20 @@ TEST(AProcessWithoutDescriptors, AcceptsNobodyServesWhoIsThereAndGoesOnWhenThere
     EXPECT_NE(late.output().find("received 1 gone 0"), std::string::npos) << late.output();
 }
 
+// libzmq closes what it listened on when it comes to it.
+TEST(ANodeThatIsClosed, LeavesItsPortToTheNext) {
+    std::string where = "tcp://127.0.0.1:0";
+    std::vector<std::unique_ptr<node>> others;
+    for (int i = 0; i != 8; ++i) others.push_back(std::make_unique<node>());
+    for (int i = 0; i != 300; ++i) {
+        node here;
+        ASSERT_NO_THROW(where = here.bind(where)) << i;
+        for (const auto& other : others)
+            if (i == 0) other->connect(where);
+        here.close(0ms);
+    }
+}
+
 TEST(ANodeThatIsClosed, MayBeOutlivedByItsHandles) {
     for (int i = 0; i != 20; ++i) {
         node a;

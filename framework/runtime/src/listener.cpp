@@ -13,9 +13,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 namespace cairn::runtime {
@@ -197,14 +199,28 @@ listener::listener(listener&& other) noexcept
       lock_(std::exchange(other.lock_, std::nullopt)),
       bound_to_(std::exchange(other.bound_to_, {})),
       descriptor_(std::exchange(other.descriptor_, -1)),
+      inode_(other.inode_),
       paused_(std::exchange(other.paused_, false)) {}
 
 listener::~listener() {
     if (bound_to_.empty() || owner_->fork().forked()) return;
     if (where_.is_file()) unlink(paused_ ? paused_name(where_.name).c_str() : where_.name.c_str());
-    if (!*socket_) return;
-    static_cast<void>(
-        uninterrupted([&] { return zmq_unbind(socket_->ref().handle(), bound_to_.c_str()); }));
+    if (*socket_)
+        static_cast<void>(
+            uninterrupted([&] { return zmq_unbind(socket_->ref().handle(), bound_to_.c_str()); }));
+    if (where_.scheme == scheme::tcp) wait_until_closed();
+}
+
+// libzmq closes the descriptor on its own thread some time after its calls have returned. Until then
+// the port is taken, and whoever closes a node and binds another one there would be refused.
+void listener::wait_until_closed() const noexcept {
+    constexpr std::chrono::seconds longest{1};  // that thread always comes to it; a hung machine
+    constexpr std::chrono::microseconds step{50};
+    const auto end = std::chrono::steady_clock::now() + longest;
+    struct stat found {};
+    while (fstat(descriptor_, &found) == 0 && found.st_ino == inode_ &&
+           std::chrono::steady_clock::now() < end)
+        std::this_thread::sleep_for(step);
 }
 
 // Hands a listening descriptor to libzmq, or lets libzmq make one.
@@ -232,6 +248,8 @@ void listener::serve(unique_fd from) {
                             "use tcp:// or ipc://");
         throw_zmq("bind", text, fault);
     }
+    struct stat found {};
+    if (fstat(descriptor, &found) == 0) inode_ = found.st_ino;
     descriptor_ = from.release();
     bound_to_ = where_.is_network() ? last_endpoint(*socket_) : text;
 }

@@ -4,6 +4,7 @@
 #include <cairn/runtime/ipc_lock.hpp>
 #include <cairn/runtime/socket_factory.hpp>
 
+#include <sys/types.h>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,7 +22,7 @@ class unique_fd;
 /// Owns:    the binding, the ipc file and its lock. The socket object outlives it and does not
 ///          move. Its end also ends the connections that came in by it, at once and without a
 ///          monitor event, and what they still had to send is lost: libzmq does so. Close the
-///          socket first when it has something to send.
+///          socket first when it has something to send. A TCP port is free when the end returns.
 /// Threads: that of its socket.
 /// Fails:   construction throws error (address_in_use, permission_denied, address_invalid,
 ///          insecure_refused, not_supported).
@@ -51,6 +52,7 @@ public:
 private:
     void serve(unique_fd from);
     void take_port();
+    void wait_until_closed() const noexcept;
 
     std::shared_ptr<context> owner_;
     const socket* socket_;
@@ -58,6 +60,7 @@ private:
     std::optional<ipc_lock> lock_;
     std::string bound_to_;  // as libzmq knows it; empty when moved from
     int descriptor_ = -1;   // listening; libzmq's since bind
+    ino_t inode_ = 0;       // of that socket: its number may be another's when libzmq has closed it
     bool paused_ = false;
 };
 
