@@ -534,7 +534,8 @@ bool replaying::send_steps(store_subscription& to, topic_replay& of) {
 
 bool replaying::send_batch(store_subscription& to, topic_replay& of, const replay_step& step) {
     if (!to.ready()) return false;
-    if (sabotaged("false-gone") && ++batches_ % 8 == 0) {
+    if (sabotaged("false-gone") && batches_ % 8 == 7) {
+        ++batches_;
         const auto& s = of.streams[step.stream];
         to.link.send(wire::gone{to.channel, of.name, s.name, step.epoch, step.range, errc::gone});
         return true;

@@ -320,7 +320,7 @@ extern "C" ssize_t write(int fd, const void* data, size_t size) {
 extern "C" int mdb_txn_begin(MDB_env* env, MDB_txn* parent, unsigned flags, MDB_txn** txn) {
     static const auto real =
         reinterpret_cast<decltype(&mdb_txn_begin)>(::dlsym(RTLD_NEXT, "mdb_txn_begin"));
-    if ((flags & MDB_RDONLY) == 0) transactions().puts = 0;
+    if ((flags & MDB_RDONLY) == 0 && transactions().puts_max != 0) transactions().puts = 0;
     return real(env, parent, flags, txn);
 }
 
