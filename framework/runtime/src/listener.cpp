@@ -211,16 +211,15 @@ listener::~listener() {
     if (where_.scheme == scheme::tcp) wait_until_closed();
 }
 
-// libzmq closes the descriptor on its own thread some time after its calls have returned. Until then
-// the port is taken, and whoever closes a node and binds another one there would be refused.
+// libzmq closes the descriptor on its own thread some time after its calls have returned. Until
+// then the port is taken, and whoever closes a node and binds another one there would be refused.
 void listener::wait_until_closed() const noexcept {
-    constexpr std::chrono::seconds longest{1};  // that thread always comes to it; a hung machine
-    constexpr std::chrono::microseconds step{50};
+    constexpr std::chrono::seconds longest{1};  // most often some microseconds
     const auto end = std::chrono::steady_clock::now() + longest;
     struct stat found {};
     while (fstat(descriptor_, &found) == 0 && found.st_ino == inode_ &&
            std::chrono::steady_clock::now() < end)
-        std::this_thread::sleep_for(step);
+        std::this_thread::yield();
 }
 
 // Hands a listening descriptor to libzmq, or lets libzmq make one.
