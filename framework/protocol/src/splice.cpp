@@ -268,12 +268,12 @@ splice_verdict spliced_stream::store_head(const stream_head& head, time_point no
     if (!plausible(head)) return only(verdict::kind::malformed);
     splice_verdict out;
     if (!known_) begin(head.epoch, head.next);
+    if (is_ahead(head.epoch, now)) return only(verdict::kind::hole);
     if (head.epoch < epoch_) {
         // It did not know the source when we asked, and serves us from its beginning.
         if (head.storing >= epoch_ && !behind_since_) behind_since_ = now;
         return out;
     }
-    if (head.epoch > epoch_ && store_owes()) return only(verdict::kind::hole);
     // It has told the last head of our run before, and sent all of that.
     if (head.epoch > epoch_) enter(head.epoch, true, out);
     hear(store_, head.epoch, head.last);
@@ -291,7 +291,7 @@ splice_verdict spliced_stream::store_batch(cairn::epoch epoch, sequence first, s
     if (!known_) begin(epoch, first);
     const sequence last = first + (count - 1);
     if (epoch < epoch_) return only(verdict::kind::duplicate);
-    if (epoch > epoch_ && store_owes()) return only(verdict::kind::hole);
+    if (is_ahead(epoch, now)) return only(verdict::kind::hole);
     if (epoch > epoch_) enter(epoch, true, out);
     hear(store_, epoch, last);
     take(store_, epoch, first, last, out);
@@ -304,7 +304,7 @@ splice_verdict spliced_stream::store_gone(cairn::epoch epoch, sequence_range ran
     if (!plausible(range)) return only(verdict::kind::malformed);
     splice_verdict out;
     if (!known_ || epoch < epoch_) return out;
-    if (epoch > epoch_ && store_owes()) return only(verdict::kind::hole);
+    if (is_ahead(epoch, now)) return only(verdict::kind::hole);
     if (epoch > epoch_) enter(epoch, true, out);
     hear(store_, epoch, range.last);
     store_.asked = false;
@@ -319,8 +319,18 @@ splice_verdict spliced_stream::store_gone(cairn::epoch epoch, sequence_range ran
     return out;
 }
 
+// It tells of a newer run without having told how ours ended: it owes something of ours, or began
+// where it is itself, since it was asked before we knew where we are. Then it is asked anew.
+bool spliced_stream::is_ahead(cairn::epoch told, time_point now) noexcept {
+    if (told == epoch_) placed_ = true;
+    if (told <= epoch_ || (placed_ && !store_owes())) return false;
+    if (!placed_ && !behind_since_) behind_since_ = now;
+    return true;
+}
+
 void spliced_stream::store_asked(time_point now) noexcept {
     store_lost();
+    placed_ = known_;
     asked_ = publisher_.storing && now >= said_at_ + question_wait;
 }
 
@@ -334,7 +344,7 @@ splice_verdict spliced_stream::store_answered(time_point now) {
 void spliced_stream::store_lost() noexcept {
     store_ = {};
     behind_since_.reset();
-    asked_ = answered_ = false;
+    asked_ = answered_ = placed_ = false;
 }
 
 time_point spliced_stream::question_at() const noexcept {

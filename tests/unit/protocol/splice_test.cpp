@@ -333,5 +333,26 @@ TEST_F(SplicedStream, RefusesWhatMakesNoSense) {
     EXPECT_EQ(stream_.next(), seq(11));
 }
 
+// Else what the store has of the run between would be hidden in silence.
+TEST(ASplicedStream, AsksAStoreAnewThatWasAskedBeforeItsPlaceWasKnown) {
+    time_point now = at(0s);
+    spliced_stream stream(true, 5s);
+    stream.store_asked(now);
+    EXPECT_TRUE(stream.live_head(head(run, 1, 15, 16), now).heard());
+    EXPECT_EQ(stream.live_batch(run, seq(16), 1, now).what, kind::deliver);
+    stream.live_lost();
+    EXPECT_FALSE(stream.store_head(head(newer, 1, 0, 1), now).restart);
+    EXPECT_EQ(stream.store_batch(newer, seq(1), 1, now).what, kind::hole);
+    ASSERT_EQ(stream.question_at(), now + spliced_stream::question_wait);
+
+    now = stream.question_at();
+    stream.store_asked(now);
+    EXPECT_FALSE(stream.store_head(head(run, 1, 19, 17, newer), now).restart);
+    EXPECT_EQ(stream.store_batch(run, seq(17), 3, now).what, kind::deliver);
+    const splice_verdict v = stream.store_head(head(newer, 1, 0, 1), now);
+    EXPECT_TRUE(v.restart);
+    EXPECT_FALSE(v.tail);
+}
+
 }  // namespace
 }  // namespace cairn::test

@@ -121,6 +121,7 @@ private:
     };
 
     void hear(side& from, cairn::epoch epoch, sequence last) noexcept;
+    bool is_ahead(cairn::epoch told, time_point now) noexcept;
     void begin(cairn::epoch epoch, sequence next) noexcept;
     void advance(sequence last) noexcept;
     void tell_through(sequence last, errc cause, splice_verdict& out) noexcept;
@@ -145,10 +146,11 @@ private:
     side publisher_;
     side store_;
     time_point said_at_;     // when the publisher said something else of what it stores
+    bool placed_ = false;    // the store was asked with our place, or is at our run
     bool asked_ = false;     // the store, question_wait after that
     bool answered_ = false;  // and it has
     std::optional<time_point> blocked_since_;
-    std::optional<time_point> behind_since_;  // the store tells of runs before ours alone
+    std::optional<time_point> behind_since_;  // the store tells of other runs than ours alone
 };
 
 }  // namespace cairn::protocol
