@@ -24,6 +24,7 @@ spliced_stream::spliced_stream(bool has_store, duration history_wait, cairn::epo
     : spliced_stream(has_store, history_wait) {
     begin(epoch, std::clamp(next, sequence{1}, sequence_max + 1));
     first_ = sequence{1};
+    placed_ = epoch == cairn::epoch{};  // who wants all is told of all, asked before or after
 }
 
 void spliced_stream::begin(cairn::epoch epoch, sequence next) noexcept {

@@ -333,6 +333,13 @@ TEST_F(SplicedStream, RefusesWhatMakesNoSense) {
     EXPECT_EQ(stream_.next(), seq(11));
 }
 
+TEST(ASplicedStream, ThatWantsAllEntersAtOnceWhatTheStoreTellsOf) {
+    spliced_stream stream(true, duration::max(), epoch{}, seq(1));
+    EXPECT_TRUE(stream.store_head(head(run, 1, 19, 1), at(0s)).restart);
+    EXPECT_EQ(stream.store_batch(run, seq(1), 3, at(0s)).what, kind::deliver);
+    EXPECT_EQ(stream.question_at(), time_point::max());
+}
+
 // Else what the store has of the run between would be hidden in silence.
 TEST(ASplicedStream, AsksAStoreAnewThatWasAskedBeforeItsPlaceWasKnown) {
     time_point now = at(0s);
