@@ -97,8 +97,11 @@ void durable_world::turn_run(process& p) {
 void durable_world::store_said(process& p, const frame& f) {
     feed& active = p.active();
     if (f.what == frame::kind::fenced) {
-        // Of a debt: a newer run was stored before it could be.
-        if (!p.debts.empty() && f.epoch <= p.run) return end_debt(p);
+        if (f.epoch <= p.run) {
+            // Of a debt: a newer run was stored before it could be. It may be said twice.
+            if (!p.debts.empty() && f.epoch > p.active_run()) end_debt(p);
+            return;
+        }
         p.owed->fenced();
         ++seen_.fenced;
         return fence(p);
