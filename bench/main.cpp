@@ -6,8 +6,10 @@
 #include "harness/run.hpp"
 #include "roles/roles.hpp"
 #include "scenarios.hpp"
+#include "store/slow_disk.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <stdexcept>
@@ -37,6 +39,24 @@ std::vector<scenario> chosen_by(const options& wanted) {
     return chosen;
 }
 
+/// Whether all that it flushes is flushed by this program.
+bool can_be_slowed(const scenario& one) {
+    return one.name.starts_with("store-") || one.name == "durable-publish" ||
+           one.name == "durable-wait" || one.name == "durable-producers";
+}
+
+// Targets are for the disk as it is.
+row as_emulated(row result, double flush_ms) {
+    result.details.emplace_back("emulated_flush_ms", flush_ms);
+    result.met.reset();
+    return result;
+}
+
+std::chrono::nanoseconds from_ms(double ms) {
+    return std::chrono::round<std::chrono::nanoseconds>(
+        std::chrono::duration<double, std::milli>(ms));
+}
+
 int measure(const options& wanted) {
     const auto chosen = chosen_by(wanted);
     if (chosen.empty()) {
@@ -51,10 +71,19 @@ int measure(const options& wanted) {
                          : "this scenario does not measure libzmq");
         return 2;
     }
+    if (wanted.flush_ms > 0 && !std::all_of(chosen.begin(), chosen.end(), can_be_slowed)) {
+        std::fprintf(stderr,
+                     "--flush-ms is for store-…, durable-publish, durable-wait and "
+                     "durable-producers\n");
+        return 2;
+    }
+    slow_flushes_by(from_ms(wanted.flush_ms));
     if (!wanted.json) std::printf("%s\n", table_heading().c_str());
     std::fflush(stdout);
     for (const auto& one : chosen) {
-        one.run(one, wanted, [&](const row& result) {
+        one.run(one, wanted, [&](const row& measured) {
+            const row result =
+                wanted.flush_ms > 0 ? as_emulated(measured, wanted.flush_ms) : measured;
             std::printf("%s\n", (wanted.json ? to_json(result) : to_table_line(result)).c_str());
             std::fflush(stdout);
         });
@@ -69,7 +98,10 @@ int main(int argc, char** argv) {
         int exit_code = 0;
         const auto parsed = parse(argc, argv, exit_code);
         if (!parsed) return exit_code;
-        if (!parsed->role.roles.empty()) return run_roles(parsed->role, find_role);
+        if (!parsed->role.roles.empty()) {
+            slow_flushes_by(from_ms(parsed->role.traffic.flush_ms));
+            return run_roles(parsed->role, find_role);
+        }
         if (parsed->options.list) return list_scenarios(), 0;
         return measure(parsed->options);
     } catch (const std::exception& failure) {

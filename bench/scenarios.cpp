@@ -271,8 +271,8 @@ void run_publish_threads(const scenario& self, const options& wanted, const row_
 double mb(std::size_t bytes) { return static_cast<double>(bytes) * 1e-6; }
 
 double growth_mb(const child_process& process, const lane& its_lane) {
-    const auto before = its_lane.resident_bytes_before.load();
-    const auto now = process.resident_bytes();
+    const auto before = its_lane.anonymous_bytes_before.load();
+    const auto now = process.anonymous_bytes();
     return now > before ? mb(now - before) : 0;
 }
 

@@ -13,7 +13,9 @@ if(CAIRN_BUILD_TESTS)
   include(GoogleTest)
 endif()
 
-# What nearly all tests include, read once for all of them.
+# What nearly all tests include, read once for all of them. Headers of others only, as wherever
+# headers are precompiled: when only a comment of a header changes, ccache hands out the precompiled
+# form of before, and in that the compiler does not find the header by its `#pragma once`.
 if(CAIRN_BUILD_TESTS AND CAIRN_FOR_TESTS_ONLY)
   file(WRITE ${CMAKE_BINARY_DIR}/test_headers.cpp "")
   add_library(cairn_test_headers OBJECT ${CMAKE_BINARY_DIR}/test_headers.cpp)

@@ -91,6 +91,53 @@ void run_isolation(const scenario& self, const options& wanted, const row_sink& 
     sink(line);
 }
 
+/// As latency_beside(), of readers beside one more, which is stopped or reads as they do.
+sample latency_beside_one(bool stopped, const options& wanted, std::size_t readers,
+                          std::size_t size, std::chrono::nanoseconds time) {
+    const scratch where(wanted.directory);
+    plan crowd =
+        peers_beside_store(wanted, where, "cairn-paced-publisher", "cairn-subscriber", size);
+    crowd.traffic.rate = wanted.rate.value_or(1'000);
+    crowd.traffic.peers = readers + 1;
+    run going(crowd);
+    going.wait_until_flowing();
+    if (stopped) going.connector(readers).stop();
+    going.let_pass(time / 5);
+    return going.measure(std::max<std::chrono::nanoseconds>(time * 8 / 10, 500ms));
+}
+
+void run_stuck_reader(const scenario& self, const options& wanted, const row_sink& sink) {
+    const std::size_t rounds = rounds_of(wanted, 3);
+    const std::size_t size = wanted.size.value_or(100);
+    const std::size_t readers = wanted.peers.value_or(20);
+    const auto time = share_of(wanted, 0.5 / static_cast<double>(rounds));
+    std::array<std::vector<double>, 2> p50, p99;  // of all that read, and beside a stopped one
+    std::vector<double> ratios;
+    for (std::size_t i = 0; i < rounds; ++i) {
+        for (std::size_t j = 0; j < 2; ++j) {
+            const std::size_t stopped = (i + j) % 2;  // who goes first changes
+            const sample seen = latency_beside_one(stopped == 1, wanted, readers, size, time);
+            if (seen.latencies == 0)
+                throw std::runtime_error("stuck-reader: nothing was received in time");
+            p50[stopped].push_back(seen.p50_us);
+            p99[stopped].push_back(seen.p99_us);
+        }
+        ratios.push_back(p99[1].back() / p99[0].back());
+    }
+    row line = durable_row(self, plain(wanted.transport, size), rounds);
+    line.peers = readers;
+    line.p50_us = median(p50[1]);
+    line.p99_us = median(p99[1]);
+    line.baseline_p50_us = median(p50[0]);
+    line.baseline = "one more that reads; the ratio is that of the 99th percentiles";
+    set_ratio(line, ratios);
+    line.details = {{"rate", static_cast<double>(wanted.rate.value_or(1'000))},
+                    {"baseline_p99_us", median(p99[0])}};
+    line.target = "<= 2 at p99";
+    line.met = *line.ratio <= 2;
+    sink(line);
+}
+
 /// One publisher as fast as the store and a live subscriber take it.
 void run_live(const scenario& self, const options& wanted, const row_sink& sink) {
     const std::size_t rounds = rounds_of(wanted, 3);
@@ -221,6 +268,8 @@ void run_start(const scenario& self, const options& wanted, const row_sink& sink
 constexpr std::array scenarios{
     scenario{"isolation", "latency of peers, whatever the store does; no store", run_isolation,
              false, true},
+    scenario{"stuck-reader", "latency of 20 readers beside one that is stopped; that reads",
+             run_stuck_reader, false, true},
     scenario{"durable-live", "one publisher, confirmed and to a live subscriber", run_live, false,
              true},
     scenario{"durable-catch-up", "a reader far behind a publisher that goes on", run_catch_up,

@@ -30,6 +30,7 @@ inline plan store_and(const options& wanted, const scratch& where, std::string c
     made.traffic.size = size;
     made.traffic.threads = threads;
     made.traffic.variant = where / "db";
+    made.traffic.flush_ms = wanted.flush_ms;
     return made;
 }
 

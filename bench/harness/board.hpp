@@ -18,7 +18,8 @@ struct alignas(64) lane {
     std::atomic<std::uint64_t> misplaced{
         0};  ///< messages that came twice, or skipped others unsaid
     std::atomic<std::uint64_t> reached_ns{0};  ///< when the role had done what it was started for
-    std::atomic<std::uint64_t> resident_bytes_before{0};  ///< of the role's process, before traffic
+    std::atomic<std::uint64_t> anonymous_bytes_before{
+        0};  ///< of the role's process, before traffic; what files back (its code) does not count
     histogram latency;
 };
 

@@ -22,6 +22,10 @@ void add_user_options(CLI::App& app, options& chosen) {
         ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1'000'000'000}));
     app.add_option("--rate", chosen.rate, "Messages a second that a pacing publisher sends")
         ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{10'000'000}));
+    app.add_option("--flush-ms", chosen.flush_ms,
+                   "Let each flush take so much longer (emulated): store-…, durable-publish, "
+                   "durable-wait, durable-producers")
+        ->check(CLI::Range(0.0, 1'000.0));
     app.add_option("--directory", chosen.directory, "Where databases and servers' data are made")
         ->check(CLI::ExistingDirectory);
     app.add_option("--seconds", chosen.seconds, "Time for each scenario, about")
@@ -47,6 +51,7 @@ void add_role_options(CLI::App& app, role_options& role) {
     hidden(app.add_option("--role-variant", role.traffic.variant));
     hidden(app.add_option("--role-rate", role.traffic.rate));
     hidden(app.add_option("--role-backlog", role.traffic.backlog));
+    hidden(app.add_option("--role-flush-ms", role.traffic.flush_ms));
     hidden(app.add_option("--role-service", role.traffic.service));
     hidden(app.add_option("--role-lanes", role.lanes));
     hidden(app.add_option("--board-fd", role.board_fd));
@@ -87,6 +92,7 @@ std::vector<std::string> arguments_for(const role_options& role) {
     if (!role.traffic.variant.empty()) add("--role-variant", role.traffic.variant);
     add("--role-rate", std::to_string(role.traffic.rate));
     add("--role-backlog", std::to_string(role.traffic.backlog));
+    add("--role-flush-ms", std::to_string(role.traffic.flush_ms));
     if (!role.traffic.service.empty()) add("--role-service", role.traffic.service);
     add("--role-lanes", std::to_string(role.lanes));
     add("--board-fd", std::to_string(role.board_fd));

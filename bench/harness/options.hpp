@@ -20,6 +20,7 @@ struct options {
     std::optional<std::uint64_t> rate;
     std::string directory;  ///< where databases are made; empty: where temporary files go
     std::string transport = "tcp";
+    double flush_ms = 0;     ///< that each flush takes longer than the disk does: emulated
     double seconds = 16;     ///< that the whole scenario takes, about
     std::size_t rounds = 0;  ///< 0: the scenario's own number
     bool only_cairn = false;

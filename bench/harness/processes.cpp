@@ -149,8 +149,6 @@ std::chrono::nanoseconds child_process::cpu_time() const {
     return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
 }
 
-std::size_t child_process::resident_bytes() const { return resident_bytes_of(pid_); }
-
 std::size_t child_process::peak_resident_bytes() const { return status_bytes_of(pid_, "VmHWM"); }
 
 std::size_t child_process::anonymous_bytes() const { return status_bytes_of(pid_, "RssAnon"); }
@@ -162,14 +160,6 @@ void reporter::line(std::string_view text) const {
     whole += '\n';
     // A short write to a pipe is one write; should the parent be gone, the kernel ends us anyway.
     [[maybe_unused]] const auto written = ::write(descriptor_, whole.data(), whole.size());
-}
-
-std::size_t resident_bytes_of(pid_t pid) {
-    std::ifstream statm("/proc/" + (pid == 0 ? "self" : std::to_string(pid)) + "/statm");
-    std::size_t total_pages = 0;
-    std::size_t resident_pages = 0;
-    if (!(statm >> total_pages >> resident_pages)) throw std::runtime_error("read statm: failed");
-    return resident_pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 }
 
 std::size_t status_bytes_of(pid_t pid, std::string_view name) {

@@ -37,7 +37,6 @@ public:
     void resume();         ///< SIGCONT
 
     std::chrono::nanoseconds cpu_time() const;
-    std::size_t resident_bytes() const;
     /// The most that it ever had resident, and what of its memory no file backs now.
     std::size_t peak_resident_bytes() const;
     std::size_t anonymous_bytes() const;
@@ -62,9 +61,6 @@ public:
 private:
     int descriptor_;
 };
-
-/// Resident memory of a process; 0 means this one.
-std::size_t resident_bytes_of(pid_t pid);
 
 /// A line of /proc/PID/status that gives kB, in bytes ("VmHWM", "RssAnon"); 0 means this process.
 std::size_t status_bytes_of(pid_t pid, std::string_view name);

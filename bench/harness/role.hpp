@@ -19,6 +19,7 @@ struct traffic {
     std::string variant;        ///< of the role's sockets or options; empty: as they come
     std::uint64_t rate = 0;     ///< messages a second that a pacing role sends
     std::uint64_t backlog = 0;  ///< messages that are sent before those
+    double flush_ms = 0;        ///< that each flush takes longer than the disk does
     std::string service;        ///< endpoint of the plan's service; empty: there is none
 };
 
@@ -37,8 +38,8 @@ struct role_context {
     void bound(const std::string& actual) const { report.line("bound " + actual); }
 
     /// Notes what the process needs before traffic begins.
-    void note_resident_bytes() const {
-        shared.at(lane_index).resident_bytes_before.store(resident_bytes_of(0));
+    void note_anonymous_bytes() const {
+        shared.at(lane_index).anonymous_bytes_before.store(status_bytes_of(0, "RssAnon"));
     }
 };
 

@@ -47,7 +47,7 @@ void publish_sender(role_context& context) {
     publisher out(own, topic, options_of(context.traffic));
     context.bound(own.bind(context.endpoint));
     await_subscribers(out, context.traffic.peers);
-    context.note_resident_bytes();
+    context.note_anonymous_bytes();
 
     std::vector<std::jthread> others;
     auto next = context;
@@ -68,7 +68,7 @@ void subscribe_receiver(role_context& context) {
     // What a process needs for its first message is not the limits' matter.
     if (const auto first = in.receive()) {
         counted.received(first->text());
-        context.note_resident_bytes();
+        context.note_anonymous_bytes();
     }
     for (const message& m : in) counted.received(m.text());
 }
@@ -86,7 +86,7 @@ void idle_publishers(role_context& context) {
     context.bound(own.bind(context.endpoint));
     if (!own.wait_for_peers(1, peers_deadline))
         throw std::runtime_error("cairn: the subscriber's node did not connect");
-    context.note_resident_bytes();
+    context.note_anonymous_bytes();
     tally counted(context.shared, context.lane_index);
     body_source bodies(context.traffic.size);
     std::vector<publisher> quiet;
@@ -106,7 +106,7 @@ void idle_subscriber(role_context& context) {
     subscriber_options options;
     options.from = from::earliest();
     subscriber in(own, "quiet.*", std::move(options));
-    context.note_resident_bytes();
+    context.note_anonymous_bytes();
     own.connect(context.endpoint);
     for (const message& m : in) counted.received(m.text());
 }

@@ -23,7 +23,7 @@ void push_sender(role_context& context) {
     context.bound(own.bind(context.endpoint));
     if (!out.wait_for_pullers(context.traffic.peers, peers_deadline))
         throw std::runtime_error("cairn: the pullers did not attach");
-    context.note_resident_bytes();
+    context.note_anonymous_bytes();
     tally counted(context.shared, context.lane_index);
     body_source bodies(context.traffic.size);
     for (;;) {
@@ -40,7 +40,7 @@ void pull_receiver(role_context& context) {
     // What a process needs for its first message is not the limits' matter.
     if (const auto first = in.receive()) {
         counted.received(first->text());
-        context.note_resident_bytes();
+        context.note_anonymous_bytes();
     }
     for (const job& work : in) counted.received(work.text());
 }

@@ -68,6 +68,11 @@ struct appending::source {
     }
 };
 
+std::string appending::what_is_refused(const source& of, std::string_view why) {
+    return of.link->description() + " cannot store on " + of.topic + " as source " + of.name +
+           ": " + std::string(why);
+}
+
 appending::appending(service_parts& parts) : parts_(parts) { parts_.commits.add(*this); }
 
 appending::~appending() = default;
@@ -189,8 +194,10 @@ void appending::append(runtime::link& from, std::unique_ptr<runtime::received_ba
                          .time = header.time,
                          .checksum = header.checksum,
                          .body = {batch->body, nullptr}};
+    if (sabotaged("confirm-at-once")) confirm(*to, header.last(), wire::durability::flushed);
     const sequence first = header.first;
     wanted.body.owner = std::shared_ptr<const runtime::received_batch>(std::move(batch));
+    tamper(wanted, appends_);
     if (sabotaged("repeat-append") && appends_ % 64 == 0) {
         ++to->spent;
         submit(*to, wanted, 1, first);
@@ -334,9 +341,7 @@ void appending::opened(source& of, const store::reply& answer) {
                                     ? "topics_max or sources_per_topic_max of the store is "
                                       "reached"
                                     : std::string(describe(code));
-        parts_.hub.log(log_level::warning, "source",
-                       of.link->description() + " cannot store on " + of.topic + " as source " +
-                           of.name + ": " + why);
+        parts_.hub.log(log_level::warning, "source", what_is_refused(of, why));
         answer_error(*of.link, of.channel, code);
     }
     const auto found = sources_.find({of.link->number(), of.channel});
@@ -351,6 +356,11 @@ void appending::refuse(source& of, const flight& which, const store::reply& answ
     // The link ends at once, and the batch comes again: it is refused by nobody.
     if (answer.code == errc::closed) return;
     if (which.round != of.round) return;
+    // Of the disk there is a line already, for all of them.
+    if (of.link && answer.code != errc::hole && answer.code != errc::disk_full &&
+        answer.code != errc::store_failed)
+        parts_.hub.log_repeated(log_level::warning, "append",
+                                what_is_refused(of, describe(answer.code)));
     const auto* hole = std::get_if<store::expected>(&answer.value);
     go_back(of, answer.code, hole ? hole->next : of.up_to + 1);
 }
@@ -385,6 +395,7 @@ void appending::settled() {
 }
 
 void appending::confirm(source& to, sequence up_to, wire::durability level) {
+    if (sabotaged("confirm-late") && up_to.value != 0) up_to = up_to - 1;
     to.link->send(wire::confirm{to.channel, up_to, level, to.granted});
     ++confirms_;
 }

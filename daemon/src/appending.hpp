@@ -61,6 +61,7 @@ private:
     void landed(const flight& which);
     void note_flushed(source& of, sequence up_to);
     void refuse(source& of, const flight& which, const store::reply& answer);
+    static std::string what_is_refused(const source& of, std::string_view why);
     void go_back(source& of, errc why, sequence to);
     void fence(source& of, cairn::epoch newer);
     void end(std::map<channel_key, std::unique_ptr<source>>::iterator which);

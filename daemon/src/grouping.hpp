@@ -23,8 +23,8 @@ namespace cairn::daemon {
 /// Owns:    the attachments of all links.
 /// Threads: loop.
 /// Limits:  subscriptions_per_peer_max attachments a link; an attachment has ack_frames_max ACK
-///          frames that are not durable, and in them ack_ranges_waiting_max ranges that wait for
-///          what they name to be stored. Beyond, it is ended.
+///          frames that are not durable, and in them ack_ranges_waiting_max ranges of runs that
+///          are over, or that wait for what they name to be stored. Beyond, it is ended.
 class grouping final : public commit_client, public topic_watcher {
 public:
     /// Settings, in the store, of a group that one active member reads.
@@ -43,6 +43,8 @@ public:
     std::uint32_t members_of(store::topic_id topic, store::group_id group) const;
     /// The group is about to be moved: acks that come are void.
     void hold(store::topic_id topic, store::group_id group);
+    /// The group was sought, or could not be: the attachments of its members end.
+    void moved(store::topic_id topic, store::group_id group);
     /// Ends the attachments of its members.
     void end_all(store::topic_id topic, store::group_id group, errc why);
 
@@ -83,6 +85,7 @@ private:
     void leave(const std::shared_ptr<member>& of);
     void submit(const std::shared_ptr<member>& of, std::uint64_t frame, store::source_id source,
                 cairn::epoch epoch, bool former_run, std::vector<sequence_range> ranges);
+    bool is_moving(const group& which) const;
     void go_on(const flight& which, sequence next);
     void part_done(const std::shared_ptr<member>& of, std::uint64_t frame);
     void acked(const flight& which, errc code);
@@ -94,6 +97,7 @@ private:
     // reader thread may be the last to let go of one.
     std::unordered_map<std::uint64_t, std::shared_ptr<std::atomic<std::size_t>>> members_of_;
     std::map<group_key, std::unique_ptr<group>> groups_;
+    std::map<group_key, std::size_t> moving_;  // seeks under way: acks that come are void
     slots<flight> flights_;
     std::vector<std::shared_ptr<member>> marked_;  // to be told ACKED
 };

@@ -1,6 +1,7 @@
 // cairnd: a store as a program.
 #include "program/settings.hpp"
 #include "program/supervisor.hpp"
+#include "program/upkeep.hpp"
 
 #include <cairn/error.hpp>
 #include <cairn/security.hpp>
@@ -34,6 +35,7 @@ constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
 constexpr int exit_unconfirmed = 3;
 constexpr int exit_store_failed = 4;
+constexpr int exit_damaged = 5;
 
 // How often the disk is asked after.
 constexpr std::chrono::microseconds look_interval = std::chrono::seconds(1);
@@ -43,9 +45,15 @@ constexpr std::chrono::microseconds look_interval = std::chrono::seconds(1);
 struct command_line {
     std::string config;
     std::string make_keys;
+    std::string backup;
+    bool verify = false;
+    bool compact = false;
     bool check = false;
     bool print = false;
     given_values given;
+
+    /// It does something else than serving.
+    bool leaves() const { return print || check || verify || compact || !backup.empty(); }
 };
 
 /// The sources of settings, as they are now: a second reading may find another file.
@@ -62,6 +70,9 @@ struct sources {
 
 void add_options(CLI::App& app, command_line& to,
                  std::vector<std::pair<const setting*, CLI::Option*>>& flags) {
+    const auto not_empty = [](const std::string& value) {
+        return value.empty() ? std::string("it names nothing") : std::string();
+    };
     app.add_option("-c,--config", to.config, "file of settings (TOML)")
         ->envname("CAIRND_CONFIG")
         ->type_name("FILE");
@@ -69,7 +80,19 @@ void add_options(CLI::App& app, command_line& to,
     app.add_flag("--print-config", to.print, "print the settings, as a file, and leave");
     app.add_option("--make-keys", to.make_keys,
                    "make FILE and FILE_secret, the certificates of a store or client, and leave")
-        ->type_name("FILE");
+        ->type_name("FILE")
+        ->check(not_empty);
+    CLI::Option* const verify =
+        app.add_flag("--verify", to.verify, "check all that is stored, and leave: 5 for damage");
+    CLI::Option* const compact = app.add_flag(
+        "--compact", to.compact, "give free room in the data's file back to the disk, and leave");
+    app.add_option("--backup", to.backup,
+                   "copy the data to DIRECTORY, while another cairnd serves it or none, and leave")
+        ->type_name("DIRECTORY")
+        ->check(not_empty)
+        ->excludes(verify)
+        ->excludes(compact);
+    verify->excludes(compact);
     for (const setting& s : all_settings()) {
         CLI::Option* const flag =
             app.add_option(
@@ -92,7 +115,8 @@ std::pair<command_line, std::optional<int>> parse(int argc, char** argv) {
     add_options(app, line, flags);
     app.allow_extras();
     std::vector<std::string> known{"--config",    "--check-config", "--print-config",
-                                   "--make-keys", "--version",      "--help"};
+                                   "--make-keys", "--verify",       "--compact",
+                                   "--backup",    "--version",      "--help"};
     for (const auto& [s, flag] : flags) known.push_back(flag_of(*s));
     try {
         app.parse(argc, argv);
@@ -162,7 +186,9 @@ void introduce(const settings& chosen, const store_server& store) {
     std::fflush(stdout);
 }
 
-std::string mended(const error& e, const settings& chosen) {
+std::string mended(const error& e, const settings& chosen, const sources& from) {
+    if (e.code() == errc::invalid_argument)
+        return e.what() + settings_named_in(e.what(), from.all());
     if (e.code() != errc::insecure_refused) return e.what();
     std::string open;
     for (const std::string& endpoint : chosen.store.network.bind)
@@ -210,6 +236,14 @@ log_sink sink_of(const std::shared_ptr<spdlog::logger>& logger) {
     };
 }
 
+void warn_of_closed_doors(const settings& chosen, spdlog::logger& log) {
+    const security_options& security = chosen.store.network.security;
+    if (security.keys.public_key.empty() || security.allow_any_key ||
+        !security.allowed_keys.empty())
+        return;
+    log.warn("no key may connect: name the clients' public keys in security.allowed_keys");
+}
+
 /// Says to the supervisor that the store lives, as long as what is submitted is committed.
 class pulse {
 public:
@@ -242,6 +276,7 @@ void reload(const command_line& line, settings& running, store_server& store, sp
         store.allow(next.store.access);
         log.set_level(level_of(next.log_level));
         running = std::move(next);
+        warn_of_closed_doors(running, log);
         log.info("reloaded: allowed keys, access, log level, close deadline");
     } catch (const std::exception& e) {
         log.error("reload: everything stays as it was: {}", e.what());
@@ -267,11 +302,15 @@ int run(const command_line& line, settings chosen) {
     const auto log = spdlog::stderr_color_mt("cairnd");
     log->set_level(level_of(chosen.log_level));
     chosen.store.network.log = sink_of(log);
-    std::filesystem::create_directories(chosen.store.path);
+    // The last of them the store makes, for its user alone.
+    if (const auto above = std::filesystem::absolute(chosen.store.path).parent_path();
+        !above.empty())
+        std::filesystem::create_directories(above);
     const supervisor systemd;
     store_server store(chosen.store);
     if (!chosen.ports_file.empty()) write_ports(chosen.ports_file, store.endpoints());
     introduce(chosen, store);
+    warn_of_closed_doors(chosen, *log);
     systemd.tell("READY=1");
 
     pulse committing;
@@ -330,7 +369,9 @@ int run(const command_line& line, settings chosen) {
 int main(int argc, char** argv) {
     const auto [line, leave] = parse(argc, argv);
     if (leave) return *leave;
+    int code = exit_usage;
     settings chosen;
+    std::optional<sources> from;
     try {
         if (!line.make_keys.empty()) {
             const key_pair keys = generate_keys();
@@ -338,24 +379,19 @@ int main(int argc, char** argv) {
             std::printf("%s\n", keys.public_key.c_str());
             return 0;
         }
-        const sources from(line);
-        chosen = settle(from.all());
-        if (line.print) std::fputs(print(chosen, from.all()).c_str(), stdout);
-        if (line.check) store_server::check(chosen.store);
-        if (line.print || line.check) return 0;
+        from.emplace(line);
+        chosen = settle(from->all());
+        if (line.print) std::fputs(print(chosen, from->all()).c_str(), stdout);
+        if (line.check || !line.leaves()) store_server::check(chosen.store);
+        code = exit_failed;
+        if (line.verify) return verify_data(chosen.store.path) ? 0 : exit_damaged;
+        if (line.compact) compact_data(chosen.store.path);
+        if (!line.backup.empty()) back_up_data(chosen.store.path, line.backup);
+        return line.leaves() ? 0 : run(line, chosen);
     } catch (const error& e) {
-        std::fprintf(stderr, "cairnd: %s\n", mended(e, chosen).c_str());
-        return exit_usage;
-    } catch (const std::exception& e) {
-        std::fprintf(stderr, "cairnd: %s\n", e.what());
-        return exit_usage;
-    }
-    try {
-        return run(line, chosen);
-    } catch (const error& e) {
-        std::fprintf(stderr, "cairnd: %s\n", mended(e, chosen).c_str());
+        std::fprintf(stderr, "cairnd: %s\n", from ? mended(e, chosen, *from).c_str() : e.what());
     } catch (const std::exception& e) {
         std::fprintf(stderr, "cairnd: %s\n", e.what());
     }
-    return exit_failed;
+    return code;
 }

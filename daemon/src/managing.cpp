@@ -105,7 +105,9 @@ void managing::end(const handle& of) {
 }
 
 void managing::fail(const handle& of, errc why) {
-    if (of->link) answer_error(*of->link, of->channel, why);
+    const bool known = why == errc::not_supported && !of->unsupported.empty();
+    if (of->link)
+        answer_error(*of->link, of->channel, why, known ? of->unsupported : describe(why));
     end(of);
 }
 
@@ -322,6 +324,7 @@ errc managing::change(runtime::link& from, const wire::alter_topic& request) {
     errc problem;
     const handle of = begin_topic(from, request.channel, request.topic, admin_right, problem);
     if (!of) return problem;
+    of->unsupported = "last_per_key is chosen when a topic is made; make another one with it";
     look_up(of, wire::place::end, 0, [this, of, config = stored_config(request.config)] {
         submit(of, store::alter_topic{of->topic_id, config});
     });
@@ -376,7 +379,7 @@ errc managing::change(runtime::link& from, const wire::seek_group& request) {
         // Acks of before are committed before; those that come from now on are of before, too.
         groups_.hold(of->topic_id, of->group_id);
         of->when_done = [this, topic = of->topic_id, group = of->group_id](errc) {
-            groups_.end_all(topic, group, errc::sought);
+            groups_.moved(topic, group);
         };
         submit(of, store::seek_group{of->topic_id, of->group_id, of->at});
     });

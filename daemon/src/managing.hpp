@@ -60,6 +60,7 @@ private:
         store::group_id group_id{};
         store::offset at{};                     // of the place, when one is named
         std::function<void(errc)> when_done{};  // told what became of the command
+        std::string_view unsupported{};         // what not_supported means here
     };
     using handle = std::shared_ptr<request>;
 

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <latch>
 #include <memory>
 
 namespace cairn::daemon {
@@ -15,13 +16,32 @@ namespace {
 // read with what ingest leaves, and never starves.
 constexpr int niceness = 10;
 
+void give_way() {
+    // On Linux a priority belongs to the thread, and lowering it needs no right.
+    static_cast<void>(
+        setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), niceness));
+}
+
 }  // namespace
 
 reader_pool::reader_pool(runtime::loop& loop, const store::database& source, std::size_t threads)
     : loop_(loop) {
     for (std::size_t i = 0; i != threads; ++i)
         readers_.push_back(std::make_unique<store::reader>(source));
-    for (const auto& r : readers_) threads_.emplace_back([this, &reader = *r] { serve(reader); });
+    std::latch started(static_cast<std::ptrdiff_t>(threads));
+    try {
+        for (const auto& r : readers_)
+            threads_.emplace_back([this, &started, &reader = *r] {
+                pthread_setname_np(pthread_self(), "cairn-replay");
+                give_way();
+                started.count_down();
+                serve(reader);
+            });
+    } catch (...) {
+        close();
+        throw;
+    }
+    started.wait();
 }
 
 reader_pool::~reader_pool() {
@@ -67,10 +87,6 @@ void reader_pool::close() {
 }
 
 void reader_pool::serve(store::reader& reader) {
-    pthread_setname_np(pthread_self(), "cairn-replay");
-    // On Linux a priority belongs to the thread, and lowering it needs no right.
-    static_cast<void>(
-        setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), niceness));
     for (;;) {
         job next;
         {

@@ -22,13 +22,15 @@ namespace cairn::daemon {
 ///
 /// Owns:    its threads. Loop and database must outlive it.
 /// Threads: submit() loop; close() one at a time.
-/// Fails:   construction throws error limit_exceeded (readers_max of the store).
+/// Fails:   construction throws error limit_exceeded (readers_max of the store), std::system_error
+///          where the system makes no more threads.
 /// Limits:  jobs wait without a limit of its own: each service bounds its own.
 class reader_pool final : public runtime::task {
 public:
     using work = std::function<void(store::reader&)>;
     using done = std::function<void()>;
 
+    /// Returns when all threads give way.
     reader_pool(runtime::loop& loop, const store::database& source, std::size_t threads);
     ~reader_pool();
 

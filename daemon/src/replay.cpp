@@ -38,11 +38,11 @@ public:
 
 private:
     errc find(store::source_id id, std::uint32_t& at);
-    errc take(const store::entry& e);
+    errc take(const store::entry& e, store::offset kept_from);
     errc enter(std::uint32_t at, cairn::epoch e);
     void gone(std::uint32_t at, sequence_range range, errc cause);
     void head(std::uint32_t at);
-    void batch(std::uint32_t at, const store::entry& e);
+    void batch(std::uint32_t at, const store::entry& e, sequence begin_at);
     void put(std::uint32_t at, const wire::batch_header& header, std::span<const std::byte> body);
     errc hole_cause() const { return cursor_.damage ? errc::store_damaged : errc::gone; }
 
@@ -139,7 +139,7 @@ void page_maker::begin(std::uint32_t at) {
         gone(at, {s.next, s.first_held - 1}, hole_cause());
 }
 
-errc page_maker::take(const store::entry& e) {
+errc page_maker::take(const store::entry& e, store::offset kept_from) {
     if (e.what == store::entry::kind::damaged) {
         cursor_.damage = out_of_step_ = true;
         return errc::ok;
@@ -156,20 +156,24 @@ errc page_maker::take(const store::entry& e) {
     }
     replay_stream& s = cursor_.streams[at];
     if (e.epoch < s.epoch || e.sequences.last < s.next) return errc::ok;
-    if (e.sequences.first > s.next) gone(at, {s.next, e.sequences.first - 1}, hole_cause());
+    // A batch stays as long as any of it does.
+    sequence begin = e.sequences.first;
+    if (e.what == store::entry::kind::batch && e.offsets.first < kept_from)
+        begin = begin + (kept_from - e.offsets.first);
+    if (begin > s.next) gone(at, {s.next, begin - 1}, hole_cause());
     if (e.what == store::entry::kind::lost) {
         gone(at, {s.next, e.sequences.last}, e.cause);
         return errc::ok;
     }
-    batch(at, e);
+    batch(at, e, begin);
     s.next = e.sequences.last + 1;
     s.last = std::max(s.last, e.sequences.last);
     return errc::ok;
 }
 
-// Messages with a body that the reader's node does not take are named; what lies between goes as
-// batches of its own.
-void page_maker::batch(std::uint32_t at, const store::entry& e) {
+// Messages with a body that the reader's node does not take are named; what lies between, or behind
+// what was trimmed, goes as batches of its own.
+void page_maker::batch(std::uint32_t at, const store::entry& e, sequence begin_at) {
     const replay_stream& s = cursor_.streams[at];
     wire::batch_header header{.channel = 0,
                               .topic = cursor_.name,
@@ -180,10 +184,12 @@ void page_maker::batch(std::uint32_t at, const store::entry& e) {
                               .time = e.time,
                               .durable = e.sequences.last.value,
                               .checksum = e.checksum};
-    if (e.body.size() <= body_bytes_max_) return put(at, header, e.body);
+    const bool whole = begin_at == e.sequences.first;
+    if (whole && e.body.size() <= body_bytes_max_) return put(at, header, e.body);
     const auto taken = [&](const wire::record& r) { return r.body.size() <= body_bytes_max_; };
     wire::record_reader records(e.body);
     sequence first = e.sequences.first;
+    for (; first < begin_at; ++first) records.next();
     while (!records.done()) {
         const std::size_t begin = e.body.size() - records.remaining();
         const bool takes = taken(records.next());
@@ -236,7 +242,7 @@ errc page_maker::read(std::size_t bytes_max) {
     for (const store::entry& e : page.entries) bytes += e.body.size();
     if (bytes != 0) out_.block = runtime::block_ref::make(bytes);
     for (const store::entry& e : page.entries)
-        if (const errc failed = take(e); failed != errc::ok) return failed;
+        if (const errc failed = take(e, page.first); failed != errc::ok) return failed;
     cursor_.next = page.next;
     out_.end = page.next >= page.end;
     // A single large batch is no reason to keep so much for ever.

@@ -100,7 +100,9 @@ errc replaying::repair(runtime::link& from, const wire::repair& request) {
     for (auto& [id, of] : s->topics) {
         if (of->name != request.from.topic) continue;
         for (topic_replay::stream& stream : of->streams) {
-            if (stream.name != request.from.source || stream.epoch != request.from.epoch) continue;
+            // What was sent to it since may be of later runs.
+            if (stream.name != request.from.source || stream.epoch < request.from.epoch) continue;
+            stream.epoch = request.from.epoch;
             stream.next = std::max(request.from.next, sequence{1});
             put_back(*of);
             pump(*s, of);
@@ -579,14 +581,7 @@ void replaying::was_read(const std::shared_ptr<topic_replay>& of, replay_page& p
     if (!of->to) return hold(*of, 0);
     store_subscription& to = *of->to;
     if (failed != errc::ok) {
-        // A topic that was deleted ends without a word: topic_removed() told its reader.
-        if (failed != errc::topic_unknown) {
-            hub().log(log_level::error, "replay",
-                      "reading topic " + of->name + " for " + to.link.description() +
-                          " failed: " + std::string(describe(failed)));
-            answer_error(to.link, to.channel, failed);
-        }
-        of->end = true;
+        if (!reading_failed(*of, failed)) return;
     } else {
         of->end = page.end && !of->more;
     }
@@ -598,6 +593,22 @@ void replaying::was_read(const std::shared_ptr<topic_replay>& of, replay_page& p
     }
     hold(*of, bytes_of(of->page));
     pump(to, of);
+}
+
+// False when the topic is gone, and with it this.
+bool replaying::reading_failed(topic_replay& of, errc why) {
+    if (why == errc::topic_unknown) {
+        // It was deleted while it became known here.
+        if (known_topic* const topic = parts_.topics.find(of.cursor.topic))
+            parts_.topics.remove(*topic);
+        return false;
+    }
+    hub().log(log_level::error, "replay",
+              "reading topic " + of.name + " for " + of.to->link.description() +
+                  " failed: " + std::string(describe(why)));
+    answer_error(of.to->link, of.to->channel, why);
+    of.end = true;
+    return true;
 }
 
 void replaying::begin_again(const std::shared_ptr<topic_replay>& of) {
@@ -613,9 +624,9 @@ void replaying::begin_again(const std::shared_ptr<topic_replay>& of) {
         of->link,
         [of, page, cursor, points = std::move(points)](store::reader& reader) mutable {
             const auto topic = reader.topic(of->cursor.topic);
-            if (topic)
-                *cursor = open_replay(reader, *topic, replay_points(std::move(points)),
-                                      replay_start::whole, *page);
+            *cursor = topic ? open_replay(reader, *topic, replay_points(std::move(points)),
+                                          replay_start::whole, *page)
+                            : topic.error();
         },
         [this, of, page, cursor] {
             began_again(of, *cursor, *page);
@@ -631,7 +642,7 @@ void replaying::began_again(const std::shared_ptr<topic_replay>& of, result<repl
     store_subscription& to = *of->to;
     if (of->again) return pump(to, of);
     if (!cursor) {
-        of->end = true;
+        static_cast<void>(reading_failed(*of, cursor.error()));
         return;
     }
     of->cursor = std::move(*cursor);
@@ -713,9 +724,13 @@ void replaying::topic_removed(known_topic& topic) {
         let_go(*of->second);
         s->topics.erase(of);
     }
-    std::set<std::uint64_t> links;
-    for (const store_subscription* s : readers->second) links.insert(s->link.number());
+    const std::vector<store_subscription*> left = std::move(readers->second);
     readers_.erase(readers);
+    std::set<std::uint64_t> links;
+    for (store_subscription* s : left) {
+        links.insert(s->link.number());
+        if (s->pattern == topic.name) fail(*s, errc::topic_unknown);
+    }
     for (const std::uint64_t link : links) serve(link);
 }
 

@@ -175,6 +175,7 @@ private:
     bool send_batch(store_subscription& to, topic_replay& of, const replay_step& step);
     void read(store_subscription& to, const std::shared_ptr<topic_replay>& of, std::uint64_t bytes);
     void was_read(const std::shared_ptr<topic_replay>& of, replay_page& page, errc failed);
+    bool reading_failed(topic_replay& of, errc why);
     void begin_again(const std::shared_ptr<topic_replay>& of);
     void began_again(const std::shared_ptr<topic_replay>& of, result<replay_cursor>& cursor,
                      replay_page& page);

@@ -34,8 +34,12 @@ struct service_parts {
 };
 
 /// An ERROR that says how things stand, and breaks no rule: it does not count against the link.
+inline void answer_error(runtime::link& to, wire::channel channel, errc code,
+                         std::string_view text) {
+    to.send(wire::error_reply{channel, code, text});
+}
 inline void answer_error(runtime::link& to, wire::channel channel, errc code) {
-    to.send(wire::error_reply{channel, code, describe(code)});
+    answer_error(to, channel, code, describe(code));
 }
 
 }  // namespace cairn::daemon

@@ -20,6 +20,7 @@ namespace cairn {
 namespace {
 
 constexpr std::size_t append_bytes_min = std::size_t{64} << 10;
+constexpr std::size_t append_bytes_most = std::size_t{1} << 40;  // sums of them stay in 64 bits
 constexpr std::size_t page_bytes_min = std::size_t{64} << 10;
 constexpr std::size_t replay_threads_max = 64;
 constexpr std::chrono::milliseconds close_deadline_max = std::chrono::hours(24);
@@ -28,10 +29,11 @@ store_server_options checked(store_server_options options) {
     if (options.path.empty())
         throw error(errc::invalid_argument, "store server: path is empty; name a directory");
     if (options.append_window_bytes < append_bytes_min ||
-        options.append_bytes_max < options.append_window_bytes)
+        options.append_bytes_max < options.append_window_bytes ||
+        options.append_bytes_max > append_bytes_most)
         throw error(errc::invalid_argument,
                     "store server: append_window_bytes must be 64 KiB or more, and "
-                    "append_bytes_max not below it");
+                    "append_bytes_max not below it and not above 1 TiB");
     if (options.replay_threads == 0 || options.replay_threads > replay_threads_max)
         throw error(errc::invalid_argument, "store server: replay_threads must be 1 to 64");
     if (options.replay_page_bytes < page_bytes_min)
@@ -95,7 +97,7 @@ struct store_server::parts {
           begun(clock::now()),
           data(options.path, options.storage),
           opening_time(clock::now() - begun),
-          hub(without_endpoints(options.network)),
+          hub(without_endpoints(options.network), true),
           room(hub.loop()),
           committer(data, committing(options, room)),
           commits(hub.loop(), committer),

@@ -45,9 +45,9 @@ int main(int argc, char** argv) try {
             events.push_back(text);
     }
     const bool equal = events == quakes::read_last(argv[3], *hours);
-    std::cout << group << ": " << events.size() << " events, " << twice << " came twice: "
-              << (equal ? "every one exactly once, in order" : "NOT what was published")
-              << std::endl;
+    std::cout << group << ": " << events.size() << " events, " << twice
+              << " came again and were known: "
+              << (equal ? "each counted once, in order" : "NOT what was published") << std::endl;
     return equal ? 0 : 1;
 } catch (const std::exception& error) {
     std::cerr << "durable_subscriber: " << error.what() << '\n';

@@ -12,7 +12,9 @@ int main(int argc, char** argv) {
     if (argc > 2) {
         cairn::publisher orders(node, "orders", {.source = "shop"});  // one, at each start
         orders.publish(argv[2]);
-        return orders.flush(5s) == 0 ? 0 : 1;  // 0 messages are not flushed by the store
+        if (orders.flush(5s) == 0) return 0;  // 0 messages are not flushed by the store
+        std::cerr << "not stored within 5 s; does cairnd listen on " << argv[1] << "?\n";
+        return 1;
     }
     const auto earliest = cairn::from::earliest();
     cairn::subscriber billing(node, "orders", {.from = earliest, .group = "billing"});

@@ -21,7 +21,7 @@ int main() {
         }
     });
 
-    readings.wait_for_subscribers(1, 5s);  // whoever is counted misses nothing from here on
+    readings.wait_for_subscribers(1, 60s);  // whoever is counted misses nothing from here on
     for (int hour = 6; hour < 22; ++hour)
         readings.publish(std::to_string(hour) + ":00 wind " + std::to_string(hour % 7) + " m/s");
     readings.publish("good night");

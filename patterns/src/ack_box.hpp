@@ -43,12 +43,12 @@ public:
     void giving(sequence message) noexcept {
         given_.store(message.value, std::memory_order_relaxed);
     }
-    /// All up to `last` is done. True when the loop must be told.
-    bool close(sequence last) {
+    /// All up to `last` is done. The loop comes for it by itself: it delivered the batch.
+    void close(sequence last) {
         const std::lock_guard lock(mutex_);
-        if (!current_) return false;
+        if (!current_) return;
         const done batch = *std::exchange(current_, std::nullopt);
-        return add(batch.source, batch.epoch, {batch.range.first, last});
+        add(batch.source, batch.epoch, {batch.range.first, last});
     }
 
     /// Whether the loop is to come again by itself, so that it need not be told: when it wants to,

@@ -8,7 +8,10 @@ namespace cairn::patterns {
 void job_ledger::hold(std::uint32_t stream, sequence_range range, std::uint64_t bytes,
                       std::uint64_t delivery) {
     // Delivered again while it was held: the lease was over. What it cost then is free now.
-    for_each_held(stream, range, 0, [](sequence_range) { return true; });
+    for_each_held(stream, range, 0, false, [&](sequence_range) {
+        replaced_up_to_.store(delivery - 1, std::memory_order_relaxed);
+        return true;
+    });
     held_.insert_or_assign({stream, range.first}, run{range.last, bytes, delivery});
     held_messages_ += range.size();
 }
@@ -23,7 +26,7 @@ void job_ledger::forget(std::uint32_t stream) {
 
 std::uint64_t job_ledger::apply(const job_verb& verb) {
     std::uint64_t messages = 0;
-    for_each_held(verb.stream, verb.range, verb.delivery, [&](sequence_range part) {
+    for_each_held(verb.stream, verb.range, verb.delivery, true, [&](sequence_range part) {
         messages += part.size();
         note(verb, part);
         return verb.what != job_verb::kind::extend;
@@ -33,7 +36,7 @@ std::uint64_t job_ledger::apply(const job_verb& verb) {
 
 template <typename Ends>
 void job_ledger::for_each_held(std::uint32_t stream, sequence_range range, std::uint64_t delivery,
-                               Ends&& ends) {
+                               bool worked, Ends&& ends) {
     auto it = held_.upper_bound({stream, range.first});
     if (it != held_.begin() && std::prev(it)->first.first == stream &&
         std::prev(it)->second.last >= range.first)
@@ -65,7 +68,7 @@ void job_ledger::for_each_held(std::uint32_t stream, sequence_range range, std::
             left -= each * before;
         }
         held_messages_ -= part.size();
-        finish(stream, part.size(), left);
+        finish(stream, part.size(), left, worked);
     }
 }
 
@@ -82,15 +85,19 @@ void job_ledger::note(const job_verb& verb, sequence_range part) {
     verbs_.push_back({verb.what, verb.stream, part, verb.time, verb.reason});
 }
 
-void job_ledger::finish(std::uint32_t stream, std::uint64_t messages, std::uint64_t bytes) {
-    if (finished_.empty() || finished_.back().stream != stream) finished_.push_back({stream, 0, 0});
+void job_ledger::finish(std::uint32_t stream, std::uint64_t messages, std::uint64_t bytes,
+                        bool worked) {
+    if (finished_.empty() || finished_.back().stream != stream || finished_.back().worked != worked)
+        finished_.push_back({stream, 0, 0, worked});
     finished_.back().messages += messages;
     finished_.back().bytes += bytes;
 }
 
-void job_ledger::release_all() {
-    for (const auto& [where, what] : std::map(held_))
-        apply({job_verb::kind::release, where.first, {where.second, what.last}, {}, {}});
+bool job_ledger::is_replaced(std::uint32_t stream, sequence which, std::uint64_t delivery) const {
+    auto it = held_.upper_bound({stream, which});
+    if (it == held_.begin()) return false;
+    --it;
+    return it->first.first == stream && which <= it->second.last && it->second.delivery != delivery;
 }
 
 std::vector<job_verb> job_ledger::take_verbs() { return std::exchange(verbs_, {}); }

@@ -2,6 +2,7 @@
 
 #include <cairn/ids.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -30,6 +31,7 @@ struct finished_work {
     std::uint32_t stream = 0;
     std::uint64_t messages = 0;
     std::uint64_t bytes = 0;
+    bool worked = true;  ///< false: a later delivery took their place
 };
 
 /// Which messages a puller holds, and what it has to tell their pushers.
@@ -49,8 +51,12 @@ public:
 
     /// Does `verb` to what is held of its range. Returns for how many messages.
     std::uint64_t apply(const job_verb& verb);
-    /// Everything that is held goes back.
-    void release_all();
+    /// Of this delivery and those before some may have been replaced by a later one. Any thread.
+    std::uint64_t replaced_up_to() const noexcept {
+        return replaced_up_to_.load(std::memory_order_relaxed);
+    }
+    /// Whether a message is held as part of another delivery than this one.
+    bool is_replaced(std::uint32_t stream, sequence which, std::uint64_t delivery) const;
 
     /// Something is to be told.
     bool pending() const noexcept { return !verbs_.empty(); }
@@ -71,10 +77,11 @@ private:
     /// true: it is held no longer.
     template <typename Ends>
     void for_each_held(std::uint32_t stream, sequence_range range, std::uint64_t delivery,
-                       Ends&& ends);
+                       bool worked, Ends&& ends);
     void note(const job_verb& verb, sequence_range part);
-    void finish(std::uint32_t stream, std::uint64_t messages, std::uint64_t bytes);
+    void finish(std::uint32_t stream, std::uint64_t messages, std::uint64_t bytes, bool worked);
 
+    std::atomic<std::uint64_t> replaced_up_to_{0};
     std::map<key, run> held_;
     std::uint64_t held_messages_ = 0;
     std::vector<job_verb> verbs_;

@@ -65,8 +65,9 @@ std::string node::open_tap(std::string_view text) {
 bool node::close_tap(std::string_view text) {
     runtime::hub& hub = parts_->hub;
     hub.check_open("close tap");
-    const runtime::endpoint where = runtime::parse_endpoint(text, runtime::purpose::tap);
-    const auto resolved = runtime::resolve(where, runtime::purpose::tap);
+    const runtime::endpoint where =
+        runtime::parse_endpoint(text, runtime::purpose::tap, "close_tap");
+    const auto resolved = runtime::resolve(where, runtime::purpose::tap, "close_tap");
     const runtime::loop::guard holding(hub.loop());
     return parts_->publishing.close_tap(resolved.front());
 }

@@ -20,6 +20,7 @@ constexpr int batches_a_round = 32;
 publication::publication(publishing& owner, std::string topic, publisher_options options,
                          cairn::epoch run, const std::string& store)
     : owner_(owner),
+      users_(owner.hub().loop()),
       topic_(std::move(topic)),
       options_(std::move(options)),
       epoch_(run),
@@ -53,8 +54,14 @@ publication::~publication() {
 // --- Sending ----------------------------------------------------------------------------------
 
 void publication::run(time_point now) {
-    while (take_some(now)) pump(now);
-    pump(now);
+    bool made_room = false;
+    do {
+        while (take_some(now)) pump(now);
+        const bool waited = ring_.any_pending();
+        pump(now);
+        // What was in the way was sent, and nothing else may ever tell.
+        made_room = waited && !ring_.any_pending();
+    } while (made_room && inlet_.waiting_bytes() != 0);
     if (closing_) owner_.hub().loop().changed();
 }
 
@@ -67,7 +74,10 @@ bool publication::somebody_is_idle() const {
 // then touched once for all of them.
 bool publication::take_some(time_point now) {
     const bool store_idle = !store_ || store_->idle(now);
-    const bool open_too = peers() == 0 ? store_idle : somebody_is_idle() || (store_ && store_idle);
+    // Nothing more comes that what is open could wait for.
+    const bool over = inlet_.stopped() != send_status::accepted;
+    const bool open_too =
+        over || (peers() == 0 ? store_idle : somebody_is_idle() || (store_ && store_idle));
     if (!take_one(open_too, now)) return false;
     for (int more = 1; more != batches_a_round && inlet_.any_sealed(); ++more)
         if (!take_one(false, now)) break;
@@ -390,14 +400,17 @@ std::uint64_t publication::close(time_point until) {
     inlet_.stop(send_status::closed);
     std::uint64_t left = 0;
     loop.wait_until(until, [&] {
+        // Its links are gone, and with them whom the rest was for: it is what it was.
+        left = left_;
+        if (owner_.hub().closed()) return true;
         closing_ = false;  // no changed() for ourselves
         run(loop.now());
         closing_ = true;
         left = ask_for_confirmation();
         const std::uint64_t owed = not_durable(inlet_.last());
-        const bool in_vain = left == 0 && store_ && store_->over();
-        left = std::max(left, owed);
-        return left == 0 || in_vain;
+        const bool in_vain = fenced_ || (left == 0 && store_ && store_->over());
+        left_ = left = std::max(left, owed);
+        return left == 0 || in_vain || users_.ending();
     });
     if (left != 0 && store_ && store_->has_spill()) left = put_aside(left);
     if (left == 0) handed_over_ = true;
@@ -405,7 +418,8 @@ std::uint64_t publication::close(time_point until) {
 }
 
 std::uint64_t publication::not_durable(sequence up_to) const noexcept {
-    return store_ && store_->durable() < up_to ? up_to - store_->durable() : 0;
+    const sequence stored = store_ ? store_->stored() : up_to;
+    return stored < up_to ? up_to - stored : 0;
 }
 
 // What the store does not have goes to files: bounded by the disk, not by the store.
@@ -446,7 +460,7 @@ std::uint64_t publication::ask_for_confirmation() {
     const std::uint64_t accepted = inlet_.accepted_messages();
     const std::uint64_t waiting = inlet_.waiting_messages();
     std::uint64_t left = 0;
-    for (std::size_t i = 0; i != cursors_.size() && !fenced_; ++i) {
+    for (std::size_t i = 0; i != cursors_.size(); ++i) {
         cursor& c = cursors_[i];
         if (!c.to) continue;
         const auto which = static_cast<protocol::reader>(i);
@@ -457,7 +471,7 @@ std::uint64_t publication::ask_for_confirmation() {
         const std::uint64_t lag = ring_.lag(which) + waiting;
         const std::uint64_t unread = accepted - c.confirmed.value;
         if (unread != 0) left = std::max(left, std::min(unread, lag + unconfirmed(c, lag)));
-        if (c.ping != 0 || accepted - lag <= c.confirmed.value) continue;
+        if (fenced_ || c.ping != 0 || accepted - lag <= c.confirmed.value) continue;
         if (lag == 0) tell_end(c);
         c.asked = {accepted - lag};
         c.ping = c.to->link.ping();
@@ -472,7 +486,8 @@ void publication::tell_end() {
 
 void publication::tell_end(cursor& of) {
     if (std::exchange(of.ended, true)) return;
-    of.to->link.send(wire::end{of.to->channel, topic_, options_.source, epoch_, last_shown()});
+    // What was accepted and is not in the ring was not sent, and will not be.
+    of.to->link.send(wire::end{of.to->channel, topic_, options_.source, epoch_, visible()});
 }
 
 handle_stats publication::stats() const {

@@ -18,6 +18,8 @@ struct publisher::impl {
           publication(std::make_unique<patterns::publication>(
               parts.publishing, source.topic, checked(std::move(options)), source.epoch, store)) {
         const runtime::loop::guard holding(parts.hub.loop());
+        if (parts.hub.closed()) publication.reset();  // meanwhile
+        parts.hub.check_open("publish");
         parts.publishing.add(*publication, parts.hub.loop().now());
     }
 
@@ -27,9 +29,15 @@ struct publisher::impl {
             static_cast<void>(publication.release());
             return;
         }
+        publication->users().end();
         const runtime::loop::guard holding(parts.hub.loop());
         publication->inlet().stop(send_status::closed);
         publication->run(parts.hub.loop().now());
+        if (const std::uint64_t left = publication->unsent(); left != 0)
+            parts.hub.log(log_level::warning, "dropped",
+                          "publisher " + source.name + " on " + source.topic + " ends with " +
+                              std::to_string(left) +
+                              " messages that a reader had no credit for; close() waits for it");
         publication->tell_end();
         parts.publishing.remove(*publication);
         publication.reset();
@@ -71,15 +79,7 @@ struct publisher::impl {
     }
 
     send_result offer(std::span<const std::byte> attributes, std::span<const std::byte> body) {
-        const send_result first =
-            patterns::offer(parts.hub, publication->inlet(), *publication, attributes, body);
-        if (first.status != send_status::full || parts.hub.forked()) return first;
-        // Perhaps only the loop is behind: full means that the memory is used up.
-        {
-            const runtime::loop::guard holding(parts.hub.loop());
-            publication->run(parts.hub.loop().now());
-        }
-        return patterns::offer(parts.hub, publication->inlet(), *publication, attributes, body);
+        return patterns::try_send(parts.hub, publication->inlet(), *publication, attributes, body);
     }
 
     sequence send(std::span<const std::byte> attributes, std::span<const std::byte> body) {

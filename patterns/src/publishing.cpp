@@ -79,14 +79,7 @@ void publishing::remove(publication& which) {
 }
 
 std::uint64_t publishing::close_all(time_point until) {
-    std::vector<publication*> all;
-    {
-        const runtime::loop::guard holding(hub_.loop());
-        all = publications_;
-    }
-    std::uint64_t left = 0;
-    for (publication* p : all) left += p->close(until);
-    return left;
+    return close_each(hub_.loop(), publications_, [&](publication& p) { return p.close(until); });
 }
 
 void publishing::mirror(const publication& which, std::span<const std::byte> body) {
@@ -157,7 +150,7 @@ errc publishing::subscribe(runtime::link& from, const wire::subscribe& request) 
     for (auto it = partial_.lower_bound({from.number(), 0});
          it != partial_.end() && it->first.first == from.number(); ++it, ++requests)
         points += it->second->points.size();
-    if (points > resume_points_max || requests > hub_.options().subscriptions_per_peer_max + 1) {
+    if (points > resume_points_max || requests - 1 > hub_.options().subscriptions_per_peer_max) {
         partial_.erase(at);
         return errc::limit_exceeded;
     }
@@ -279,8 +272,6 @@ subscription::subscription(publishing& from_publishers, runtime::link& to,
       prefix(request.pattern.ends_with('*')),
       from(request.from),
       credit(request.credit),
-      idle_bytes_max(std::max<std::uint64_t>(
-          1, std::min<std::uint64_t>(request.credit / 2, 2 * wire::credit_report_bytes))),
       heads(now) {
     owner.hub().loop().at(*this, heads.next_time());
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "in_use.hpp"
 #include "published_batch.hpp"
 #include "store_line.hpp"
 #include "tap.hpp"
@@ -46,6 +47,7 @@ public:
     }
 
     runtime::inlet& inlet() noexcept { return inlet_; }
+    in_use& users() noexcept { return users_; }
     const std::string& topic() const noexcept { return topic_; }
     const std::string& source() const noexcept { return options_.source; }
     cairn::epoch epoch() const noexcept { return epoch_; }
@@ -123,6 +125,7 @@ private:
     std::pair<protocol::reader, cursor*> find(const subscription& of);
 
     publishing& owner_;
+    in_use users_;
     const std::string topic_;
     const publisher_options options_;
     const cairn::epoch epoch_;
@@ -139,6 +142,7 @@ private:
     bool fenced_ = false;
     bool closing_ = false;                  // close() waits for progress
     std::atomic<bool> handed_over_{false};  // close() left nothing
+    std::atomic<std::uint64_t> left_{0};    // by a close(), as it saw last
 };
 
 /// One subscription of one peer: a channel on a link.
@@ -165,7 +169,12 @@ public:
     /// So little is on its way that even a batch of one is worth sending. Above it batches are sent
     /// only when they are full: the rule of Nagle (RFC 896) with the reader's credit reports for
     /// acks.
-    bool idle() const noexcept { return ready() && credit.outstanding() < idle_bytes_max; }
+    bool idle() const noexcept { return ready() && credit.outstanding() < idle_bytes_max(); }
+    /// More than a reader leaves unreported when it has taken all: less than one and a half of its
+    /// steps, that is three eighths of its window. The window known here is seven of them at least.
+    std::uint64_t idle_bytes_max() const noexcept {
+        return std::clamp<std::uint64_t>(credit.window() / 2, 1, 2 * wire::credit_report_bytes);
+    }
     publishing& owner;
     runtime::link& link;
     const wire::channel channel;
@@ -173,7 +182,6 @@ public:
     const bool prefix;
     const wire::start from;
     protocol::credit_sender credit;
-    std::uint64_t idle_bytes_max;
     protocol::head_schedule heads;
     std::vector<publication*> by_schedule;  // by scheduled_stream
     std::vector<publication*> stalled;      // wait for credit, or for the link

@@ -8,6 +8,7 @@
 #include <cairn/error.hpp>
 #include <cairn/runtime/received_batch.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <mutex>
@@ -46,7 +47,8 @@ struct puller::impl {
             throw error(errc::invalid_argument, "pull from " + patterns::shown(topic) +
                                                     ": prefetch must not be below zero");
         if (options.member.size() > wire::name_bytes_max)
-            throw error(errc::too_large, "pull: the member's name is longer than 255 bytes");
+            throw error(errc::too_large, "pull from " + patterns::shown(topic) +
+                                             ": the member's name is longer than 255 bytes");
         const runtime::loop::guard holding(hub.loop());
         hub.check_open("pull");  // it may have been closed meanwhile
         reader = std::make_unique<patterns::work_reader>(hub, std::string(topic), options);
@@ -110,6 +112,9 @@ struct puller::impl {
     std::optional<job> next(std::optional<time_point> deadline) {
         for (;;) {
             if (reader->inbox().closed() || hub.forked()) return std::nullopt;
+            // What came again while it waited is worked on once, then.
+            while (!current.done() && reader->is_replaced(*current.get(), current.next()))
+                static_cast<void>(current.take());
             if (!current.done()) return job_here();
             finish_batch();
             if (at != batches.size()) {
@@ -133,7 +138,7 @@ struct puller::impl {
         ++batch_messages;
         batch_bytes += record.attributes.size() + record.body.size();
         return {message(*current.get(), sequence, record.attributes, record.body),
-                {reader->channel(), current.get()->stream, sequence}};
+                {reader->channel(), current.get()->stream, sequence, current.get()->delivery}};
     }
 
     // Taking the next message acks the one before; that is told in runs.
@@ -167,6 +172,7 @@ struct puller::impl {
         const batch_ptr finished = current.close();
         reader->messages.fetch_add(std::exchange(batch_messages, 0), std::memory_order_relaxed);
         reader->bytes.fetch_add(std::exchange(batch_bytes, 0), std::memory_order_relaxed);
+        reader->bytes_taken.fetch_add(finished->body.size(), std::memory_order_relaxed);
     }
 
     bool apply(patterns::job_verb::kind what, job_id id, duration time = {},
@@ -177,7 +183,7 @@ struct puller::impl {
                               {id.sequence, id.sequence},
                               time,
                               std::string(reason.substr(0, wire::text_bytes_max)),
-                              0});
+                              id.delivery});
     }
 
     void serve(const std::function<void(const job&)>& handler) {
@@ -242,7 +248,8 @@ int puller::file_descriptor() { return impl_->reader->inbox().descriptor(); }
 bool puller::ack(job_id id) { return impl_->apply(patterns::job_verb::kind::ack, id); }
 
 bool puller::nack(job_id id, std::chrono::milliseconds delay) {
-    return impl_->apply(patterns::job_verb::kind::nack, id, std::min(delay, verb_time_max));
+    return impl_->apply(patterns::job_verb::kind::nack, id,
+                        std::clamp(delay, std::chrono::milliseconds(0), verb_time_max));
 }
 
 bool puller::reject(job_id id, std::string_view reason) {
@@ -250,7 +257,8 @@ bool puller::reject(job_id id, std::string_view reason) {
 }
 
 bool puller::extend(job_id id, std::chrono::milliseconds ack_wait) {
-    return impl_->apply(patterns::job_verb::kind::extend, id, std::min(ack_wait, verb_time_max));
+    return impl_->apply(patterns::job_verb::kind::extend, id,
+                        std::clamp(ack_wait, std::chrono::milliseconds(0), verb_time_max));
 }
 
 bool puller::release(job_id id) { return impl_->apply(patterns::job_verb::kind::release, id); }

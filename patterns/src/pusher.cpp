@@ -17,6 +17,8 @@ struct pusher::impl {
           workload(std::make_unique<patterns::workload>(
               parts.pushing, source.topic, checked(std::move(options)), source.epoch)) {
         const runtime::loop::guard holding(parts.hub.loop());
+        if (parts.hub.closed()) workload.reset();  // meanwhile
+        parts.hub.check_open("push");
         parts.pushing.add(*workload);
     }
 
@@ -26,6 +28,7 @@ struct pusher::impl {
             static_cast<void>(workload.release());
             return;
         }
+        workload->users().end();
         const runtime::loop::guard holding(parts.hub.loop());
         workload->inlet().stop(send_status::closed);
         if (const std::uint64_t left = workload->unacked(); left != 0)
@@ -50,15 +53,7 @@ struct pusher::impl {
     }
 
     send_result offer(std::span<const std::byte> attributes, std::span<const std::byte> body) {
-        const send_result first =
-            patterns::offer(parts.hub, workload->inlet(), *workload, attributes, body);
-        if (first.status != send_status::full || parts.hub.forked()) return first;
-        // Perhaps only the loop is behind: full means that the memory is used up.
-        {
-            const runtime::loop::guard holding(parts.hub.loop());
-            workload->run(parts.hub.loop().now());
-        }
-        return patterns::offer(parts.hub, workload->inlet(), *workload, attributes, body);
+        return patterns::try_send(parts.hub, workload->inlet(), *workload, attributes, body);
     }
 
     sequence send(std::span<const std::byte> attributes, std::span<const std::byte> body) {

@@ -66,19 +66,12 @@ void pushing::remove(workload& which) {
 }
 
 std::uint64_t pushing::close_all(time_point until) {
-    std::vector<workload*> all;
-    {
+    return close_each(hub_.loop(), workloads_, [&](workload& w) {
+        w.inlet().stop(send_status::closed);
+        w.flush(until);
         const runtime::loop::guard holding(hub_.loop());
-        all = workloads_;
-    }
-    std::uint64_t left = 0;
-    for (workload* w : all) {
-        w->inlet().stop(send_status::closed);
-        w->flush(until);
-        const runtime::loop::guard holding(hub_.loop());
-        left += w->unacked();
-    }
-    return left;
+        return w.unacked();
+    });
 }
 
 errc pushing::frame(runtime::link& from, const wire::control_frame& frame) {

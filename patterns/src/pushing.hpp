@@ -1,5 +1,7 @@
 #pragma once
 
+#include "in_use.hpp"
+
 #include <cairn/protocol/lease_table.hpp>
 #include <cairn/pusher.hpp>
 #include <cairn/runtime/hub.hpp>
@@ -41,6 +43,7 @@ public:
     ~workload();
 
     runtime::inlet& inlet() noexcept { return inlet_; }
+    in_use& users() noexcept { return users_; }
     const std::string& topic() const noexcept { return topic_; }
     const std::string& source() const noexcept { return options_.source; }
     cairn::epoch epoch() const noexcept { return epoch_; }
@@ -60,7 +63,7 @@ public:
 
     std::size_t pullers() const noexcept { return members_.size(); }
     std::uint64_t unacked() const { return leases_.unfinished() + inlet_.waiting_messages(); }
-    /// Waits until nothing is unacked; takes the loop's lock itself. False at the deadline.
+    /// Waits until nothing of now is unacked; takes the loop's lock itself. False at the deadline.
     bool flush(time_point until);
     handle_stats stats() const;
 
@@ -107,6 +110,7 @@ private:
     member* member_of(protocol::member_id id);
 
     pushing& owner_;
+    in_use users_;
     const std::string topic_;
     const pusher_options options_;
     const cairn::epoch epoch_;

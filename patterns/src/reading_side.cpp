@@ -105,7 +105,14 @@ std::optional<event> reading_side::next(std::optional<time_point> deadline) {
         finish_batch();
         if (at_ != items_.size()) {
             subscriber_item& item = items_[at_++];
-            if (item.notice) return announce(item.stream, *item.notice);
+            if (item.notice) {
+                reader_->notices_taken.fetch_add(1, std::memory_order_relaxed);
+                return announce(item.stream, *item.notice);
+            }
+            if (item.forgotten) {
+                positions_.erase(item.stream);
+                continue;
+            }
             if (item.batch) {
                 open_batch_of(item);
                 continue;
@@ -159,7 +166,7 @@ void reading_side::open_batch_of(subscriber_item& item) {
 void reading_side::finish_batch() {
     const auto batch = close_batch();
     if (!batch) return;
-    if (acks_itself_) static_cast<void>(reader_->acks().close(batch->header.last()));
+    if (acks_itself_) reader_->acks().close(batch->header.last());
     reader_->in_hand.fetch_sub(1, std::memory_order_relaxed);
     reader_->taken(*batch);
 }
@@ -203,7 +210,6 @@ event reading_side::announce(std::uint32_t stream, const notice& told) {
 
 void reading_side::note(std::uint32_t stream, std::string_view topic, std::string_view source,
                         cairn::epoch epoch, sequence next) {
-    if (stream >= positions_.size()) positions_.resize(stream + 1);
     resume_from& r = positions_[stream];
     if (r.topic.empty()) {
         r.topic = topic;
@@ -219,9 +225,12 @@ std::vector<resume_from> reading_side::positions() {
         const wire::batch_header& h = batch->header;
         note(batch->stream, h.topic, h.source, h.epoch, current_.next());
     }
+    std::vector<std::pair<std::uint32_t, const resume_from*>> begun;
+    for (const auto& [stream, p] : positions_) begun.emplace_back(stream, &p);
+    std::ranges::sort(begun);
     std::vector<resume_from> all;
-    for (const resume_from& p : positions_)
-        if (!p.topic.empty()) all.push_back(p);
+    all.reserve(begun.size());
+    for (const auto& [stream, p] : begun) all.push_back(*p);
     return all;
 }
 

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -81,7 +82,7 @@ private:
     std::optional<gap> told_gap_;  // to a member of a group, and not acked yet
     std::uint64_t batch_messages_ = 0;
     std::uint64_t batch_bytes_ = 0;
-    std::vector<resume_from> positions_;  // by the reader's stream number; no topic: not begun
+    std::unordered_map<std::uint32_t, resume_from> positions_;  // by the reader's stream number
     bool over_ = false;
 };
 

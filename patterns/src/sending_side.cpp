@@ -1,5 +1,7 @@
 #include "sending_side.hpp"
 
+#include <utility>
+
 namespace cairn::patterns {
 
 namespace {
@@ -42,16 +44,30 @@ claimed_source::~claimed_source() {
     hub.release_source(topic, name);
 }
 
+send_result try_send(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
+                     std::span<const std::byte> attributes, std::span<const std::byte> body) {
+    const send_result first = offer(hub, inlet, sender, attributes, body);
+    if (first.status != send_status::full) return first;
+    {
+        const runtime::loop::guard holding(hub.loop());
+        sender.run(hub.loop().now());
+    }
+    const send_result result = offer(hub, inlet, sender, attributes, body);
+    if (result.status == send_status::full) inlet.count_refusal();
+    return result;
+}
+
 sequence send(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
               std::string_view verb, std::string_view topic, std::span<const std::byte> attributes,
               std::span<const std::byte> body) {
     runtime::waiting_line::place place(inlet.line());
-    for (;;) {
+    for (bool waits = false;;) {
         const send_result result = offer(hub, inlet, sender, attributes, body);
         switch (result.status) {
             case send_status::accepted:
                 return result.sequence;
             case send_status::full:
+                if (!std::exchange(waits, true)) inlet.count_refusal();
                 if (inlet.refusing())
                     throw error(errc::full,
                                 at_topic(verb, topic) +

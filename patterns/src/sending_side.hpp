@@ -69,6 +69,10 @@ inline send_result offer(runtime::hub& hub, runtime::inlet& inlet, runtime::task
     return result;
 }
 
+/// Offers one message; full only when what the loop has not got round to makes no room.
+send_result try_send(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
+                     std::span<const std::byte> attributes, std::span<const std::byte> body);
+
 /// Offers one message until it is taken. Throws error (closed, fenced, too_large).
 sequence send(runtime::hub& hub, runtime::inlet& inlet, runtime::task& sender,
               std::string_view verb, std::string_view topic, std::span<const std::byte> attributes,

@@ -206,8 +206,8 @@ void store_line::drop_spilled() {
 
 sequence store_line::safe() const noexcept {
     const auto held = feed_.in_spill();
-    return held && held->first <= feed_.durable() + 1 ? std::max(held->last, feed_.durable())
-                                                      : feed_.durable();
+    return held && held->first <= feed_.stored() + 1 ? std::max(held->last, feed_.stored())
+                                                     : feed_.stored();
 }
 
 void store_line::end_debt(log_level level, std::string_view how) {
@@ -330,6 +330,8 @@ void store_line::refused(errc code, sequence next, time_point now) {
         return;
     }
     active().refused(code, next, now);
+    stored_.store(feed_.stored().value, std::memory_order_release);
+    if (debts_.empty()) refused_ = next;
     if (!debts_.empty() && active().standing() == feed::state::conflict)
         return end_debt(log_level::error, "the store refuses them for good: " +
                                               std::string(describe(code)) + "; they stay there");
@@ -365,6 +367,9 @@ void store_line::tell_refusal(errc why) {
 }
 
 void store_line::note_durable() {
+    const std::uint64_t now_stored = feed_.stored().value;
+    if (stored_.exchange(now_stored, std::memory_order_acq_rel) != now_stored)
+        hub_.loop().changed();
     drop_spilled();
     if (!debts_.empty()) {
         if (!active().in_spill()) end_debt(log_level::info, "the store has them now");
@@ -373,7 +378,8 @@ void store_line::note_durable() {
     const std::uint64_t now_durable = feed_.durable().value;
     if (now_durable == durable_.load(std::memory_order_relaxed)) return;
     durable_.store(now_durable, std::memory_order_release);
-    refusal_ = feed_.why();
+    // What came before it may be confirmed after it was refused.
+    if (now_durable >= refused_.value) refusal_ = feed_.why();
     if (on_durable_) on_durable_({now_durable});
     hub_.loop().changed();
 }
@@ -381,7 +387,7 @@ void store_line::note_durable() {
 void store_line::add_stats(handle_stats& to, sequence accepted, time_point now) {
     const protocol::store_debt owed = feed_.debt(now);
     to.durable = durable().value;
-    to.owed_messages = accepted.value - std::min(accepted.value, to.durable);
+    to.owed_messages = accepted.value - std::min(accepted.value, feed_.stored().value);
     for (const auto& d : debts_)
         if (const auto held = d->owed.in_spill()) to.owed_messages += held->size();
     if (spill_) to.spilled_bytes = spill_->bytes();

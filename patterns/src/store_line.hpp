@@ -77,7 +77,9 @@ public:
     /// May peers see a message?
     bool may_show(sequence last) const noexcept { return feed_.may_show(last); }
     bool shows_all() const noexcept { return mode_ != delivery::store_first; }
+    /// As feed::durable() and feed::stored(). Any thread.
     sequence durable() const noexcept { return {durable_.load(std::memory_order_acquire)}; }
+    sequence stored() const noexcept { return {stored_.load(std::memory_order_acquire)}; }
     /// No store will take anything any more.
     bool over() const noexcept;
     /// The run that is brought into the store at present, for readers that may have to wait for an
@@ -160,8 +162,10 @@ private:
     bool told_full_ = false;
     time_point reopen_at_ = runtime::loop::never;
     std::atomic<std::uint64_t> durable_{0};
+    std::atomic<std::uint64_t> stored_{0};
     std::uint64_t lost_messages_ = 0;
-    errc refusal_ = errc::ok;  // told last; ok: something was taken since
+    errc refusal_ = errc::ok;  // told last; ok: what was refused was taken since
+    sequence refused_;         // the first of what was
 };
 
 }  // namespace cairn::patterns

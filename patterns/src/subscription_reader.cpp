@@ -14,6 +14,8 @@ namespace {
 
 // With the longest names still below control_bytes_max.
 constexpr std::size_t resume_points_a_frame = 100;
+// A peer whose digest does not fit is asked anew so often at most.
+constexpr std::chrono::milliseconds digest_pause{100};
 
 duration as_duration(std::chrono::milliseconds wanted) {
     return wanted < std::chrono::floor<std::chrono::milliseconds>(duration::max())
@@ -84,6 +86,12 @@ void subscription_reader::node_closing() {
 void subscription_reader::link_up(runtime::link& peer) {
     const bool is_store = !store_endpoint_.empty() && peer.is_store(store_endpoint_);
     if (end_ && !is_store) return;
+    // Another store, or one that is not to be used: what it tells of is others', and taken for its
+    // own it would be fenced for its source's twin, or the publisher itself would.
+    if (!is_store && peer.peer_is_store())
+        return hub_.log(log_level::info, "store",
+                        "not subscribing to " + pattern_ + " at " + peer.description() +
+                            ", which is a store that this subscriber does not use");
     if (!is_store && !hub_.gate().allows_some(peer, pattern_, &rights::publish))
         return hub_.log(log_level::info, "rights",
                         "not subscribing to " + pattern_ + " at " + peer.description() +
@@ -100,9 +108,9 @@ subscription_reader::peer_state& subscription_reader::peer_for(runtime::link& li
     auto found = std::find_if(peers_.begin(), peers_.end(),
                               [&](const auto& p) { return !p->link && p->id == link.peer(); });
     if (found == peers_.end()) {
-        // A peer that is gone, and of which nothing waits any more, makes room for another.
-        found = std::find_if(peers_.begin(), peers_.end(),
-                             [](const auto& p) { return !p->link && p->credit.waiting() == 0; });
+        // A peer that is gone, and of which nothing waits any more, makes room for another. So does
+        // one of many: under ever new names nobody gets a window each time.
+        found = least_of_the_gone();
         if (found == peers_.end())
             found = peers_.insert(peers_.end(), std::make_unique<peer_state>());
         (*found)->id = link.peer();
@@ -110,6 +118,20 @@ subscription_reader::peer_state& subscription_reader::peer_for(runtime::link& li
     (*found)->link = &link;
     (*found)->last = nullptr;  // its rights may be others now
     return **found;
+}
+
+std::vector<std::unique_ptr<subscription_reader::peer_state>>::iterator
+subscription_reader::least_of_the_gone() {
+    auto least = peers_.end();
+    std::size_t gone = 0;
+    for (auto p = peers_.begin(); p != peers_.end(); ++p) {
+        if ((*p)->link) continue;
+        ++gone;
+        account(**p);
+        if (least == peers_.end() || (*p)->credit.waiting() < (*least)->credit.waiting()) least = p;
+    }
+    const bool none_waits = least != peers_.end() && (*least)->credit.waiting() == 0;
+    return none_waits || gone >= gone_peers_max ? least : peers_.end();
 }
 
 void subscription_reader::link_down(runtime::link& peer) {
@@ -121,9 +143,14 @@ void subscription_reader::link_down(runtime::link& peer) {
     p->subscribed = false;
     p->unanswered = 0;
     p->introduced = 0;
-    if (p->store) store_down(*p);
-    for (auto& [key, s] : streams_)
+    if (p->store) {
+        store_refusal_ = errc::ok;
+        store_down(*p);
+    }
+    for (auto& [key, s] : streams_) {
+        if (s.introduced_by == p) s.introduced_by = nullptr;
         if (s.by == p) leave(s);
+    }
     settle_store();
     hub_.loop().changed();
 }
@@ -136,6 +163,7 @@ void subscription_reader::subscribe(peer_state& at) {
     if (at.store) {
         ask_anew_ = false;
         store_asked_at_ = hub_.loop().now();
+        for (auto& [source, bound] : ends_) bound.stored = false;
     }
     const std::uint64_t window = at.store && !store_reads_ ? 0 : window_;
     at.credit = protocol::credit_reader(window, at.credit.waiting());
@@ -190,21 +218,24 @@ errc subscription_reader::frame(runtime::link& from, const wire::control_frame& 
     if (p->store && store_frame(*p, frame)) return errc::ok;
     if (const auto* answer = std::get_if<wire::subscribed>(&frame)) {
         // Of two requests only the second one's answer counts.
-        if (p->unanswered <= 1) heads(*p, answer->heads);
+        if (p->unanswered <= 1 && may_notify(*p, 2)) heads(*p, answer->heads);
         if (!answer->more && p->unanswered != 0) --p->unanswered;
-        if (p->store && p->answered()) store_answered();
+        if (p->store && p->answered()) {
+            store_refusal_ = errc::ok;
+            store_answered();
+        }
         settle_store();
         hub_.loop().changed();
     } else if (const auto* told = std::get_if<wire::heads>(&frame)) {
-        if (p->answered()) heads(*p, told->items);
+        if (p->answered() && may_notify(*p, 2)) heads(*p, told->items);
         settle_store();
         hub_.loop().changed();
     } else if (const auto* sum = std::get_if<wire::digest>(&frame)) {
         if (!p->store && p->answered()) check_digest(*p, *sum);
     } else if (const auto* lost = std::get_if<wire::gone>(&frame)) {
-        gone(*p, *lost);
+        if (may_notify(*p, 1)) gone(*p, *lost);
     } else if (const auto* ended = std::get_if<wire::end>(&frame)) {
-        if (p->store) return errc::ok;
+        if (p->store || !may_notify(*p, 2)) return errc::ok;
         stream* const s = stream_of(ended->topic, ended->source, *p);
         if (s && !is_twin(*s, *p, ended->epoch)) {
             const time_point now = hub_.loop().now();
@@ -261,31 +292,48 @@ subscription_reader::stream* subscription_reader::stream_of(std::string_view top
                                                             peer_state& by) {
     if (by.last && by.last->topic == topic && by.last->source == source) return by.last;
     if (!may_publish(by, topic)) return nullptr;
+    const std::size_t most = hub_.options().topics_per_peer_max;
     const auto found = streams_.find(stream_key(topic, source));
-    if (found != streams_.end()) return by.last = &found->second;
-    if (!valid_topic(topic) || !matches(pattern_, topic)) {
+    const bool known = found != streams_.end();
+    if (known && found->second.introduced_by) return by.last = &found->second;
+    if (!known && (!valid_topic(topic) || !matches(pattern_, topic))) {
         hub_.refuse(*by.link, 0, errc::malformed, "a topic that was not subscribed to");
         return nullptr;
     }
-    const std::size_t most = hub_.options().topics_per_peer_max;
+    // One that had ended counts again once it is heard.
     if (by.introduced >= most) {
         hub_.refuse(*by.link, 0, errc::limit_exceeded, "more streams than topics_per_peer_max");
         return nullptr;
     }
+    if (known) return by.last = &found->second;
     if (streams_.size() >= std::max(most, forget_at_)) forget_left_streams();
+    stream& made = add_stream(topic, source);
+    count_in(made, by);
+    return by.last = &made;
+}
+
+// Those that are gone count no more: who has many one after the other has few at a time.
+void subscription_reader::count_in(stream& s, peer_state& by) {
+    if (s.introduced_by) return;
+    s.introduced_by = &by;
     ++by.introduced;
-    return by.last = &add_stream(topic, source);
+}
+
+void subscription_reader::count_out(stream& s) {
+    if (peer_state* const by = std::exchange(s.introduced_by, nullptr)) --by->introduced;
 }
 
 // Publishers that come and go under names of their own must not fill the memory. Who comes back
 // after that is met like one that was never seen.
 void subscription_reader::forget_left_streams() {
-    std::vector<const stream*> left;
-    for (const auto& [key, s] : streams_)
+    std::vector<stream*> left;
+    for (auto& [key, s] : streams_)
         if (!in_group() && !s.by && !s.watched && !s.wants_store && !s.live) left.push_back(&s);
     for (const auto& p : peers_) p->last = nullptr;
-    for (const stream* s : left) {
+    for (stream* s : left) {
         lag_ -= s->lag;
+        if (s->given) inbox_.put({.forgotten = true, .stream = s->number});
+        count_out(*s);
         streams_.erase(stream_key(s->topic, s->source));
     }
     forget_at_ = 2 * streams_.size();  // a look costs as much as there are
@@ -346,6 +394,7 @@ bool subscription_reader::heard(stream& s, peer_state& from, epoch of,
     if (!v.heard()) return false;
     if (from.store) return true;
     if (!s.by) ++attached_;
+    count_in(s, from);
     s.by = &from;
     s.run_of = from.id;
     s.run = of;
@@ -354,7 +403,10 @@ bool subscription_reader::heard(stream& s, peer_state& from, epoch of,
 
 void subscription_reader::leave(stream& s) {
     s.splice.live_lost();
-    if (std::exchange(s.by, nullptr)) --attached_;
+    if (std::exchange(s.by, nullptr)) {
+        --attached_;
+        count_out(s);
+    }
     moved(s, hub_.loop().now());
 }
 
@@ -362,6 +414,7 @@ void subscription_reader::heads(peer_state& from, const std::vector<wire::head>&
     const time_point now = hub_.loop().now();
     for (const wire::head& h : heads) {
         if (!may_publish(from, h.topic)) continue;
+        if (from.store && end_) note_bound(h);
         stream* s = stream_of(h.topic, h.source, from);
         if (!s) return;
         if (is_twin(*s, from, h.epoch)) continue;
@@ -387,6 +440,10 @@ void subscription_reader::check_digest(peer_state& from, const wire::digest& tol
         sum += wire::stream_digest(s.topic, s.source, s.splice.epoch(), s.splice.next() - 1);
     }
     if (count == told.streams && sum == told.sum) return;
+    // To ask anew costs as much as there are streams, and its sums may never fit.
+    const time_point now = hub_.loop().now();
+    if (now < from.digest_failed_at + digest_pause) return;
+    from.digest_failed_at = now;
     ++repairs_;
     subscribe(from);
 }
@@ -436,32 +493,49 @@ void subscription_reader::deliver(stream& s, std::unique_ptr<runtime::received_b
     duplicates_ += skip;
     batch->skip = skip;
     batch->stream = s.number;
-    subscriber_item item{std::move(batch), nullptr, s.number, nullptr};
+    s.given = true;
+    subscriber_item item{.batch = std::move(batch), .stream = s.number};
     if ((!s.done.empty() || end_) && !leave_out(s, item)) return taken(*item.batch);
     given_messages_ += item.batch->header.count - skip;
     if (item.left_out)
         for (const sequence_range& r : *item.left_out) given_messages_ -= r.size();
     in_hand.fetch_add(1, std::memory_order_relaxed);
     inbox_.put(std::move(item));
+    // What the user does with it is looked for, also when nothing else happens here: who takes the
+    // next batch does not tell the loop of the one before.
+    if (in_group()) wake_by(runtime::later(hub_.loop().turn_time(), ack_delay_));
 }
 
-void subscription_reader::tell(const stream& s, const protocol::splice_verdict& v) {
-    if (v.tail) lose(s, *v.tail, v.cause);
+void subscription_reader::tell(stream& s, const protocol::splice_verdict& v) {
+    if (v.tail) lose(s, *v.tail, errc::gone);
     if (v.orphaned) notify(s, orphaned{s.topic, s.source, v.orphaned->epoch, v.orphaned->range});
-    if (v.restart && v.restart->before != epoch{})
+    const auto is_due = [&](epoch run) { return before_end(s, run, {sequence{1}, sequence{1}}); };
+    if (v.restart && v.restart->before != epoch{} && is_due(v.restart->now))
         notify(s, restart{s.topic, s.source, v.restart->before, v.restart->now});
     if (v.gap) lose(s, *v.gap, v.cause);
 }
 
-void subscription_reader::lose(const stream& s, const protocol::verdict::lost_range& lost,
-                               errc cause) {
+void subscription_reader::lose(stream& s, const protocol::verdict::lost_range& lost, errc cause) {
+    const auto range = before_end(s, lost.epoch, lost.range);
+    if (!range) return;
     ++gaps_;
-    lost_messages_ += lost.range.size();
-    notify(s, gap{s.topic, s.source, lost.epoch, lost.range, cause});
+    lost_messages_ += range->size();
+    notify(s, gap{s.topic, s.source, lost.epoch, *range, cause});
 }
 
-void subscription_reader::notify(const stream& s, cairn::notice told) {
-    inbox_.put({nullptr, std::make_unique<cairn::notice>(std::move(told)), s.number, nullptr});
+void subscription_reader::notify(stream& s, cairn::notice told) {
+    ++notices_;
+    s.given = true;
+    inbox_.put({.notice = std::make_unique<cairn::notice>(std::move(told)), .stream = s.number});
+}
+
+// No credit pays for notices. As many may wait as there may be streams, twice; what would bring
+// more is passed over, as if it were lost on the way, and asked for or told again later. Heads and
+// ends, which may not be told again, have `times` as much room, and one a stream is what they need.
+bool subscription_reader::may_notify(const peer_state& from, std::size_t times) const noexcept {
+    constexpr std::size_t least = 1'024;
+    const std::size_t most = times * std::max(least, 2 * hub_.options().topics_per_peer_max);
+    return from.store || notices_ - notices_taken.load(std::memory_order_relaxed) < most;
 }
 
 // --- Credit -----------------------------------------------------------------------------------
@@ -522,6 +596,7 @@ handle_stats subscription_reader::stats() const {
         s.queue_bytes +=
             p->credit.waiting() - std::min(p->credit.waiting(), p->taken.load() - p->accounted);
     s.peers = attached_;
+    s.store_refusal = store_refusal_;
     return s;
 }
 

@@ -29,11 +29,12 @@ namespace cairn::patterns {
 
 /// What waits for the user, in order.
 struct subscriber_item {
-    std::unique_ptr<runtime::received_batch> batch;  // or
-    std::unique_ptr<cairn::notice> notice;           // or neither: a replay is over
-    std::uint32_t stream = 0;                        // of the notice; a batch knows its own
+    std::unique_ptr<runtime::received_batch> batch{};  // or
+    std::unique_ptr<cairn::notice> notice{};           // or
+    bool forgotten = false;    // the stream is, and so its position; or nothing: a replay is over
+    std::uint32_t stream = 0;  // a batch knows its own
     /// Of the batch: not to be given, since the group has done it, or a replay ends before.
-    std::unique_ptr<std::vector<sequence_range>> left_out;
+    std::unique_ptr<std::vector<sequence_range>> left_out{};
 };
 
 /// Where a replay ends: before this place of the topic, in the store's order.
@@ -91,9 +92,14 @@ public:
     std::atomic<std::uint64_t> bytes{0};
     std::atomic<std::uint64_t> dropped{0};  // messages that waited when it was closed
     std::atomic<std::uint64_t> in_hand{0};  // batches put into the inbox and not taken to their end
+    std::atomic<std::uint64_t> notices_taken{0};
 
 private:
     struct stream;
+
+    /// Of peers that are gone so many stay, while batches from them wait; who comes then takes the
+    /// place of one, and its window as what waits leaves it.
+    static constexpr std::size_t gone_peers_max = 16;
 
     /// One peer; stays while batches from it wait, so that its credit outlives a reconnect.
     struct peer_state {
@@ -107,6 +113,7 @@ private:
         std::uint32_t unanswered = 0;         // SUBSCRIBEs without the end of SUBSCRIBED
         std::size_t introduced = 0;           // streams that it was the first to name
         bool refused = false;                 // some of its streams, beyond its rights; it was told
+        time_point digest_failed_at{};        // when it was last asked anew for that
         stream* last = nullptr;               // of the last batch: most often of the next one too
 
         bool answered() const noexcept { return subscribed && unanswered == 0; }
@@ -119,7 +126,9 @@ private:
         protocol::spliced_stream splice;
         std::uint32_t number = 0;  // 0, 1, 2 … in the order in which they came; never used again
         peer_state* by = nullptr;  // the publisher's peer that serves it now; nullptr: nobody
-        bool watched = false;      // and so in watched_
+        peer_state* introduced_by = nullptr;  // as long as it counts there
+        bool watched = false;                 // and so in watched_
+        bool given = false;                   // something of it was put into the inbox
         // As counted in wanting_, live_ and lag_:
         bool wants_store = false;
         bool live = false;
@@ -140,6 +149,8 @@ private:
         epoch run;
         sequence next;
         bool reached = false;
+        bool met = false;    // the stream was in that run
+        bool stored = true;  // as the store's last answer has it
     };
 
     /// Where the store stands with us.
@@ -154,15 +165,20 @@ private:
     // subscription_reader.cpp
     peer_state* peer_of(const runtime::link& link);
     peer_state& peer_for(runtime::link& link);
+    /// Of the peers that are gone the one to be used for another; end(): none is.
+    std::vector<std::unique_ptr<peer_state>>::iterator least_of_the_gone();
     void forget_left_streams();
     bool may_publish(peer_state& who, std::string_view topic);
     stream* stream_of(std::string_view topic, std::string_view source, peer_state& by);
     stream& add_stream(std::string_view topic, std::string_view source);
     void begin_at(stream& s, epoch run, sequence next);
-    void notify(const stream& s, cairn::notice told);
+    void notify(stream& s, cairn::notice told);
+    bool may_notify(const peer_state& from, std::size_t times) const noexcept;
     bool is_twin(const stream& s, peer_state& from, epoch of);
     bool heard(stream& s, peer_state& from, epoch of, const protocol::splice_verdict& v);
     void leave(stream& s);
+    static void count_in(stream& s, peer_state& by);
+    static void count_out(stream& s);
     void fence(runtime::link& who, const stream& s, epoch older);
     void subscribe(peer_state& at);
     void unsubscribe(peer_state& at);
@@ -171,8 +187,8 @@ private:
     void check_digest(peer_state& from, const wire::digest& told);
     void gone(peer_state& from, const wire::gone& told);
     void deliver(stream& s, std::unique_ptr<runtime::received_batch> batch, std::uint32_t skip);
-    void tell(const stream& s, const protocol::splice_verdict& v);
-    void lose(const stream& s, const protocol::verdict::lost_range& lost, errc cause);
+    void tell(stream& s, const protocol::splice_verdict& v);
+    void lose(stream& s, const protocol::verdict::lost_range& lost, errc cause);
     void refuse_answer(peer_state& from, const wire::error_reply& refused);
     void account(peer_state& p);
 
@@ -204,7 +220,10 @@ private:
     void begin(const wire::source_point& point);
     /// False when nothing of the item's batch is left to be given.
     bool leave_out(stream& s, subscriber_item& item);
-    void check_end(stream& s);
+    std::optional<sequence_range> before_end(const stream& s, epoch run, sequence_range of) const;
+    void note_bound(const wire::head& told);
+    bool end_is_gone();
+    void check_end(stream& s, bool moved = true);
     void tell_end();
     void note_stored(stream& s, epoch run, sequence last, time_point now);
     void pass_ack(stream& s, epoch run, sequence_range range, time_point now);
@@ -233,6 +252,7 @@ private:
     std::uint64_t uncounted_received_ = 0;
     std::uint64_t batches_ = 0;
     std::uint64_t given_messages_ = 0;  // put into the inbox
+    std::uint64_t notices_ = 0;         // likewise
     std::uint64_t gaps_ = 0;
     std::uint64_t lost_messages_ = 0;
     std::uint64_t repairs_ = 0;
@@ -267,7 +287,8 @@ private:
     std::unordered_map<std::string, replay_bound> ends_;  // by source
     bool end_known_ = false;
     bool end_told_ = false;
-    errc refusal_ = errc::ok;  // set before the inbox says that it is over
+    errc refusal_ = errc::ok;        // set before the inbox says that it is over
+    errc store_refusal_ = errc::ok;  // why the store gives nothing now
 };
 
 }  // namespace cairn::patterns

@@ -110,6 +110,7 @@ void subscription_reader::settle_store() {
 
 // All that it knows was told.
 void subscription_reader::store_answered() {
+    if (end_is_gone()) return unsubscribe(*store_);
     const time_point now = hub_.loop().now();
     for (auto& [key, s] : streams_) {
         tell(s, s.splice.store_answered(now));
@@ -165,7 +166,7 @@ void subscription_reader::read_store() {
     store_reads_ = end_ || wanting_ != 0 || live_ == 0;
     subscribe(*store_);
     for (auto& [key, s] : streams_)
-        if (end_) check_end(s);
+        if (end_) check_end(s, false);
     if (end_) tell_end();
     hub_.loop().changed();
 }
@@ -231,11 +232,12 @@ bool subscription_reader::end_with(errc code) {
     if (!end_ || passes_by_itself(code)) return false;
     if (std::exchange(end_told_, true)) return true;
     refusal_ = code;
-    inbox_.put({nullptr, nullptr, 0, nullptr});
+    inbox_.put({});
     return true;
 }
 
 void subscription_reader::log_refusal(const wire::error_reply& refused) {
+    store_refusal_ = refused.code;
     log_store(log_level::error, refused.code == errc::not_supported
                                     ? std::string("the peer there is no store; check the endpoint")
                                     : "it refuses: " + std::string(refused.text));
@@ -267,6 +269,8 @@ void subscription_reader::forget_group() {
     for (auto& [key, s] : streams_) {
         for (const auto& [run, acking] : std::exchange(s.acking, {})) batcher_.forget(acking);
         for (const auto& [run, range] : std::exchange(s.early, {})) early_messages_ -= range.size();
+        s.stored_run = {};
+        s.stored_last = {};
     }
 }
 
@@ -304,7 +308,9 @@ void subscription_reader::located(const wire::located& told) {
 void subscription_reader::group_attached(const wire::group_attached& told) {
     if (!std::exchange(group_answering_, true)) {
         jumped_ = false;
-        if (generation_ && *generation_ != told.generation) {
+        store_refusal_ = errc::ok;
+        const bool replaced = generation_ && *generation_ != told.generation;
+        if (replaced) {
             log_store(log_level::warning,
                       "it was replaced by another one; what was acked is acked again");
             batcher_.repeat_all();
@@ -314,6 +320,11 @@ void subscription_reader::group_attached(const wire::group_attached& told) {
             s.done.clear();
             s.stored_run = {};
             s.stored_last = {};
+            if (!replaced) continue;
+            // The new one may never have it.
+            for (const auto& [run, acked] : s.acking)
+                for (const sequence_range& r : batcher_.take_back(acked))
+                    pass_ack(s, run, r, hub_.loop().now());
         }
     }
     if (told.active) {
@@ -357,13 +368,11 @@ bool subscription_reader::leave_out(stream& s, subscriber_item& item) {
     std::erase_if(s.done, [&](const auto& d) {
         return d.first < h.epoch || (d.first == h.epoch && d.second.last <= all.last);
     });
-    if (end_) {
-        const auto bound = ends_.find(s.source);
-        if (bound == ends_.end() || bound->second.run < h.epoch)
-            out.push_back(all);
-        else if (bound->second.run == h.epoch && bound->second.next <= all.last)
-            out.push_back({std::max(bound->second.next, all.first), all.last});
-    }
+    const auto given = before_end(s, h.epoch, all);
+    if (!given)
+        out.push_back(all);
+    else if (given->last < all.last)
+        out.push_back({given->last + 1, all.last});
     if (out.empty()) return true;
     std::sort(out.begin(), out.end());
     std::uint64_t left = all.size();
@@ -373,12 +382,50 @@ bool subscription_reader::leave_out(stream& s, subscriber_item& item) {
     return true;
 }
 
-void subscription_reader::check_end(stream& s) {
-    if (!end_known_) return;
+/// The part of it that a replay gives or tells; all of it without an end.
+std::optional<sequence_range> subscription_reader::before_end(const stream& s, epoch run,
+                                                              sequence_range of) const {
+    if (!end_) return of;
     const auto bound = ends_.find(s.source);
-    if (bound != ends_.end() && std::pair(bound->second.run, bound->second.next) <=
-                                    std::pair(s.splice.epoch(), s.splice.next()))
-        bound->second.reached = true;
+    if (bound == ends_.end() || bound->second.run < run) return {};
+    if (bound->second.run > run || bound->second.next > of.last) return of;
+    if (bound->second.next <= of.first) return {};
+    return sequence_range{of.first, bound->second.next - 1};
+}
+
+void subscription_reader::note_bound(const wire::head& told) {
+    const auto found = ends_.find(std::string(told.source));
+    if (found == ends_.end()) return;
+    replay_bound& bound = found->second;
+    bound.stored =
+        told.storing > bound.run ||
+        (told.storing == bound.run && (told.epoch < bound.run || told.last + 1 >= bound.next));
+}
+
+/// What was stored when the replay's end was looked up is not: the topic was deleted, or the store
+/// is another one. Nobody will bring it.
+bool subscription_reader::end_is_gone() {
+    return std::any_of(ends_.begin(), ends_.end(),
+                       [](const auto& e) { return !e.second.reached && !e.second.stored; }) &&
+           end_with(errc::gone);
+}
+
+/// `moved`: by what the store said; otherwise it begins there.
+void subscription_reader::check_end(stream& s, bool moved) {
+    if (!end_known_) return;
+    const auto found = ends_.find(s.source);
+    if (found != ends_.end() && !found->second.reached) {
+        replay_bound& bound = found->second;
+        const epoch run = s.splice.epoch();
+        bound.met = bound.met || run == bound.run;
+        bound.reached = std::pair(bound.run, bound.next) <= std::pair(run, s.splice.next());
+        // The store went past a run that it had when it was asked for the end.
+        const bool passed = moved && bound.reached && !bound.met && bound.next > sequence{1};
+        if (passed && end_with(errc::gone)) {
+            if (store_) unsubscribe(*store_);
+            return;
+        }
+    }
     tell_end();
 }
 
@@ -387,7 +434,7 @@ void subscription_reader::tell_end() {
                                                 [](const auto& e) { return e.second.reached; });
     if (!over || std::exchange(end_told_, true)) return;
     if (store_) unsubscribe(*store_);
-    inbox_.put({nullptr, nullptr, 0, nullptr});
+    inbox_.put({});
 }
 
 // --- Acks -------------------------------------------------------------------------------------
@@ -441,7 +488,7 @@ void subscription_reader::take_acks(time_point now) {
     if (!in_group()) return;
     const bool more = acks_.take(taken_acks_) || in_hand.load(std::memory_order_relaxed) != 0 ||
                       !taken_acks_.empty();
-    if (acks_.look_again(more)) wake_by(now + ack_delay_);
+    if (acks_.look_again(more)) wake_by(runtime::later(now, ack_delay_));
     for (const ack_box::done& d : taken_acks_) {
         const auto found = streams_.find(stream_key(pattern_, d.source));
         if (found == streams_.end()) continue;

@@ -6,8 +6,10 @@
 #include <cairn/runtime/socket_factory.hpp>
 #include <cairn/runtime/zmq_calls.hpp>
 
+#include <cerrno>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace cairn::patterns {
 
@@ -19,6 +21,8 @@ constexpr std::chrono::seconds limits_check{1};
 // libzmq gives the port back in the background.
 constexpr std::chrono::milliseconds open_again_pause = 100ms;
 constexpr std::byte subscribes{1};
+// libzmq may tell of its tries to accept as fast as they are read here.
+constexpr int events_a_round = 1'024;
 
 }  // namespace
 
@@ -50,7 +54,8 @@ struct tap::opened {
     std::optional<runtime::loop::watching> watching_events;
     time_point look_at;  // what the process has open
     bool paused = false;
-    bool flooded = false;  // what is not sent is not worth its memory
+    bool flooded = false;    // what is not sent is not worth its memory
+    bool exhausted = false;  // libzmq had no descriptor for one who came
     // Since there was no connection:
     std::size_t subscriptions = 0;
     std::size_t subscription_bytes = 0;
@@ -88,16 +93,21 @@ void tap::run(time_point now) {
 }
 
 void tap::handle_events() {
-    while (const auto event = opened_->monitor->next()) {
+    for (int i = 0; i != events_a_round; ++i) {
+        const auto event = opened_->monitor->next();
+        if (!event) return;
         const auto advice = opened_->watch.on(*event);
         if (advice)
-            log(log_level::warning, "handshake",
-                "listening on " + event->endpoint + ": " + std::string(advice->text));
-        if (event->kind == runtime::event_kind::accept_failed) opened_->look_at = {};
+            hub_.handshake_failed("tap " + where_.text() + ": " + std::string(advice->text));
+        if (event->kind == runtime::event_kind::accept_failed) {
+            opened_->look_at = {};
+            opened_->exhausted = event->value == EMFILE || event->value == ENFILE;
+        }
         opened_->guard.update(opened_->watch.connections());
         if (opened_->watch.connections() == 0)
             opened_->subscriptions = opened_->subscription_bytes = 0;
     }
+    hub_.loop().flag(*this);
 }
 
 void tap::read_subscriptions() {
@@ -127,7 +137,8 @@ void tap::open_again(time_point now) {
     try {
         opened_ = std::make_unique<opened>(*this);
     } catch (const error& e) {
-        log(log_level::warning, "tap", std::string("for now: ") + e.what());
+        hub_.log_repeated(log_level::warning, "tap",
+                          "tap " + where_.text() + ", for now: " + e.what());
         hub_.loop().at(*this, now + open_again_pause);
     }
 }
@@ -151,6 +162,8 @@ void tap::check_connections(time_point now) {
     } else if (o.paused && o.guard.may_resume()) {
         o.paused = !o.listener.resume();
     }
+    // More came at once than there was room for. Nobody is added to them while it pauses.
+    if (std::exchange(o.exhausted, false) && o.paused) o.listener.turn_away_waiting(now);
     if (o.paused) hub_.loop().at(*this, now + limits_check);
 }
 

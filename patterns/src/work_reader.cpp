@@ -148,6 +148,17 @@ void work_reader::refuse(runtime::link& from, errc why, std::string_view text) {
         hub_.count_refused(why);
 }
 
+// What came from pushers that are gone waits as well, and who comes under ever new names has a
+// credit each time. A run may be one message above its credit.
+bool work_reader::has_room() const noexcept {
+    constexpr std::size_t gone_streams_max = 16;
+    constexpr std::uint64_t endless = std::uint64_t{1} << 40;
+    const std::uint64_t each =
+        std::min<std::uint64_t>(options_.credit_bytes, endless) + hub_.options().body_bytes_max;
+    const std::uint64_t most = (streams_.all().size() + gone_streams_max) * each;
+    return bytes_put_ - bytes_taken.load(std::memory_order_relaxed) < most;
+}
+
 void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_batch> batch) {
     const wire::jobs_header& h = batch->header;
     if (h.topic != topic_) return hub_.refuse(from, 0, errc::malformed, "work of another topic");
@@ -165,16 +176,22 @@ void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_b
     if (!number) return refuse(from, errc::limit_exceeded, "more sources than topics_per_peer_max");
     batch->stream = *number;
     job_stream& s = *streams_.at(*number);
-    // Not kept: its lease ends, and it comes again when there is room.
-    if (!s.credit.received(h.count, batch->body.size(), hub_.loop().now())) {
+    const bool granted = s.credit.received(h.count, batch->body.size(), hub_.loop().now());
+    if (!granted || !has_room()) {
+        // Not kept. What is released may go to another puller, and comes here again with the credit
+        // that run() grants once there is room; otherwise the lease ends.
         s.credit.consumed(h.count, batch->body.size(), hub_.loop().now());
-        return hub_.refuse(from, 0, errc::credit_exceeded, "more than was granted");
+        if (!granted) return hub_.refuse(from, 0, errc::credit_exceeded, "more than was granted");
+        turned_away_ = true;
+        from.send(wire::release{{channel_, h.source, h.epoch, {{h.first, h.last()}}}});
+        return;
     }
     batch->delivery = ++batches_;
     {
         const std::lock_guard lock(mutex_);
         ledger_.hold(batch->stream, {h.first, h.last()}, batch->body.size(), batch->delivery);
     }
+    bytes_put_ += batch->body.size();
     inbox_.put(std::move(batch));
 }
 
@@ -196,8 +213,13 @@ bool work_reader::apply(const job_verb& verb) {
     return messages_held != 0;
 }
 
+bool work_reader::is_held_anew(const runtime::received_batch& batch, sequence which) const {
+    const std::lock_guard lock(mutex_);
+    return ledger_.is_replaced(batch.stream, which, batch.delivery);
+}
+
 void work_reader::asked() {
-    {
+    if (!turned_away_.load(std::memory_order_relaxed)) {
         const std::lock_guard lock(mutex_);
         // Nothing in hand: then the credit is not what is missing.
         if (ledger_.held_messages() == 0) return;
@@ -225,8 +247,16 @@ void work_reader::run(time_point now) {
     for (const finished_work& f : finished) {
         job_stream* s = streams_.at(f.stream);
         if (!s) continue;
-        s->credit.consumed(f.messages, f.bytes, now);
+        if (f.worked)
+            s->credit.consumed(f.messages, f.bytes, now);
+        else
+            s->credit.dropped(f.messages, f.bytes);
         grant(*s, s->credit.due());
+    }
+    // Who was turned away may have used its credit up in vain.
+    if (turned_away_.load(std::memory_order_relaxed) && has_room()) {
+        turned_away_ = false;
+        for (auto& [number, stream] : streams_.all()) grant(stream, stream.credit.due());
     }
     // What came meanwhile answers the question.
     if (asked_.exchange(false) && inbox_.empty())

@@ -41,6 +41,10 @@ public:
 
     /// What the application did. Any thread. False when nothing of it is held.
     bool apply(const job_verb& verb);
+    /// Whether a message of a batch that waited came again since. Any thread.
+    bool is_replaced(const runtime::received_batch& batch, sequence which) const {
+        return batch.delivery <= ledger_.replaced_up_to() && is_held_anew(batch, which);
+    }
     /// The application asks for a message, and has taken all that came. Any thread.
     void asked();
 
@@ -61,8 +65,11 @@ public:
     // Counted on the user's thread.
     std::atomic<std::uint64_t> messages{0};
     std::atomic<std::uint64_t> bytes{0};
+    std::atomic<std::uint64_t> bytes_taken{0};  // of batches that it is through with
 
 private:
+    bool is_held_anew(const runtime::received_batch& batch, sequence which) const;
+    bool has_room() const noexcept;
     /// Whether another node has the run that this one says is its own. It is told to stop.
     bool is_twin(runtime::link& from, const wire::jobs_header& header);
     /// Jobs are no request: of those of a link that are refused for one cause the first is
@@ -89,10 +96,12 @@ private:
     std::map<std::string, std::pair<epoch, node_id>, std::less<>> runs_;  // by source: whose
 
     mutable std::mutex mutex_;
-    job_ledger ledger_;               // guarded by mutex_
-    std::atomic<bool> asked_{false};  // and not yet dealt with
+    job_ledger ledger_;                     // guarded by mutex_
+    std::atomic<bool> asked_{false};        // and not yet dealt with
+    std::atomic<bool> turned_away_{false};  // somebody, within its credit, for want of room
 
     std::uint64_t batches_ = 0;
+    std::uint64_t bytes_put_ = 0;  // into the inbox
     std::uint64_t refused_acks_ = 0;
     bool closed_ = false;
 };

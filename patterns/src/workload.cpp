@@ -41,6 +41,7 @@ void for_each_part(sequence_range range, const std::vector<sequence_range>& hole
 
 workload::workload(pushing& owner, std::string topic, pusher_options options, cairn::epoch run)
     : owner_(owner),
+      users_(owner.hub().loop()),
       topic_(std::move(topic)),
       options_(std::move(options)),
       epoch_(run),
@@ -293,12 +294,13 @@ void workload::give_up() {
 
 bool workload::flush(time_point until) {
     runtime::loop& loop = owner_.hub().loop();
+    const sequence wanted = inlet_.last();
     bool finished = false;
     loop.wait_until(until, [&] {
         waited_for_ = false;  // no changed() for ourselves
         run(loop.now());
-        finished = unacked() == 0;
-        const bool over = finished || fenced_ || owner_.hub().closed();
+        finished = unacked() == 0 || leases_.floor() >= wanted;
+        const bool over = finished || fenced_ || users_.ending() || owner_.hub().closed();
         waited_for_ = !over;
         if (over) loop.changed();  // somebody else may wait for the same
         return over;

@@ -13,11 +13,27 @@
 
 namespace cairn::store {
 
+namespace {
+
+// LMDB keeps a list of the pages that a transaction has changed, 131,071 at most, and writes some
+// of them early when it gets full (spilling), which we never let it do. The rest is for what is due
+// besides.
+constexpr std::uint64_t pages_max = 98'304;
+
+// Leaves that a command changes, whatever it brings: of log, index, and two records.
+constexpr std::uint64_t pages_of_command = 4;
+// A key's leaf, and those of two that leave the log for it.
+constexpr std::uint64_t pages_of_key = 3;
+
+}  // namespace
+
 reply applier::apply(const command& wanted) {
     const std::uint64_t before = c_.steps();
     bytes_before_ = bytes_taken_;
+    pages_before_ = pages_taken_;
     try {
         take(body_bytes(wanted));
+        take_pages(pages_of_command + body_bytes(wanted) / piece_bytes_max);
         return std::visit([this](const auto& w) { return on(w); }, wanted);
     } catch (const damaged&) {
         if (c_.steps() != before) throw half_applied{errc::store_damaged};
@@ -28,6 +44,11 @@ reply applier::apply(const command& wanted) {
 void applier::take(std::uint64_t bytes) {
     if (bytes_before_ > 0 && bytes_taken_ + bytes > bytes_max_) throw transaction_full{};
     bytes_taken_ += bytes;
+}
+
+void applier::take_pages(std::uint64_t pages) {
+    if (pages_before_ > 0 && pages_taken_ + pages > pages_max) throw transaction_full{};
+    pages_taken_ += pages;
 }
 
 errc applier::room_for(topic_id t, std::uint64_t cost, std::uint64_t messages) {
@@ -194,8 +215,8 @@ reply applier::on(const open_source& w) {
     return {errc::ok, source_opened{t, s, r->last, generation_, makes_topic}};
 }
 
-reply applier::check_run(topic_id t, source_id s, epoch e, topic_record*& topic,
-                         source_record*& source) {
+reply applier::check_run(topic_id t, source_id s, epoch e, const topic_record*& topic,
+                         const source_record*& source) {
     topic = c_.topic(t);
     if (topic == nullptr) return {errc::topic_unknown, {}};
     source = c_.source(t, s);
@@ -206,8 +227,8 @@ reply applier::check_run(topic_id t, source_id s, epoch e, topic_record*& topic,
 }
 
 reply applier::on(const append& w) {
-    topic_record* topic = nullptr;
-    source_record* source = nullptr;
+    const topic_record* topic = nullptr;
+    const source_record* source = nullptr;
     if (reply problem = check_run(w.topic, w.source, w.epoch, topic, source); !problem.ok())
         return problem;
     const bytes body = w.body.bytes;
@@ -238,7 +259,10 @@ reply applier::on(const append& w) {
     }
     if (refusal_ != errc::ok) return {refusal_, {}};
     const bytes fresh = body.subspan(wire::prefix_bytes(body, stored));
-    const std::uint64_t cost = cost_of(fresh.size()) + cost_of_keys(w.topic, fresh);
+    const keys_found keys = keys_in(w.topic, fresh);
+    take_pages(keys.count * pages_of_key);
+    budget_.pieces += 2 * keys.count;  // as for what else comes
+    const std::uint64_t cost = cost_of(fresh.size()) + keys.cost;
     if (const errc problem = room_for(w.topic, cost, w.count - stored); problem != errc::ok)
         return {problem, {}};
     batch_record header;
@@ -307,13 +331,14 @@ bool applier::is_counted(topic_id t, const key& k) {
            load_be<std::uint64_t>(value->data()) >= c_.topic(t)->kept.value;
 }
 
-std::uint64_t applier::cost_of_keys(topic_id t, bytes body) {
-    std::uint64_t cost = 0;
+applier::keys_found applier::keys_in(topic_id t, bytes body) {
+    keys_found all;
     if (c_.topic(t)->config.last_per_key)
         for_keys({}, body, [&](offset, std::string_view name) {
-            if (!is_counted(t, last_of_key_key(t, name))) cost += key_cost(name);
+            ++all.count;
+            if (!is_counted(t, last_of_key_key(t, name))) all.cost += key_cost(name);
         });
-    return cost;
+    return all;
 }
 
 void applier::charge(topic_id t, std::uint64_t cost) {
@@ -384,8 +409,8 @@ reply applier::repeated(const append& w, sequence last_stored) {
 }
 
 reply applier::on(const declare_lost& w) {
-    topic_record* topic = nullptr;
-    source_record* source = nullptr;
+    const topic_record* topic = nullptr;
+    const source_record* source = nullptr;
     if (reply problem = check_run(w.topic, w.source, w.epoch, topic, source); !problem.ok())
         return problem;
     if (w.range.empty() || w.range.first.value == 0 || w.range.last.value >= number_max)

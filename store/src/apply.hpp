@@ -40,6 +40,8 @@ public:
 private:
     /// Requires: the command has changed nothing. Throws transaction_full.
     void take(std::uint64_t bytes);
+    /// The same for pages that a command may change.
+    void take_pages(std::uint64_t pages);
     /// The same for attempts, when so many messages of a group are done, and what was trimmed.
     void take_attempts(topic_id t, group_id g, std::uint64_t messages);
     /// The same for all that a group knows.
@@ -66,14 +68,18 @@ private:
     /// make_room(). Throws half_applied when messages were dropped for nothing.
     errc room_for(topic_id t, std::uint64_t cost, std::uint64_t messages);
     /// Topic and source of an append, and that it comes from the current run: ok or what to answer.
-    reply check_run(topic_id t, source_id s, epoch e, topic_record*& topic, source_record*& source);
+    reply check_run(topic_id t, source_id s, epoch e, const topic_record*& topic,
+                    const source_record*& source);
     /// What is stored of [w.first, up to] against the batch's own bytes.
     reply repeated(const append& w, sequence last_stored);
     /// Requires: source and count fit behind what is stored.
     appended store(topic_id t, source_id s, batch_record header, bytes body);
     void remember_keys(topic_id t, offset first, bytes body);
-    /// What they take at most beside the messages.
-    std::uint64_t cost_of_keys(topic_id t, bytes body);
+    struct keys_found {
+        std::uint64_t count = 0;
+        std::uint64_t cost = 0;  // at most, beside the messages
+    };
+    keys_found keys_in(topic_id t, bytes body);
     bool is_counted(topic_id t, const key& k);
     void charge(topic_id t, std::uint64_t cost);
 
@@ -105,6 +111,8 @@ private:
     std::size_t bytes_max_ = commit_bytes_max;
     std::uint64_t bytes_taken_ = 0;
     std::uint64_t bytes_before_ = 0;  // the present command
+    std::uint64_t pages_taken_ = 0;
+    std::uint64_t pages_before_ = 0;
     std::uint64_t repeats_ = 0;
 };
 

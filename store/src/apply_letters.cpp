@@ -18,6 +18,8 @@ constexpr std::string_view letters_group = "@letters";
 constexpr epoch own_epoch{1};
 constexpr std::uint64_t redrive_max = 10'000;
 constexpr std::size_t redrive_bytes_max = std::size_t{64} << 20;
+// Leaves that one changes where it goes: of log and index, of its key and of its source.
+constexpr std::uint64_t pages_of_letter = 4;
 
 struct single_message {
     batch_record header;  // of a batch of one
@@ -128,7 +130,8 @@ reply applier::on(const redrive& w) {
     for (offset o = std::max(w.range.first, from->first); o <= w.range.last; o = o + 1) {
         if (is_acked(c_, w.topic, g, o)) continue;
         const auto value = c_.get(story_key(w.topic, o));
-        const auto story = value ? decode_story(*value) : std::nullopt;
+        if (!value) continue;  // somebody appended it there: it comes from nowhere else
+        const auto story = decode_story(*value);
         if (!story) return {errc::store_damaged, {}};
         const topic_id to{c_.number_at(topic_name_key(story->topic))};
         if (c_.topic(to) == nullptr) return {errc::topic_unknown, {}};
@@ -136,10 +139,11 @@ reply applier::on(const redrive& w) {
         const std::size_t body = letters.back().message.body.size();
         size += body;
         if (size > redrive_bytes_max) return {errc::limit_exceeded, {}};
-        needed[to].first += cost_of(body) + cost_of_keys(to, letters.back().message.body);
+        needed[to].first += cost_of(body) + keys_in(to, letters.back().message.body).cost;
         ++needed[to].second;
     }
     take(size);
+    take_pages(pages_of_letter * letters.size() + size / piece_bytes_max);
     const std::uint64_t before = c_.counters().messages;
     for (const auto& [to, room] : needed)
         if (const errc problem = room_for(to, room.first, room.second); problem != errc::ok) {

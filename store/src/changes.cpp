@@ -1,122 +1,148 @@
 #include "changes.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace cairn::store {
 
 namespace {
 
+// Records that stay known from one transaction to the next.
+constexpr std::size_t known_max = 4'096;
+
 // Reads a record once; `decode` takes it without its seal.
-template <typename Slots, typename Decode>
-auto& loaded(Slots& all, const member_key& which, const changes& from, const key& k,
+template <typename Record, typename Decode>
+auto& loaded(slots<Record>& of, const member_key& which, const changes& from, const key& k,
              Decode&& decode, const char* what) {
-    const auto found = all.find(which);
-    if (found != all.end()) return found->second;
-    typename Slots::mapped_type fresh;
+    const auto found = of.all.lower_bound(which);
+    if (found != of.all.end() && found->first == which) return *found;
+    slot<Record> fresh;
     if (const auto value = from.get(k)) {
         fresh.record = decode(*value);
         if (!fresh.record) throw damaged{what};
     }
-    return all.emplace(which, std::move(fresh)).first->second;
+    return *of.all.emplace_hint(found, which, std::move(fresh));
 }
 
-template <typename Slot>
-auto* record_of(Slot& s) {
-    return s.record ? &*s.record : nullptr;
+template <typename Entry>
+const auto* record_of(const Entry& one) {
+    return one.second.record ? &*one.second.record : nullptr;
+}
+
+template <typename Record>
+void forget(slots<Record>& of, const member_key& first, const member_key& last) {
+    std::erase_if(of.dirty,
+                  [&](const auto* one) { return first <= one->first && one->first <= last; });
+    of.all.erase(of.all.lower_bound(first), of.all.upper_bound(last));
+}
+
+template <typename Record>
+void mark(slots<Record>& of, typename slots<Record>::entry& one) {
+    if (!std::exchange(one.second.dirty, true)) of.dirty.push_back(&one);
 }
 
 void encode(const ack_chunk& c, std::vector<std::byte>& out) { c.encode(out); }
 
 }  // namespace
 
-changes::slot<topic_record>& changes::topic_slot(topic_id t) {
-    return loaded(topics_, {t, 0, 0}, *this, topic_key(t), decode_topic, "a topic's record");
+changes::entry<topic_record>& changes::topic_slot(topic_id t) {
+    return loaded(known_.topics, {t, 0, 0}, *this, topic_key(t), decode_topic, "a topic's record");
 }
 
-changes::slot<source_record>& changes::source_slot(topic_id t, source_id s) {
-    return loaded(sources_, {t, s.value, 0}, *this, source_key(t, s), decode_source,
+changes::entry<source_record>& changes::source_slot(topic_id t, source_id s) {
+    return loaded(known_.sources, {t, s.value, 0}, *this, source_key(t, s), decode_source,
                   "a source's record");
 }
 
-changes::slot<group_record>& changes::group_slot(topic_id t, group_id g) {
-    return loaded(groups_, {t, g.value, 0}, *this, group_key(t, g), decode_group,
+changes::entry<group_record>& changes::group_slot(topic_id t, group_id g) {
+    return loaded(known_.groups, {t, g.value, 0}, *this, group_key(t, g), decode_group,
                   "a group's record");
 }
 
-changes::slot<ack_chunk>& changes::chunk_slot(topic_id t, group_id g, std::uint64_t n) {
+changes::entry<ack_chunk>& changes::chunk_slot(topic_id t, group_id g, std::uint64_t n) {
     return loaded(chunks_, {t, g.value, n}, *this, chunk_key(t, g, n), ack_chunk::decode,
                   "a group's acks");
 }
 
-topic_record* changes::topic(topic_id t) {
-    topic_record* const found = record_of(topic_slot(t));
+template <typename Record>
+Record& changes::dirtied(slots<Record>& of, entry<Record>& one) {
+    mark(of, one);
+    ++steps_;
+    return *one.second.record;
+}
+
+template <typename Record>
+void changes::replace(slots<Record>& of, const member_key& which, std::optional<Record> by) {
+    entry<Record>& one = *of.all.try_emplace(which).first;
+    one.second.record = std::move(by);
+    mark(of, one);
+    ++steps_;
+}
+
+const topic_record* changes::topic(topic_id t) {
+    const topic_record* const found = record_of(topic_slot(t));
     return found != nullptr && !found->deleted ? found : nullptr;
 }
 
-topic_record* changes::deleted_topic(topic_id t) {
-    topic_record* const found = record_of(topic_slot(t));
+const topic_record* changes::deleted_topic(topic_id t) {
+    const topic_record* const found = record_of(topic_slot(t));
     return found != nullptr && found->deleted ? found : nullptr;
 }
 
-source_record* changes::source(topic_id t, source_id s) { return record_of(source_slot(t, s)); }
-group_record* changes::group(topic_id t, group_id g) { return record_of(group_slot(t, g)); }
-ack_chunk* changes::chunk(topic_id t, group_id g, std::uint64_t n) {
+const source_record* changes::source(topic_id t, source_id s) {
+    return record_of(source_slot(t, s));
+}
+const group_record* changes::group(topic_id t, group_id g) { return record_of(group_slot(t, g)); }
+const ack_chunk* changes::chunk(topic_id t, group_id g, std::uint64_t n) {
     return record_of(chunk_slot(t, g, n));
 }
 
 topic_record& changes::change(topic_id t) {
     due_.insert(t);
-    return dirtied(topic_slot(t));
+    return dirtied(known_.topics, topic_slot(t));
 }
-source_record& changes::change(topic_id t, source_id s) { return dirtied(source_slot(t, s)); }
+source_record& changes::change(topic_id t, source_id s) {
+    return dirtied(known_.sources, source_slot(t, s));
+}
 group_record& changes::change(topic_id t, group_id g) {
     due_.insert(t);
-    return dirtied(group_slot(t, g));
+    return dirtied(known_.groups, group_slot(t, g));
 }
 ack_chunk& changes::change_chunk(topic_id t, group_id g, std::uint64_t n) {
-    auto& loaded_chunk = chunk_slot(t, g, n);
-    if (!loaded_chunk.record) loaded_chunk.record.emplace();
-    return dirtied(loaded_chunk);
+    auto& one = chunk_slot(t, g, n);
+    if (!one.second.record) one.second.record.emplace();
+    return dirtied(chunks_, one);
 }
 
 void changes::add(topic_id t, topic_record r) {
-    topics_[{t, 0, 0}] = {std::move(r), true};
-    ++steps_;
+    replace(known_.topics, {t, 0, 0}, std::optional(std::move(r)));
     due_.insert(t);
 }
 void changes::add(topic_id t, source_id s, source_record r) {
-    sources_[{t, s.value, 0}] = {std::move(r), true};
-    ++steps_;
+    replace(known_.sources, {t, s.value, 0}, std::optional(std::move(r)));
 }
 void changes::add(topic_id t, group_id g, group_record r) {
-    groups_[{t, g.value, 0}] = {std::move(r), true};
-    ++steps_;
+    replace(known_.groups, {t, g.value, 0}, std::optional(std::move(r)));
     due_.insert(t);
 }
-void changes::remove(topic_id t) {
-    topics_[{t, 0, 0}] = {std::nullopt, true};
-    ++steps_;
-}
+void changes::remove(topic_id t) { replace(known_.topics, {t, 0, 0}, {}); }
 void changes::remove(topic_id t, group_id g) {
-    groups_[{t, g.value, 0}] = {std::nullopt, true};
-    ++steps_;
+    replace(known_.groups, {t, g.value, 0}, {});
     due_.insert(t);
 }
 void changes::forget_members(topic_id t) {
-    const auto of_topic = [t](const auto& one) { return one.first.topic == t; };
-    std::erase_if(sources_, of_topic);
-    std::erase_if(groups_, of_topic);
-    std::erase_if(chunks_, of_topic);
+    const member_key first{t, 0, 0};
+    const member_key last{t, ~std::uint32_t{0}, ~std::uint64_t{0}};
+    forget(known_.sources, first, last);
+    forget(known_.groups, first, last);
+    forget(chunks_, first, last);
 }
 void changes::remove_chunk(topic_id t, group_id g, std::uint64_t n) {
-    chunks_[{t, g.value, n}] = {std::nullopt, true};
-    ++steps_;
+    replace(chunks_, {t, g.value, n}, {});
 }
 
 void changes::remove_chunks(topic_id t, group_id g) {
-    std::erase_if(chunks_, [&](const auto& one) {
-        return one.first.topic == t && one.first.number == g.value;
-    });
+    forget(chunks_, {t, g.value, 0}, {t, g.value, ~std::uint64_t{0}});
     const key own = chunk_key(t, g, 0);
     for (;;) {
         key found;
@@ -124,9 +150,9 @@ void changes::remove_chunks(topic_id t, group_id g) {
             lmdb::cursor walk(txn_, dbs_.state);
             const auto item = walk.seek(own);
             if (!item || !same_prefix(item->key, own, state_prefix_bytes + sizeof g.value)) return;
-            found.text(text_of(item->key));
+            found = copy_of(item->key);
         }
-        erase(found);
+        erase_found(found);
     }
 }
 
@@ -149,6 +175,10 @@ bool changes::erase(const key& k) {
     return was;
 }
 
+void changes::erase_found(const key& k) {
+    if (!erase(k)) throw damaged{"a key out of its place"};
+}
+
 std::uint32_t changes::number_at(const key& k) const {
     const auto value = get(k);
     if (!value) return 0;
@@ -159,9 +189,9 @@ std::uint32_t changes::number_at(const key& k) const {
 void changes::for_chunks(topic_id t, group_id g, std::uint64_t from,
                          const std::function<bool(std::uint64_t, const ack_chunk&)>& f) {
     // What is changed lies over what is stored.
-    auto changed = chunks_.lower_bound({t, g.value, from});
+    auto changed = chunks_.all.lower_bound({t, g.value, from});
     const auto changed_here = [&] {
-        return changed != chunks_.end() && changed->first.topic == t &&
+        return changed != chunks_.all.end() && changed->first.topic == t &&
                changed->first.number == g.value;
     };
     lmdb::cursor stored(txn_, dbs_.state);
@@ -170,6 +200,7 @@ void changes::for_chunks(topic_id t, group_id g, std::uint64_t from,
     auto item = stored.seek(first);
     for (;;) {
         if (item && !same_prefix(item->key, first, prefix)) item.reset();
+        if (item && item->key.size() != bytes(first).size()) throw damaged{"a group's acks"};
         const std::uint64_t at =
             item ? load_be<std::uint64_t>(item->key.data() + prefix) : ~std::uint64_t{0};
         if (changed_here() && changed->first.chunk <= at) {
@@ -189,8 +220,9 @@ void changes::for_chunks(topic_id t, group_id g, std::uint64_t from,
 }
 
 void changes::for_groups(topic_id t, const std::function<void(group_id, const group_record&)>& f) {
-    for (auto known = groups_.lower_bound({t, 0, 0});
-         known != groups_.end() && known->first.topic == t; ++known)
+    const auto& all = known_.groups.all;
+    for (auto known = all.lower_bound({t, 0, 0}); known != all.end() && known->first.topic == t;
+         ++known)
         if (known->second.record) f({known->first.number}, *known->second.record);
     lmdb::cursor stored(txn_, dbs_.state);
     const key first = group_key(t, {0});
@@ -199,7 +231,7 @@ void changes::for_groups(topic_id t, const std::function<void(group_id, const gr
         const bytes rest = item->key.subspan(state_prefix_bytes);
         if (rest.size() != sizeof(std::uint32_t)) throw damaged{"a group's record"};
         const group_id id{load_be<std::uint32_t>(rest.data())};
-        if (groups_.contains({t, id.value, 0})) continue;
+        if (all.contains({t, id.value, 0})) continue;
         const auto group = decode_group(unsealed(item->key, item->value));
         if (!group) throw damaged{"a group's record"};
         f(id, *group);
@@ -207,10 +239,12 @@ void changes::for_groups(topic_id t, const std::function<void(group_id, const gr
 }
 
 template <typename Record, typename Key>
-void changes::write(slots<Record>& all, const Key& key_of) {
+void changes::write(slots<Record>& of, const Key& key_of) {
+    std::ranges::sort(of.dirty, {}, [](const auto* one) { return one->first; });
     std::vector<std::byte> value;
-    for (auto& [which, one] : all) {
-        if (!one.dirty) continue;
+    for (auto* const changed : of.dirty) {
+        auto& [which, one] = *changed;
+        one.dirty = false;
         const key k = key_of(which);
         if (!one.record) {
             txn_.erase(dbs_.state, k);
@@ -220,18 +254,20 @@ void changes::write(slots<Record>& all, const Key& key_of) {
             add_seal(k, value);
             txn_.put(dbs_.state, k, value);
         }
-        one.dirty = false;
     }
+    of.dirty.clear();
 }
 
 void changes::flush() {
-    write(topics_, [](const member_key& m) { return topic_key(m.topic); });
-    write(sources_, [](const member_key& m) { return source_key(m.topic, {m.number}); });
-    write(groups_, [](const member_key& m) { return group_key(m.topic, {m.number}); });
+    write(known_.topics, [](const member_key& m) { return topic_key(m.topic); });
+    write(known_.sources, [](const member_key& m) { return source_key(m.topic, {m.number}); });
+    write(known_.groups, [](const member_key& m) { return group_key(m.topic, {m.number}); });
     write(chunks_, [](const member_key& m) { return chunk_key(m.topic, {m.number}, m.chunk); });
     std::vector<std::byte> value;
     encode(counters_, value);
     put(counters_key(), value);
 }
+
+void changes::settle() noexcept { settled_ = known_.size() <= known_max; }
 
 }  // namespace cairn::store

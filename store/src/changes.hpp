@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <vector>
 
 namespace cairn::store {
 
@@ -18,14 +19,48 @@ struct member_key {
     auto operator<=>(const member_key&) const = default;
 };
 
-/// What one write transaction has read and changed of the small records: each is read once, and
-/// written once, at the end. A transaction that fails takes all of it with it.
+/// A small record as it is, or that there is none; dirty: not written yet.
+template <typename Record>
+struct slot {
+    std::optional<Record> record;
+    bool dirty = false;
+};
+
+/// Records of one kind that were looked at, and which of them are dirty.
+template <typename Record>
+struct slots {
+    using entry = typename std::map<member_key, slot<Record>>::value_type;
+    std::map<member_key, slot<Record>> all;
+    std::vector<entry*> dirty;
+};
+
+/// The small records that were looked at, as the last commit left them: whoever sends in small
+/// batches needs the same few in each transaction. Owned by the writer, for one transaction after
+/// the other.
+struct known_records {
+    slots<topic_record> topics;
+    slots<source_record> sources;
+    slots<group_record> groups;
+
+    std::size_t size() const noexcept {
+        return topics.all.size() + sources.all.size() + groups.all.size();
+    }
+};
+
+/// What one write transaction has read and changed of the small records: each is written once, at
+/// the end. A transaction that is not settled takes all that is known with it.
 ///
 /// Fails: damaged where a record fails its seal; lmdb::failure.
 class changes {
 public:
-    changes(lmdb::transaction& txn, const databases& dbs, counters_record counters)
-        : txn_(txn), dbs_(dbs), counters_(counters) {}
+    changes(lmdb::transaction& txn, const databases& dbs, counters_record counters,
+            known_records& known)
+        : txn_(txn), dbs_(dbs), counters_(counters), known_(known) {}
+    ~changes() {
+        if (!settled_) known_ = {};
+    }
+    changes(const changes&) = delete;
+    changes& operator=(const changes&) = delete;
 
     lmdb::transaction& txn() noexcept { return txn_; }
     const databases& dbs() const noexcept { return dbs_; }
@@ -38,11 +73,11 @@ public:
     counters_record& counters() noexcept { return counters_; }
 
     // To read; null when there is none. Topics that were deleted are found by find_deleted alone.
-    topic_record* topic(topic_id t);
-    topic_record* deleted_topic(topic_id t);
-    source_record* source(topic_id t, source_id s);
-    group_record* group(topic_id t, group_id g);
-    ack_chunk* chunk(topic_id t, group_id g, std::uint64_t n);
+    const topic_record* topic(topic_id t);
+    const topic_record* deleted_topic(topic_id t);
+    const source_record* source(topic_id t, source_id s);
+    const group_record* group(topic_id t, group_id g);
+    const ack_chunk* chunk(topic_id t, group_id g, std::uint64_t n);
 
     // To change: the record is written at the end. Requires: there is one.
     topic_record& change(topic_id t);
@@ -66,6 +101,8 @@ public:
     std::optional<bytes> get(bytes k) const;
     void put(const key& k, const std::vector<std::byte>& content);
     bool erase(const key& k);
+    /// The same for one that was read: throws damaged when it is not found again.
+    void erase_found(const key& k);
     std::uint32_t number_at(const key& k) const;  // 0: none
 
     /// Chunks of a group from `from` on, as they will be after flush(), in order, until `f` returns
@@ -78,40 +115,34 @@ public:
 
     /// Writes the records that were changed, and the counters.
     void flush();
+    /// The transaction is committed, or changed nothing: what was looked at stays known.
+    void settle() noexcept;
 
     /// Topics that retention has to look at.
     std::set<topic_id>& due() noexcept { return due_; }
 
 private:
     template <typename Record>
-    struct slot {
-        std::optional<Record> record;
-        bool dirty = false;
-    };
-    template <typename Record>
-    using slots = std::map<member_key, slot<Record>>;
+    using entry = typename slots<Record>::entry;
 
-    slot<topic_record>& topic_slot(topic_id t);
-    slot<source_record>& source_slot(topic_id t, source_id s);
-    slot<group_record>& group_slot(topic_id t, group_id g);
-    slot<ack_chunk>& chunk_slot(topic_id t, group_id g, std::uint64_t n);
+    entry<topic_record>& topic_slot(topic_id t);
+    entry<source_record>& source_slot(topic_id t, source_id s);
+    entry<group_record>& group_slot(topic_id t, group_id g);
+    entry<ack_chunk>& chunk_slot(topic_id t, group_id g, std::uint64_t n);
     template <typename Record>
-    Record& dirtied(slot<Record>& s) {
-        s.dirty = true;
-        ++steps_;
-        return *s.record;
-    }
+    Record& dirtied(slots<Record>& of, entry<Record>& one);
+    template <typename Record>
+    void replace(slots<Record>& of, const member_key& which, std::optional<Record> by);
     template <typename Record, typename Key>
-    void write(slots<Record>& all, const Key& key_of);
+    void write(slots<Record>& of, const Key& key_of);
 
     lmdb::transaction& txn_;
     const databases& dbs_;
     counters_record counters_;
-    std::uint64_t steps_ = 0;
-    slots<topic_record> topics_;
-    slots<source_record> sources_;
-    slots<group_record> groups_;
+    known_records& known_;
     slots<ack_chunk> chunks_;
+    std::uint64_t steps_ = 0;
+    bool settled_ = false;
     std::set<topic_id> due_;
 };
 

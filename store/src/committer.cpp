@@ -1,6 +1,8 @@
 #include <cairn/store/committer.hpp>
 
 #include "command_bytes.hpp"
+#include "directory.hpp"
+#include "early_writeback.hpp"
 #include "forks.hpp"
 #include "system_now.hpp"
 
@@ -22,7 +24,7 @@ namespace cairn::store {
 
 namespace {
 
-// What a command costs of the waiting limit beside its body.
+// What a command costs of the waiting limit beside what it holds.
 constexpr std::size_t command_charge_bytes = 256;
 
 // Part of a commit's time that the committer lets others run after it.
@@ -96,7 +98,8 @@ private:
 };
 
 struct committer::impl {
-    impl(database& target, const committer_options& wanted) : db(target), chosen(wanted) {
+    impl(database& target, const committer_options& wanted)
+        : db(target), chosen(wanted), writeback(target.directory() / data_name) {
         if (chosen.transaction_bytes_max < 1 || chosen.transaction_bytes_max > commit_bytes_max ||
             chosen.transaction_commands_max < 1 || chosen.waiting_bytes_max < 1)
             throw error(errc::invalid_argument, "commit: an option is outside its range");
@@ -141,6 +144,7 @@ struct committer::impl {
     std::vector<reply> replies;
     bool more = false;
     clock::duration last_commit{};
+    early_writeback writeback;
     waiters callers;
     std::thread thread;
 };
@@ -148,9 +152,9 @@ struct committer::impl {
 errc committer::impl::submit(command& wanted, completion& to, std::uint64_t token,
                              const time_point* deadline, std::uint64_t* in_round) {
     if (forks() != made_after_forks) return errc::forked;
-    const std::size_t body = body_bytes(wanted);
-    const std::size_t charge = body + command_charge_bytes;
-    if (body > commit_bytes_max || charge > chosen.waiting_bytes_max) return errc::too_large;
+    const std::size_t held = held_bytes(wanted);
+    const std::size_t charge = held + command_charge_bytes;
+    if (held > commit_bytes_max || charge > chosen.waiting_bytes_max) return errc::too_large;
     std::unique_lock hold(mutex);
     while (!closing && !has_room(charge)) {
         if (deadline == nullptr) return errc::full;
@@ -179,7 +183,8 @@ bool committer::impl::enough() const { return closing || commands.size() >= awai
 // Until there is something to do, or retention is to be looked after.
 void committer::impl::wait_for_work() {
     std::unique_lock hold(mutex);
-    if (!more) wait(hold, clock::now() + chosen.idle_interval);
+    constexpr std::chrono::milliseconds most = std::chrono::hours(24);
+    if (!more) wait(hold, clock::now() + std::min(chosen.idle_interval, most));
 }
 
 void committer::impl::wait(std::unique_lock<std::mutex>& hold, time_point until) {
@@ -223,7 +228,7 @@ void committer::impl::run() {
         wait_for_work();
         {
             const std::lock_guard hold(mutex);
-            if (commands.empty() && closing) return;
+            if (commands.empty() && closing) break;
             std::swap(commands, taken);
             std::swap(origins, taken_origins);
             callers.begin(round++);
@@ -236,13 +241,14 @@ void committer::impl::run() {
         taken.clear();
         taken_origins.clear();
     }
+    writeback.close();
 }
 
 void committer::impl::commit() {
     std::size_t end = next;
     std::size_t bytes = 0;
     while (end < taken.size() && end - next < chosen.transaction_commands_max) {
-        const std::size_t size = body_bytes(taken[end]);
+        const std::size_t size = held_bytes(taken[end]);
         if (end > next && bytes + size > chosen.transaction_bytes_max) break;
         bytes += size;
         ++end;
@@ -253,7 +259,9 @@ void committer::impl::commit() {
         if (!std::exchange(from.confirmed, true)) from.to->replied(from.token, answer, false);
     };
     const auto begin = clock::now();
+    writeback.begin(bytes);
     more = db.commit(part, system_now(), replies, early);
+    writeback.end();
     const auto time = last_commit = clock::now() - begin;
     for (std::size_t i = 0; i < part.size(); ++i) {
         const origin& from = taken_origins[next + i];

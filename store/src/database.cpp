@@ -32,7 +32,8 @@ constexpr std::uint64_t released_together_bytes = std::uint64_t{64} << 20;
 constexpr int patrol_busy = 1;
 constexpr int patrol_idle = 64;
 
-// Commands that failed halfway, each of which lets the transaction begin again.
+// Commands that failed halfway, each of which lets the transaction begin again; then topics that
+// have such commands.
 constexpr std::size_t begun_again_max = 16;
 
 std::uint64_t reserve_of(std::uint64_t map_bytes) {
@@ -92,11 +93,17 @@ bool is_shortage(int code) {
 }  // namespace
 
 void check_options(const fs::path& directory, const options& chosen) {
-    if (directory.empty() || chosen.map_bytes < 2 * reserve_bytes_min || chosen.readers_max < 1 ||
-        chosen.readers_max > 4'096 || chosen.sources_per_topic_max < 1 ||
-        chosen.groups_per_topic_max < 1)
-        throw error(errc::invalid_argument,
-                    "open " + directory.string() + ": an option is outside its range");
+    const auto require = [&](bool met, std::string_view what) {
+        if (!met)
+            throw error(errc::invalid_argument,
+                        "open " + directory.string() + ": " + std::string(what));
+    };
+    require(!directory.empty(), "the path is empty; name a directory");
+    require(chosen.map_bytes >= 2 * reserve_bytes_min, "map_bytes is too small for a database");
+    require(chosen.readers_max >= 1 && chosen.readers_max <= 4'096,
+            "readers_max must be 1 to 4,096");
+    require(chosen.sources_per_topic_max >= 1, "sources_per_topic_max must be 1 or more");
+    require(chosen.groups_per_topic_max >= 1, "groups_per_topic_max must be 1 or more");
 }
 
 database::impl::impl(const fs::path& where, const options& wanted)
@@ -110,7 +117,8 @@ database::impl::impl(const fs::path& where, const options& wanted)
             opening.created = true;
         }
         // Who died in a commit has left pages that may be in memory alone: nobody is told of them.
-        const bool closed = was_closed(lock);
+        const last_end before = how_it_ended(lock);
+        const bool closed = before == last_end::closed;
         if (!opening.created && !closed) settle(directory / data_name);
         check_trees();
         mark_open(lock, directory);
@@ -118,6 +126,7 @@ database::impl::impl(const fs::path& where, const options& wanted)
             directory,
             lmdb::settings{chosen.map_bytes, static_cast<unsigned>(chosen.readers_max) + 2});
         data = unique_fd(::open((directory / data_name).c_str(), O_RDONLY | O_CLOEXEC));
+        if (data.get() < 0) throw_errno("open", directory / data_name, errno);
         opening.stale_readers = env->clear_stale_readers();
         {
             lmdb::transaction txn(*env, mode::read);
@@ -143,7 +152,7 @@ database::impl::impl(const fs::path& where, const options& wanted)
         if (counters.commit < txn.id()) throw damaged{"a torn meta page"};
         opening.generation = meta.generation;
         opening.format = meta.format;
-        opening.clean = counters.clean;
+        opening.clean = closed || (before == last_end::unknown && counters.clean);
         opening.last_commit = last_commit = counters.commit;
         counts.bytes = counters.bytes;
         counts.messages = counters.messages;
@@ -283,7 +292,7 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
                                                std::vector<reply>& replies, const early& written,
                                                admission& let, progress& done, bool& more) {
     lmdb::transaction txn(*env, mode::write);
-    changes c(txn, dbs, read_counters(txn, dbs));
+    changes c(txn, dbs, read_counters(txn, dbs), known);
     if (c.counters().commit != last_commit) throw damaged{"a commit of somebody else"};
     c.counters().time = std::max(c.counters().time, now);
     // What is dropped keeps pace with what comes: an entry of the log, and the pieces of its body.
@@ -311,8 +320,8 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
             replies[i] = {known->second, {}};
             continue;
         }
-        if (let.spoilt.contains(target_of(commands[i]))) {
-            replies[i] = {errc::store_damaged, {}};
+        if (const auto known = let.spoilt.find(target_of(commands[i])); known != let.spoilt.end()) {
+            replies[i] = {known->second, {}};
             continue;
         }
         try {
@@ -322,9 +331,9 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
             break;
         } catch (const half_applied& what) {
             // Where much fails so, the transaction is not begun again for each command.
-            if (let.failed.size() >= begun_again_max && what.why == errc::store_damaged)
-                let.spoilt.insert(target_of(commands[i]));
-            else if (let.failed.size() >= begun_again_max)
+            if (let.failed.size() >= begun_again_max)
+                let.spoilt.emplace(target_of(commands[i]), what.why);
+            if (let.spoilt.size() >= begun_again_max && what.why != errc::store_damaged)
                 let.refuse = what.why;
             let.failed.emplace(i, what.why);
             throw;
@@ -332,6 +341,7 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     }
     if (let.maintains) maintain(c, budget, commands.empty(), left, more);
     const auto go_on = [&] {
+        c.settle();
         left.search = budget.search;
         kept_up = std::move(left);
         done.applied += applied;
@@ -457,7 +467,7 @@ void database::impl::close() {
     if (clean && changed_since_open) {
         try {
             lmdb::transaction txn(*env, mode::write);
-            changes c(txn, dbs, read_counters(txn, dbs));
+            changes c(txn, dbs, read_counters(txn, dbs), known);
             c.counters().commit = txn.id();
             c.counters().clean = true;
             c.flush();

@@ -47,6 +47,7 @@ struct database::impl {
     // Of the writer.
     bool disk_full = false;
     std::uint64_t last_commit = 0;
+    known_records known;
     /// What is to be looked after in the next transactions.
     struct upkeep {
         std::set<topic_id> due;
@@ -74,10 +75,10 @@ private:
         errc refuse = errc::ok;                    // what appends are answered; ok: they are taken
         std::size_t bytes_max = commit_bytes_max;  // of bodies
         errc beyond = errc::limit_exceeded;
-        std::size_t commands_max = ~std::size_t{0};      // in one transaction
-        bool maintains = true;                           // does what is due besides
-        std::map<std::size_t, errc> failed;              // commands that failed halfway
-        std::set<std::pair<topic_id, group_id>> spoilt;  // damaged; none of them is tried any more
+        std::size_t commands_max = ~std::size_t{0};            // in one transaction
+        bool maintains = true;                                 // does what is due besides
+        std::map<std::size_t, errc> failed;                    // commands that failed halfway
+        std::map<std::pair<topic_id, group_id>, errc> spoilt;  // none is tried any more
     };
     admission admit(std::span<const command> commands);
     /// What transactions of a commit have done of it.

@@ -8,11 +8,17 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
+#include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -106,6 +112,38 @@ std::string_view network_filesystem(long type) noexcept {
     }
 }
 
+namespace {
+
+constexpr const char* this_process = "this process";
+
+/// Who holds a lock, for people; as /proc/locks shows it: not at all where the holder is in a
+/// container of its own, or its file system has another device there (btrfs).
+std::string holder_of(const unique_fd& lock) {
+    constexpr const char* unknown = "another process";
+    struct stat file {};
+    if (::fstat(lock.get(), &file) != 0) return unknown;
+    char place[64];
+    std::snprintf(place, sizeof place, "%02x:%02x:%ju", major(file.st_dev), minor(file.st_dev),
+                  static_cast<std::uintmax_t>(file.st_ino));
+    std::ifstream locks("/proc/locks");
+    // 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
+    for (std::string line; std::getline(locks, line);) {
+        std::istringstream fields(line);
+        std::string number, kind, mode, access, where;
+        pid_t pid = 0;
+        fields >> number >> kind >> mode >> access >> pid >> where;
+        if (kind != "FLOCK" || where != place) continue;
+        if (pid == ::getpid()) return this_process;
+        std::string name;
+        std::getline(std::ifstream("/proc/" + std::to_string(pid) + "/comm"), name);
+        // Without a name: gone, and a child of it holds the lock.
+        return name.empty() ? unknown : "process " + std::to_string(pid) + ", " + name;
+    }
+    return unknown;
+}
+
+}  // namespace
+
 unique_fd lock_directory(std::string_view operation, const fs::path& directory, bool allow_network,
                          bool create) {
     if (create && ::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
@@ -125,12 +163,16 @@ unique_fd lock_directory(std::string_view operation, const fs::path& directory, 
     // let it in, and lose its locks when either closes.
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK) throw_errno("lock", file, errno);
-        throw error(errc::store_in_use,
-                    text_of_error(operation, directory,
-                                  "the database is open, here or in another process; close it "
-                                  "there first"));
+        throw error(errc::store_in_use, text_of_error(operation, directory,
+                                                      "the database is open in " + holder_of(lock) +
+                                                          "; close it there first"));
     }
     return lock;
+}
+
+bool is_open_here(const fs::path& directory) {
+    const unique_fd lock(::open((directory / lock_name).c_str(), O_RDONLY | O_CLOEXEC));
+    return lock.get() >= 0 && holder_of(lock) == this_process;
 }
 
 namespace {
@@ -140,9 +182,11 @@ constexpr char mark_of_closed = 'c';
 
 }  // namespace
 
-bool was_closed(const unique_fd& lock) noexcept {
+last_end how_it_ended(const unique_fd& lock) noexcept {
     char mark = 0;
-    return ::pread(lock.get(), &mark, 1, 0) == 1 && mark == mark_of_closed;
+    if (::pread(lock.get(), &mark, 1, 0) != 1) return last_end::unknown;
+    if (mark == mark_of_closed) return last_end::closed;
+    return mark == mark_of_open ? last_end::open : last_end::unknown;
 }
 
 void mark_open(const unique_fd& lock, const fs::path& directory) {

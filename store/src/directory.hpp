@@ -6,6 +6,7 @@
 
 #include <cairn/store/options.hpp>
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string_view>
@@ -51,11 +52,18 @@ std::string_view network_filesystem(long type) noexcept;
 unique_fd lock_directory(std::string_view operation, const std::filesystem::path& directory,
                          bool allow_network, bool create);
 
+/// Whether this process holds that lock, as far as the system tells.
+bool is_open_here(const std::filesystem::path& directory);
+
 // The lock's file says whether the database was closed in good order: what LMDB's own file says can
 // only be read by trusting it.
 
-/// False also when nothing is known: a new directory, a copy.
-bool was_closed(const unique_fd& lock) noexcept;
+/// unknown: a new directory, a copy.
+enum class last_end : std::uint8_t { unknown, closed, open };
+last_end how_it_ended(const unique_fd& lock) noexcept;
+inline bool was_closed(const unique_fd& lock) noexcept {
+    return how_it_ended(lock) == last_end::closed;
+}
 /// From now on it counts as not closed, also after a power cut. Throws error(store_failed).
 void mark_open(const unique_fd& lock, const std::filesystem::path& directory);
 void mark_closed(const unique_fd& lock) noexcept;

@@ -20,9 +20,9 @@ void forget_attempts(changes& c, topic_id t, group_id g, offset first, offset la
             lmdb::cursor walk(c.txn(), c.dbs().state);
             const auto item = walk.seek(attempt_key(t, g, first));
             if (!item || text_of(item->key) > text_of(attempt_key(t, g, last))) return;
-            found.text(text_of(item->key));
+            found = copy_of(item->key);
         }
-        c.erase(found);
+        c.erase_found(found);
         --c.change(t, g).attempts;
     }
 }

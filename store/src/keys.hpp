@@ -22,16 +22,23 @@ public:
         return *this;
     }
     key& letter(char c) noexcept { return number(static_cast<std::uint8_t>(c)); }
-    /// Requires: at most 255 bytes, once.
+    /// Requires: that there is room; ours have 260 bytes at most.
     key& text(std::string_view value) noexcept {
         if (!value.empty()) std::memcpy(data_.data() + size_, value.data(), value.size());
         size_ += value.size();
         return *this;
     }
+    /// As it was read. False when no key of LMDB's is so long.
+    bool assign(bytes read) noexcept {
+        if (read.size() > data_.size()) return false;
+        size_ = 0;
+        text(text_of(read));
+        return true;
+    }
     operator bytes() const noexcept { return {data_.data(), size_}; }  // NOLINT(*-explicit-*)
 
 private:
-    std::array<std::byte, 288> data_;  // NOLINT(*-member-init): only what is written is read
+    std::array<std::byte, 512> data_;  // NOLINT(*-member-init): only what is written is read
     std::size_t size_ = 0;
 };
 
@@ -48,7 +55,8 @@ inline constexpr std::size_t log_key_bytes = 16;
 inline key log_key(topic_id topic, offset first, part_kind kind, std::uint32_t number) noexcept {
     key k;
     k.number(topic.value).number(first.value);
-    return k.number(static_cast<std::uint32_t>(kind) << 24 | number), k;
+    k.number(static_cast<std::uint32_t>(kind) << 24 | number);
+    return k;
 }
 
 struct log_place {

@@ -40,7 +40,8 @@ int open_with(MDB_env*& env, const std::filesystem::path& directory, const setti
     int code = mdb_env_set_mapsize(env, map_bytes);
     if (code == 0) code = mdb_env_set_maxreaders(env, chosen.readers_max);
     if (code == 0) code = mdb_env_set_maxdbs(env, 8);
-    const unsigned flags = chosen.flags | (sabotaged("no-sync") ? MDB_NOSYNC : 0U);
+    const unsigned flags = chosen.flags | (sabotaged("no-sync") ? MDB_NOSYNC : 0U) |
+                           (sabotaged("no-meta-sync") ? MDB_NOMETASYNC : 0U);
     if (code == 0) code = mdb_env_open(env, directory.c_str(), flags | MDB_NOTLS, file_mode);
     if (code == 0) return 0;
     mdb_env_close(env);

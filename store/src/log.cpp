@@ -8,6 +8,23 @@
 
 namespace cairn::store {
 
+namespace {
+
+// A key of the topic that is none of ours is damaged. What it led to is told by its neighbours, for
+// offsets are dense.
+bool is_none_of(topic_id t, const std::optional<lmdb::item>& item) {
+    if (!item || parse_log_key(item->key).valid) return false;
+    return same_prefix(item->key, log_key(t, {0}, part_kind::mark, 0), sizeof t.value);
+}
+
+log_place last_before(lmdb::cursor& walk, topic_id t, const key& wanted) {
+    auto item = walk.before(wanted);
+    while (is_none_of(t, item)) item = walk.previous();
+    return item ? parse_log_key(item->key) : log_place{};
+}
+
+}  // namespace
+
 void write_batch(lmdb::transaction& txn, const databases& dbs, topic_id topic, offset first,
                  const batch_record& header, bytes body) {
     std::size_t room = piece_bytes_max - entry_header_bytes;
@@ -29,8 +46,7 @@ std::uint32_t marks_at(const lmdb::transaction& txn, const databases& dbs, topic
                        offset at) {
     // They are numbered without gaps: all of a place go at once.
     lmdb::cursor walk(txn, dbs.log);
-    const auto last = walk.before(log_key(topic, at, part_kind::piece, 0));
-    const log_place place = last ? parse_log_key(last->key) : log_place{};
+    const log_place place = last_before(walk, topic, log_key(topic, at, part_kind::piece, 0));
     return place.valid && place.topic == topic && place.first == at ? place.number + 1 : 0;
 }
 
@@ -53,12 +69,10 @@ void log_walk::start(offset from) {
 
 void log_walk::parse(std::optional<lmdb::item> item) {
     kind_ = kind::end;
+    while (is_none_of(topic_, item)) item = cursor_.next();
     if (!item) return;
     const log_place place = parse_log_key(item->key);
-    if (!place.valid || place.topic != topic_) {
-        // A key that is not ours in the middle of the topic cannot be: LMDB keeps them in order.
-        return;
-    }
+    if (!place.valid || place.topic != topic_) return;
     at_ = place.first;
     number_ = place.number;
     part_ = place.kind;
@@ -111,8 +125,7 @@ void log_walk::next() {
 std::optional<found_batch> find_offset(const lmdb::transaction& txn, const databases& dbs,
                                        topic_id topic, offset o) {
     lmdb::cursor walk(txn, dbs.log);
-    const auto last = walk.before(log_key(topic, o + 1, part_kind::mark, 0));
-    const log_place place = last ? parse_log_key(last->key) : log_place{};
+    const log_place place = last_before(walk, topic, log_key(topic, o + 1, part_kind::mark, 0));
     if (!place.valid || place.topic != topic || place.kind != part_kind::piece) return {};
     const auto head = txn.get(dbs.log, log_key(topic, place.first, part_kind::piece, 0));
     const auto header = head ? decode_batch_record(*head, topic, place.first) : std::nullopt;

@@ -17,6 +17,13 @@ struct databases {
     MDB_dbi state = 0;
 };
 
+/// An item's key, to be used when the cursor is gone. Throws damaged.
+inline key copy_of(bytes read) {
+    key k;
+    if (!k.assign(read)) throw damaged{"a key"};
+    return k;
+}
+
 /// Writes the pieces of a batch.
 void write_batch(lmdb::transaction& txn, const databases& dbs, topic_id topic, offset first,
                  const batch_record& header, bytes body);

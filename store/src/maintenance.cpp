@@ -7,6 +7,9 @@
 #include <sys/stat.h>
 
 #include <cstdio>
+#include <optional>
+#include <string>
+#include <string_view>
 
 namespace cairn::store {
 
@@ -27,6 +30,8 @@ void rewrite_heads(const fs::path& directory, bool new_generation) {
     const auto counted = txn.get(dbs.state, counters_key());
     auto counters = counted ? decode_counters(unsealed(counters_key(), *counted)) : std::nullopt;
     if (!counters) throw damaged{"the counters"};
+    // The copy of a file that was not closed: each of our commits notes its number inside.
+    if (new_generation && counters->commit + 1 < txn.id()) throw damaged{"a torn meta page"};
     meta_record meta = read_meta(txn, dbs, directory);
     std::vector<std::byte> value;
     if (new_generation) {
@@ -44,14 +49,71 @@ void rewrite_heads(const fs::path& directory, bool new_generation) {
     txn.commit();
 }
 
-// Copies an environment to directory/aside, complete and synced.
-void copy_aside(MDB_env* env, const fs::path& directory, unsigned flags, bool new_generation) {
-    clear_aside(directory);
-    const fs::path aside = directory / aside_name;
-    if (::mkdir(aside.c_str(), 0700) != 0) throw_errno("create", aside, errno);
-    lmdb::expect_success("mdb_env_copy2", mdb_env_copy2(env, aside.c_str(), flags));
-    rewrite_heads(aside, new_generation);
-    sync_path(aside / data_name);
+// LMDB walks trees without looking.
+void require_sound_trees(std::string_view operation, const fs::path& directory,
+                         const fs::path& file) {
+    const structure_report trees = check_structure(file);
+    if (!trees.problems.empty())
+        throw error(errc::store_damaged, std::string(operation) + " " + directory.string() + ": " +
+                                             trees.problems.front());
+}
+
+/// A directory for what is not finished; gone with this.
+class aside_directory {
+public:
+    explicit aside_directory(const fs::path& in) : path_(in / aside_name) {
+        clear_aside(in);
+        if (::mkdir(path_.c_str(), 0700) != 0) throw_errno("create", path_, errno);
+    }
+    ~aside_directory() {
+        std::error_code ignored;
+        fs::remove_all(path_, ignored);
+    }
+    aside_directory(const aside_directory&) = delete;
+    aside_directory& operator=(const aside_directory&) = delete;
+
+    const fs::path& path() const noexcept { return path_; }
+    fs::path data() const { return path_ / data_name; }
+
+private:
+    fs::path path_;
+};
+
+struct copying {
+    unsigned flags = 0;
+    bool new_generation = false;
+    bool looks = false;  // nobody has looked at the trees
+};
+
+// Copies an environment, complete and synced.
+void copy_to(const aside_directory& aside, MDB_env* env, const copying& how) {
+    lmdb::expect_success("mdb_env_copy2", mdb_env_copy2(env, aside.path().c_str(), how.flags));
+    // LMDB makes it readable for all.
+    fs::permissions(aside.data(), fs::perms::owner_read | fs::perms::owner_write);
+    if (how.looks) require_sound_trees("copy", aside.path(), aside.data());
+    rewrite_heads(aside.path(), how.new_generation);
+    sync_path(aside.data());
+}
+
+void take_from(const aside_directory& aside, const fs::path& directory) {
+    if (::rename(aside.data().c_str(), (directory / data_name).c_str()) != 0)
+        throw_errno("rename", directory / data_name, errno);
+    sync_path(directory);
+}
+
+/// Calls `work`; what LMDB, a record or a file is to blame for is thrown as error.
+template <typename Work>
+std::uint64_t told(std::string_view operation, const fs::path& directory, Work&& work) {
+    try {
+        return work();
+    } catch (const lmdb::failure& what) {
+        throw_failure(operation, directory, what);
+    } catch (const damaged& what) {
+        throw error(errc::store_damaged,
+                    std::string(operation) + " " + directory.string() + ": " + what.what);
+    } catch (const fs::filesystem_error& what) {
+        throw_errno(operation, directory, what.code().value());
+    }
 }
 
 /// Takes away what a copy that fails has left, so that it can be tried again.
@@ -63,7 +125,6 @@ public:
         if (finished_) return;
         std::error_code ignored;
         if (ours_) {
-            fs::remove_all(target_ / aside_name, ignored);
             fs::remove(target_ / data_name, ignored);
             fs::remove(target_ / lock_name, ignored);
         }
@@ -85,63 +146,74 @@ private:
     bool finished_ = false;
 };
 
-void rename_from_aside(const fs::path& directory) {
-    if (::rename((directory / aside_name / data_name).c_str(), (directory / data_name).c_str()) !=
-        0)
-        throw_errno("rename", directory / data_name, errno);
-    sync_path(directory);
-    clear_aside(directory);
+std::uint64_t back_up(MDB_env* env, const fs::path& target, bool looks) {
+    constexpr std::string_view operation = "back up to";
+    const auto require_empty = [&](bool is_empty) {
+        if (!is_empty)
+            throw error(errc::invalid_argument,
+                        "back up to " + target.string() + ": it is not empty");
+    };
+    std::error_code ignored;
+    require_empty(!fs::exists(target, ignored) || fs::is_empty(target, ignored));
+    unfinished_copy copy(target);
+    const unique_fd lock = lock_directory(operation, target, true, true);
+    require_empty(!fs::exists(target / data_name, ignored));
+    copy.locked();
+    return told(operation, target, [&] {
+        const aside_directory aside(target);
+        copy_to(aside, env, {.new_generation = true, .looks = looks});
+        take_from(aside, target);
+        copy.finish();
+        return fs::file_size(target / data_name);
+    });
 }
 
 }  // namespace
 
 std::uint64_t compact(const fs::path& directory) {
-    const unique_fd lock = lock_directory("compact", directory, true, false);
     const fs::path file = directory / data_name;
-    // The copy walks the trees as LMDB does, without looking.
-    const structure_report trees = check_structure(file);
-    if (!trees.problems.empty())
-        throw error(errc::store_damaged,
-                    "compact " + directory.string() + ": " + trees.problems.front());
-    try {
+    std::error_code ignored;
+    const unique_fd lock = lock_directory("compact", directory, true, fs::exists(file, ignored));
+    require_sound_trees("compact", directory, file);
+    return told("compact", directory, [&] {
         const std::uint64_t before = fs::file_size(file);
+        const aside_directory aside(directory);
         {
             lmdb::environment env(directory, {.map_bytes = map_bytes});
-            copy_aside(env.handle(), directory, MDB_CP_COMPACT, false);
+            copy_to(aside, env.handle(), {.flags = MDB_CP_COMPACT});
         }
-        const std::uint64_t after = fs::file_size(directory / aside_name / data_name);
-        rename_from_aside(directory);
+        const std::uint64_t after = fs::file_size(aside.data());
+        take_from(aside, directory);
+        // A backup that is under way holds LMDB's table of the file that was here: the number of
+        // its last transaction in there is not for this one.
+        fs::remove(directory / lmdb_lock_name, ignored);
         return before > after ? before - after : 0;
-    } catch (const lmdb::failure& what) {
-        throw_failure("compact", directory, what);
-    } catch (const damaged& what) {
-        throw error(errc::store_damaged, "compact " + directory.string() + ": " + what.what);
-    } catch (const fs::filesystem_error& what) {
-        throw_errno("compact", directory, what.code().value());
-    }
+    });
 }
 
 std::uint64_t backup(const database& source, const fs::path& target) {
+    if (source.impl_->forked())
+        throw error(errc::forked, "back up to " + target.string() + ": in a forked child");
+    return back_up(source.impl_->env->handle(), target, false);
+}
+
+std::uint64_t backup(const fs::path& source, const fs::path& target) {
+    const auto refuse = [&](const char* why) {
+        throw error(errc::invalid_argument, "back up " + source.string() + ": " + why);
+    };
     std::error_code ignored;
-    if (fs::exists(target, ignored) && !fs::is_empty(target, ignored))
-        throw error(errc::invalid_argument, "back up to " + target.string() + ": it is not empty");
-    unfinished_copy copy(target);
-    const unique_fd lock = lock_directory("back up to", target, true, true);
-    if (fs::exists(target / data_name, ignored))
-        throw error(errc::invalid_argument, "back up to " + target.string() + ": it is not empty");
-    copy.locked();
+    if (!fs::exists(source / data_name, ignored)) refuse("there is no database");
+    // LMDB would lose the locks of the other environment.
+    if (is_open_here(source)) refuse("this process has it open; back up the open database");
+    std::optional<lmdb::environment> env;
     try {
-        copy_aside(source.impl_->env->handle(), target, 0, true);
-        rename_from_aside(target);
-        copy.finish();
-        return fs::file_size(target / data_name);
+        // Room for one reader, if the table has none: who has it open maps no more than it asked.
+        env.emplace(source,
+                    lmdb::settings{.map_bytes = map_bytes, .readers_max = 1, .flags = MDB_RDONLY});
     } catch (const lmdb::failure& what) {
-        throw_failure("back up to", target, what);
-    } catch (const damaged& what) {
-        throw error(errc::store_damaged, "back up to " + target.string() + ": " + what.what);
-    } catch (const fs::filesystem_error& what) {
-        throw_errno("back up to", target, what.code().value());
+        throw_failure("back up", source, what);
     }
+    return back_up(env->handle(), target, true);
 }
 
 }  // namespace cairn::store

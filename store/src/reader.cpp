@@ -109,6 +109,9 @@ struct reader::impl {
     std::vector<offset_range> pending(topic_id t, const topic_record& topic, group_id g,
                                       const group_record& r, offset from,
                                       std::size_t ranges_max) const;
+    /// Throws damaged when a group's chunks do not hold as many acks as its record says: one that
+    /// is found under another key is missing where it belongs, and its acks with it.
+    void check_acks(topic_id t, group_id g, const group_record& r) const;
 
     /// Highest sequence that was stored of a run; 0: nothing.
     sequence last_of(topic_id t, source_id s, const source_record& r, epoch e) const;
@@ -129,6 +132,8 @@ struct reader::impl {
 };
 
 reader::reader(const database& source) {
+    if (source.impl_->forked())
+        throw error(errc::forked, "read " + source.directory().string() + ": in a forked child");
     try {
         impl_ = std::make_unique<impl>(*source.impl_);
     } catch (const lmdb::failure& what) {
@@ -596,6 +601,7 @@ result<group_info> reader::group(topic_id topic, group_id group) {
         if (!t) return errc::topic_unknown;
         const auto r = impl_->record(group_key(topic, group), decode_group);
         if (!r) return errc::group_unknown;
+        impl_->check_acks(topic, group, *r);
         return impl_->info_of(topic, *t, group, *r);
     });
 }
@@ -634,6 +640,21 @@ result<group_id> reader::find_group(topic_id topic, std::string_view name) {
         if (!n) return n.error();
         return group_id{*n};
     });
+}
+
+void reader::impl::check_acks(topic_id t, group_id g, const group_record& r) const {
+    const std::uint64_t begin = (r.floor + 1).value;
+    std::uint64_t acked = 0;
+    if (r.acked != 0)
+        each(chunk_key(t, g, chunk_of(begin)), state_prefix_bytes + 4,
+             [&](bytes rest, bytes value) {
+                 const auto chunk = ack_chunk::decode(value);
+                 if (!chunk || rest.size() != 8) throw damaged{"a group's acks"};
+                 const std::uint64_t base = load_be<std::uint64_t>(rest.data()) * chunk_offsets;
+                 acked += chunk->count(begin > base ? begin - base : 0, chunk_offsets - 1);
+                 return acked <= r.acked;
+             });
+    if (acked != r.acked) throw damaged{"a group's acks"};
 }
 
 std::vector<offset_range> reader::impl::pending(topic_id t, const topic_record& topic, group_id g,
@@ -679,6 +700,7 @@ result<std::vector<offset_range>> reader::pending(topic_id topic, group_id group
         if (!t) return errc::topic_unknown;
         const auto r = impl_->record(group_key(topic, group), decode_group);
         if (!r) return errc::group_unknown;
+        if (from <= std::max(t->first, r->floor + 1)) impl_->check_acks(topic, group, *r);
         return impl_->pending(topic, *t, group, *r, std::max(from, t->first), ranges_max);
     });
 }

@@ -51,14 +51,14 @@ struct erased {
 erased erase_entries(changes& c, const key& from, const key& to, std::uint64_t limit) {
     erased all;
     for (; all.entries < limit; ++all.entries) {
-        key next;
+        key found;
         {
             lmdb::cursor walk(c.txn(), c.dbs().log);
             const auto item = walk.seek(from);
             if (!item || text_of(item->key) >= text_of(to)) return all;
+            found = copy_of(item->key);
             const log_place place = parse_log_key(item->key);
-            next = log_key(place.topic, place.first, place.kind, place.number);
-            if (place.kind == part_kind::mark) {
+            if (place.valid && place.kind == part_kind::mark) {
                 ++all.marks;
                 if (const auto mark =
                         decode_mark_record(item->value, place.topic, place.first, place.number))
@@ -66,7 +66,7 @@ erased erase_entries(changes& c, const key& from, const key& to, std::uint64_t l
                                   index_key(place.topic, mark->source, mark->epoch, mark->first));
             }
         }
-        c.txn().erase(c.dbs().log, next);
+        if (!c.txn().erase(c.dbs().log, found)) throw damaged{"a key out of its place"};
     }
     return all;
 }
@@ -81,9 +81,9 @@ std::uint64_t erase_index(changes& c, topic_id t, std::uint64_t limit) {
             lmdb::cursor walk(c.txn(), c.dbs().index);
             const auto item = walk.seek(first);
             if (!item || !same_prefix(item->key, first, sizeof t.value)) return n;
-            found.text(text_of(item->key));
+            found = copy_of(item->key);
         }
-        c.txn().erase(c.dbs().index, found);
+        if (!c.txn().erase(c.dbs().index, found)) throw damaged{"a key out of its place"};
     }
     return limit;
 }
@@ -93,13 +93,15 @@ void give_back(changes& c, topic_record& r, std::uint64_t cost) {
     c.counters().bytes -= std::min(c.counters().bytes, cost);
 }
 
-void forget_keys(changes& c, topic_id t, topic_record& r, const found_batch& batch) {
+// Returns how many.
+std::uint64_t forget_keys(changes& c, topic_id t, topic_record& r, const found_batch& batch) {
     std::vector<std::byte> body;
     try {
         body = body_of(c.txn(), c.dbs(), t, batch);
     } catch (const damaged&) {
-        return;  // entries of the index stay behind; readers find that they lead nowhere
+        return 0;  // entries of the index stay behind; readers find that they lead nowhere
     }
+    std::uint64_t forgotten = 0;
     offset at = batch.first;
     for (wire::record_reader records(body); !records.done(); at = at + 1) {
         const wire::record one = records.next();
@@ -114,8 +116,11 @@ void forget_keys(changes& c, topic_id t, topic_record& r, const found_batch& bat
         } catch (const damaged&) {
             // It leads nowhere for sure.
         }
-        if (c.erase(k)) give_back(c, r, key_cost(name));
+        if (!c.erase(k)) continue;
+        give_back(c, r, key_cost(name));
+        ++forgotten;
     }
+    return forgotten;
 }
 
 // Returns what they took.
@@ -126,10 +131,10 @@ std::uint64_t erase_range(changes& c, const key& first, const key& last) {
             lmdb::cursor walk(c.txn(), c.dbs().state);
             const auto item = walk.seek(first);
             if (!item || text_of(item->key) > text_of(last)) return cost;
-            found.text(text_of(item->key));
+            found = copy_of(item->key);
             cost += small_record_cost(item->key.size(), item->value.size());
         }
-        c.erase(found);
+        c.erase_found(found);
     }
 }
 
@@ -205,9 +210,9 @@ bool drop_deleted(changes& c, topic_id t, work_budget& budget) {
                 item->key.size() == state_prefix_bytes)
                 item = walk.next();  // the topic's own record goes last
             if (!item || !same_prefix(item->key, own, sizeof t.value)) break;
-            found.text(text_of(item->key));
+            found = copy_of(item->key);
         }
-        c.erase(found);
+        c.erase_found(found);
         budget.take(1);
     }
     if (budget.spent()) return true;
@@ -234,7 +239,7 @@ bool drop_oldest_batch(changes& c, topic_id t, work_budget& budget, last_batch l
     if (found.kind == log_walk::kind::batch) {
         const batch_record& header = found.batch.header;
         behind = found.batch.last() + 1;
-        if (r.config.last_per_key) forget_keys(c, t, r, found.batch);
+        if (r.config.last_per_key) budget.take(forget_keys(c, t, r, found.batch));
         for (std::uint32_t n = header.pieces(); n-- > 0;)
             c.txn().erase(c.dbs().log, log_key(t, found.at, part_kind::piece, n));
         try {
@@ -364,7 +369,7 @@ errc make_room(changes& c, const store_limits& limits, topic_id t, std::uint64_t
                    (!budget.spent() || before - r.bytes < cost) &&
                    drop_oldest_batch(c, t, budget, last)) {
             }
-        } else if (over_own_limit(r, cost, messages)) {
+        } else if (over_own_limit(r, cost, messages) && r.kept < r.next) {
             return errc::store_full;
         }
     }

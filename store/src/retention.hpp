@@ -26,7 +26,7 @@ struct victim_search {
     bool in_vain = false;  ///< no topic holds anything
 };
 
-/// Pieces that may still be deleted in this transaction, so that none takes long.
+/// Pieces and records that may still be deleted in this transaction, so that none takes long.
 struct work_budget {
     std::uint64_t pieces = 4'096;
     std::uint64_t trimmed_batches = 0;  // counted here, for the statistics

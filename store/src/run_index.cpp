@@ -240,6 +240,7 @@ epoch first_run_from(const lmdb::transaction& txn, const databases& dbs, topic_i
     const auto item = walk.seek(wanted);
     const bool indexed =
         item && same_prefix(item->key, wanted, sizeof topic.value + sizeof source.value);
+    if (indexed && item->key.size() != index_key_bytes) throw damaged{"an index entry"};
     const epoch found = indexed ? epoch_of_index(item->key) : epoch{};
     // The present run may have no entry yet.
     const bool present = record.tail.at.value != 0 && record.epoch >= e;

@@ -146,9 +146,9 @@ void forget_untold(changes& c, topic_id t, group_id g) {
             lmdb::cursor walk(c.txn(), c.dbs().state);
             const auto item = walk.seek(own);
             if (!item || !same_prefix(item->key, own, state_prefix_bytes + sizeof g.value)) return;
-            found.text(text_of(item->key));
+            found = copy_of(item->key);
         }
-        c.erase(found);
+        c.erase_found(found);
     }
 }
 

@@ -7,6 +7,7 @@
 #include <cairn/wire/records.hpp>
 
 #include <map>
+#include <system_error>
 
 namespace cairn::store {
 
@@ -44,6 +45,7 @@ private:
     void check_sources(topic_id t, const topic_record& r);
     void check_messages(topic_id t, const topic_record& r);
     std::uint64_t cost_of_small_records(topic_id t, offset kept);
+    std::uint32_t number_at(const key& name) const;
     void check_all_sealed();
     void check_no_strangers();
     template <typename F>
@@ -69,6 +71,12 @@ void verifier::each(const key& from, std::size_t prefix, F&& f) {
         } catch (const damaged&) {
         }
     }
+}
+
+// 0: none.
+std::uint32_t verifier::number_at(const key& name) const {
+    const auto value = txn_.get(dbs_.state, name);
+    return value ? unpacker(*value).number<std::uint32_t>() : 0;
 }
 
 void verifier::check_all_sealed() {
@@ -281,8 +289,7 @@ void verifier::check_groups(topic_id t, const topic_record& r) {
                 load_be<std::uint32_t>(source.data()) >= r.next_source)
                 found("what a group was not told of cannot be read", t);
         });
-        const auto named = txn_.get(dbs_.state, group_name_key(t, g->name));
-        if (!named || load_be<std::uint32_t>(named->data()) != id.value)
+        if (number_at(group_name_key(t, g->name)) != id.value)
             found("a group is not found by its name", t);
     });
 }
@@ -293,8 +300,7 @@ void verifier::check_sources(topic_id t, const topic_record& r) {
         auto s = decode_source(value);
         if (!s || rest.size() != 4) return;  // told with the log
         const source_id id{load_be<std::uint32_t>(rest.data())};
-        const auto named = txn_.get(dbs_.state, source_name_key(t, s->name));
-        if (!named || load_be<std::uint32_t>(named->data()) != id.value)
+        if (number_at(source_name_key(t, s->name)) != id.value)
             found("a source is not found by its name", t);
         if (id.value >= r.next_source) found("a source has a number of later", t);
         known.emplace(id, std::move(*s));
@@ -330,8 +336,7 @@ void verifier::check_topic(topic_id t, const topic_record& r) {
         ++report_.topics;
         messages_ += r.next - r.first;
         if (r.first > r.next || r.kept > r.first) found("a topic's offsets are out of order", t);
-        const auto named = txn_.get(dbs_.state, topic_name_key(r.name));
-        if (!named || load_be<std::uint32_t>(named->data()) != t.value)
+        if (number_at(topic_name_key(r.name)) != t.value)
             found("a topic is not found by its name", t);
     }
     bytes_ += r.bytes;
@@ -352,9 +357,15 @@ void verifier::check_no_strangers() {
     lmdb::cursor log(txn_, dbs_.log);
     for (auto item = log.first(); item;) {
         const log_place place = parse_log_key(item->key);
+        if (!place.valid) {
+            found("the log has a key that is none");
+            item = log.next();
+            continue;
+        }
         if (place.topic != before && !topics_.contains(place.topic))
             found("the log has entries of no topic", place.topic);
         before = place.topic;
+        if (place.topic.value == ~std::uint32_t{0}) break;
         item = log.seek(log_key({place.topic.value + 1}, {0}, part_kind::mark, 0));
     }
 }
@@ -394,7 +405,9 @@ void verifier::run() {
 }  // namespace
 
 verify_report verify(const fs::path& directory) {
-    const unique_fd lock = lock_directory("verify", directory, true, false);
+    std::error_code ignored;
+    const unique_fd lock =
+        lock_directory("verify", directory, true, fs::exists(directory / data_name, ignored));
     verify_report report;
     const structure_report trees = check_structure(directory / data_name);
     report.pages = trees.pages;

@@ -96,6 +96,8 @@ INSTANTIATE_TEST_SUITE_P(
         tiny_run{"stopped-puller", {"sender_growth_mb", "sender_limit_mb"}},
         tiny_run{"store-append --size 100", {"messages_per_s", "ratio", "disk_messages_per_s"}},
         tiny_run{"store-commit", latencies}, tiny_run{"store-producers", rates},
+        tiny_run{"store-producers --flush-ms 1",
+                 {"messages_per_s", "baseline_messages_per_s", "ratio", "emulated_flush_ms"}},
         tiny_run{"store-queue --messages 20000", rates},
         tiny_run{"store-interleaved --messages 20000", rates},
         tiny_run{"store-read --size 100 --messages 20000", {"messages_per_s", "mb_per_s"}},
@@ -106,10 +108,13 @@ INSTANTIATE_TEST_SUITE_P(
         tiny_run{"durable-publish --size 65536", rates},
         tiny_run{"durable-publish --size 100 --transport ipc", rates},
         tiny_run{"durable-wait", latencies}, tiny_run{"durable-producers", rates},
+        tiny_run{"durable-producers --flush-ms 1",
+                 {"messages_per_s", "baseline_messages_per_s", "ratio", "emulated_flush_ms"}},
         tiny_run{"durable-replay --messages 20000", {"messages_per_s", "mb_per_s"}},
         tiny_run{"isolation",
                  {"p50_us", "baseline_p50_us", "ratio", "on_p50_us", "on_p99_us", "stopped_p50_us",
                   "stopped_p99_us", "killed_p50_us", "killed_p99_us"}},
+        tiny_run{"stuck-reader --peers 3", {"p50_us", "p99_us", "baseline_p99_us", "ratio"}},
         tiny_run{"durable-live", {"messages_per_s", "durable_messages_per_s"}},
         tiny_run{"durable-catch-up --messages 20000 --rate 1000",
                  {"messages_per_s", "seconds_until_live", "store_peak_mb", "store_anonymous_mb"}},
@@ -128,6 +133,18 @@ TEST(Bench, MeasuresTheBaselineAlone) {
     EXPECT_EQ(done.exit_code, 0) << done.output;
     expect_positive(done.output, {"baseline_messages_per_s"});
     EXPECT_FALSE(number(done.output, "ratio")) << done.output;
+}
+
+// A commit has two flushes, LMDB's own as well.
+TEST(Bench, LetsFlushesTakeLongerAndSaysSo) {
+    const auto done = bench("store-commit --flush-ms 5 --seconds 0.2 --rounds 1 --json");
+    EXPECT_EQ(done.exit_code, 0) << done.output;
+    EXPECT_GE(number(done.output, "p50_us").value_or(0), 10'000) << done.output;
+    EXPECT_GE(number(done.output, "baseline_p50_us").value_or(0), 10'000) << done.output;
+    EXPECT_EQ(number(done.output, "emulated_flush_ms"), 5) << done.output;
+    EXPECT_NE(done.output.find("\"met\": null"), std::string::npos) << done.output;
+    EXPECT_EQ(bench("push --flush-ms 1").exit_code, 2);
+    EXPECT_EQ(bench("durable-start --flush-ms 1").exit_code, 2);
 }
 
 TEST(Bench, PrintsATableUnlessJsonIsWanted) {
@@ -163,6 +180,7 @@ TEST(Bench, NamesItsScenarios) {
                              "durable-producers ",
                              "durable-replay ",
                              "isolation ",
+                             "stuck-reader ",
                              "durable-live ",
                              "durable-catch-up ",
                              "durable-start "})

@@ -50,6 +50,29 @@ TEST_F(Network, LosesNothingInSilenceWhenConnectionsAreReset) {
     EXPECT_GE(there.stats().reconnects, 1U);
 }
 
+// What still waits from the earlier connection is not granted again, so the publisher learns how
+// large the reader's window is only later.
+TEST_F(Network, BringsLoneMessagesAtOnceToAReaderThatWasFullWhenItWasCutOff) {
+    for (const std::size_t credit : {std::size_t{100'000}, std::size_t{1} << 20}) {
+        publisher sender(here, "weather", {.patience = publisher_options::forever});
+        subscriber reader(there, "weather", {.credit_bytes = credit});
+        ASSERT_TRUE(reader.wait_attached(1, patience));
+        constexpr int count = 1'500;
+        const std::string body(2'000, 'x');
+        for (int i = 0; i != count; ++i) sender.publish(body);
+        ASSERT_TRUE(eventually([&] { return reader.stats().queue_bytes >= credit; }, patience));
+        const std::uint64_t before = there.stats().reconnects;
+        network.cut();
+        ASSERT_TRUE(eventually([&] { return there.stats().reconnects > before; }, patience));
+        ASSERT_TRUE(reader.wait_attached(1, patience));
+        for (int i = 0; i != count; ++i) ASSERT_TRUE(reader.receive_for(patience)) << i;
+        for (int i = 0; i != 20; ++i) {
+            sender.publish("alone");
+            ASSERT_TRUE(reader.receive_for(patience)) << i << " waits for others to come";
+        }
+    }
+}
+
 TEST_F(Network, LosesNoJobWhenConnectionsAreReset) {
     pusher jobs(here, "jobs");
     puller worker(there, "jobs", {.credit_messages = 500});

@@ -56,6 +56,38 @@ TEST_P(Node, FindsItsPeerAgainAfterTheListenerRestarted) {
     EXPECT_EQ(texts(reader, 1), numbers(2, 2));
 }
 
+TEST_P(Node, IsClosedForHandlesThatAreMadeMeanwhile) {
+    for (int n = 0; n != 50; ++n) {
+        node closing;
+        std::jthread closer([&] { closing.close(0ms); });
+        try {
+            publisher sender(closing, "weather");
+            pusher jobs(closing, "resize");
+            closer.join();
+            EXPECT_EQ(sender.try_publish("1").status, send_status::closed);
+            EXPECT_EQ(jobs.try_push("1").status, send_status::closed);
+        } catch (const error& e) {
+            EXPECT_EQ(e.code(), errc::closed);
+        }
+    }
+}
+
+TEST_P(Node, ThatWaitsForItsHandlesToCloseLetsGoOfOneThatIsDestroyed) {
+    node& here = listening();
+    subscriber reader(connected_to(here), "weather", {.credit_bytes = 1});
+    auto sender = std::make_unique<publisher>(here, "weather");
+    ASSERT_TRUE(sender->wait_for_subscribers(1, patience));
+    for (int n = 0; n != 10; ++n) sender->publish("1");
+    auto jobs = std::make_unique<pusher>(here, "resize");
+    jobs->push("1");
+    auto closed = std::async(std::launch::async, [&] { return here.close(10min); });
+    EXPECT_TRUE(eventually([&] { return sender->try_publish("2").status == send_status::closed; },
+                           patience));
+    sender.reset();
+    jobs.reset();
+    EXPECT_EQ(closed.wait_for(patience), std::future_status::ready);
+}
+
 TEST_P(Node, ConnectsToSeveralEndpoints) {
     node& one = listening();
     node& two = listening();
@@ -227,8 +259,10 @@ TEST_P(Node, HandsOverWhatItsHandlesHoldWhenItCloses) {
     publish_numbers(sender, 1, 1'000);
     push_numbers(jobs, 1, 1'000);
 
+    EXPECT_GT(here.stats().links, 0U);
     EXPECT_EQ(here.close(patience), 0U);
 
+    EXPECT_EQ(here.stats().links, 0U);
     EXPECT_EQ(texts(reader, 1'000), numbers(1, 1'000));
     EXPECT_EQ(here.close(patience), 0U);
 }

@@ -26,6 +26,41 @@ protected:
 };
 CAIRN_OVER_EACH_TRANSPORT(History);
 
+// Its reader had no credit for all of it; what waited for room was never in the ring.
+TEST_P(History, OfAPublisherThatEndedIsToldToItsLastMessage) {
+    const std::string body(100, 'x');
+    constexpr std::uint64_t count = 1'000;
+    for (const bool closes : {false, true}) {
+        subscriber reader(there, "weather", {.credit_bytes = 2'000});
+        {
+            publisher sender(here, "weather");
+            ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+            for (std::uint64_t n = 0; n != count; ++n) sender.publish(body);
+            if (closes) static_cast<void>(sender.close(0ms));
+        }
+        std::uint64_t told = 0;
+        while (told != count) {
+            const auto e = reader.next_event(patience);
+            ASSERT_TRUE(e) << told;
+            if (const auto* const lost = std::get_if<gap>(&*e)) told += lost->range.size();
+            if (std::holds_alternative<message>(*e)) ++told;
+        }
+        EXPECT_FALSE(reader.next_event(silence));
+    }
+}
+
+TEST_P(History, OfAPublisherThatClosesIsSentThoughNobodyReadsIt) {
+    const std::string body(1'000, 'x');
+    publisher sender(here, "weather");
+    subscriber reader(there, "weather");
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    for (int n = 0; n != 1'500; ++n) sender.publish(body);
+
+    EXPECT_EQ(sender.close(patience), 0U);
+
+    EXPECT_EQ(reader.stats().queue_messages, 1'500U);
+}
+
 TEST_P(History, IsNotShownToWhoBeginsLive) {
     publisher sender(here, "weather");
     publish_numbers(sender, 1, 10);
@@ -228,6 +263,7 @@ TEST_P(History, TellsALossAtItsEndWhenThePublisherEnds) {
         const auto* lost = std::get_if<gap>(&*e);
         ASSERT_NE(lost, nullptr);
         EXPECT_EQ(lost->range, (sequence_range{{next}, {100}}));
+        EXPECT_EQ(lost->cause, errc::gone);
         break;
     }
 }

@@ -324,6 +324,27 @@ TEST_P(Publisher, RefusesAttributesAboveTheLimit) {
     EXPECT_EQ(sender.try_publish("x", large).status, send_status::too_large);
 }
 
+TEST_P(Subscriber, ShowsMessagesWhereTheirBatchLies) {
+    node& here = listening();
+    publisher sender(here, "weather");
+    subscriber reader(connected_to(here), "weather", {.credit_bytes = 1});
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    sender.publish("those behind it gather");
+    ASSERT_TRUE(eventually([&] { return reader.stats().batches == 1; }, patience));
+    publish_numbers(sender, 100, 199);
+    ASSERT_TRUE(reader.receive_for(patience));
+
+    const std::byte* before = nullptr;
+    for (int i = 100; i != 200; ++i) {
+        const auto m = reader.receive_for(patience);
+        ASSERT_TRUE(m);
+        if (before) {
+            EXPECT_EQ(m->body().data() - before, 4 + 3) << "a word and the body before";
+        }
+        before = m->body().data();
+    }
+}
+
 TEST_P(Subscriber, GivesCopiesThatOutliveTheViews) {
     node& here = listening();
     node& there = connected_to(here);

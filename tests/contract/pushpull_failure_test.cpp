@@ -63,6 +63,24 @@ TEST_P(Failure, GivesWhatAClosedPullerHeldToAnother) {
     for (std::uint64_t i = 0; i != 10; ++i) EXPECT_EQ(got[i].text, std::to_string(i + 1));
 }
 
+TEST_P(Failure, PassesOverADeliveryThatCameAgainWhileItWaited) {
+    pusher jobs(here, "jobs", {.batch_bytes_max = 1, .ack_wait = 50ms, .deliveries_max = 0});
+    puller worker(there, "jobs", explicitly());
+    push_numbers(jobs, 1, 10);
+    const auto first = worker.receive_for(patience);
+    ASSERT_TRUE(first);
+    // The leases end, of what waits too, and all of it comes again.
+    ASSERT_TRUE(eventually([&] { return worker.stats().batches >= 20; }, patience));
+    std::set<std::string> done;
+    while (done.size() != 10) {
+        const auto m = worker.receive_for(patience);
+        ASSERT_TRUE(m);
+        EXPECT_GT(m->attempt(), 1U) << m->text();
+        if (worker.ack(m->id())) done.emplace(m->text());
+    }
+    EXPECT_FALSE(worker.ack(first->id())) << "that delivery is over";
+}
+
 TEST_P(Failure, GivesTheMessageInHandBackWhenAnAckOnNextPullerCloses) {
     pusher jobs(here, "jobs", {.batch_bytes_max = 1});
     std::optional<puller> first(std::in_place, there, "jobs");

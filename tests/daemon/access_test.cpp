@@ -2,6 +2,16 @@
 
 #include <cairn/cairn.hpp>
 
+#include <sys/fsuid.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <string>
+#include <thread>
+
 namespace {
 
 using namespace cairn;
@@ -92,6 +102,41 @@ TEST_F(Access, OfASourceIsTheFirstKeysThatOpenedIt) {
     EXPECT_EQ(bob->raw().refusal(kind::error), errc::not_authorised);
     EXPECT_TRUE(as(alice_)->open(1, "quakes.us", "usgs", 1));
     EXPECT_TRUE(bob->open(2, "quakes.us", "bob", 1));
+}
+
+/// A store that is reached by a path alone, in a directory that everybody may enter.
+class IpcPath : public StoreFixture {
+protected:
+    void SetUp() override {
+        std::filesystem::permissions(directory_.path(), std::filesystem::perms(0755));
+        options_.network.bind = {"ipc://" + path_};
+        start();
+    }
+    /// 0, or why `user` cannot connect.
+    int refusal(uid_t user) const {
+        int fault = 0;
+        // The file system takes a thread for who it says that it is.
+        std::jthread([&] {
+            ::setfsuid(user);
+            const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+            sockaddr_un at{};
+            at.sun_family = AF_UNIX;
+            path_.copy(at.sun_path, sizeof at.sun_path - 1);
+            if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0)
+                fault = errno;
+            ::close(descriptor);
+        }).join();
+        return fault;
+    }
+
+    const std::string path_ = (directory_ / "store.ipc").string();
+};
+
+TEST_F(IpcPath, IsClosedToOtherUsers) {
+    if (::geteuid() != 0) GTEST_SKIP() << "only root may be another user";
+    EXPECT_EQ(refusal(0), 0);
+    EXPECT_EQ(refusal(65'534), EACCES);
+    EXPECT_TRUE(peer()->store("quakes", "usgs", 1, 1, 1));
 }
 
 }  // namespace

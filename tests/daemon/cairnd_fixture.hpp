@@ -1,7 +1,7 @@
 #pragma once
 
-#include "party.hpp"
 #include "support/child_process.hpp"
+#include "support/party.hpp"
 #include "support/temp_directory.hpp"
 
 #include <gtest/gtest.h>

@@ -44,9 +44,11 @@ protected:
     const std::filesystem::path script_ = directory_ / "cairnd";
 };
 
-TEST_F(BusyCairnd, ServesWhomItHasWhenItIsOutOfDescriptors) {
-    constexpr std::size_t descriptors = 128;
-    start_with(descriptors);
+class CairndWithFewDescriptors : public BusyCairnd, public testing::WithParamInterface<int> {};
+
+TEST_P(CairndWithFewDescriptors, ServesWhomItHas) {
+    const auto descriptors = static_cast<std::size_t>(GetParam());
+    start_with(GetParam());
     party steady(endpoints_.front());
     ASSERT_TRUE(steady.open(1, "quakes", "usgs", 7));
     std::vector<std::unique_ptr<stranger>> crowd;
@@ -71,8 +73,11 @@ TEST_F(BusyCairnd, ServesWhomItHasWhenItIsOutOfDescriptors) {
     EXPECT_EQ(end(SIGTERM), 0);
 }
 
+INSTANTIATE_TEST_SUITE_P(With, CairndWithFewDescriptors, testing::Values(128, 256),
+                         [](const auto& count) { return std::to_string(count.param); });
+
 TEST_F(BusyCairnd, LeavesInTimeWhateverIsUnderWay) {
-    const int times = long_test() ? 20 : sanitized ? 2 : 4;
+    const int times = long_test() ? 200 : sanitized ? 2 : 20;
     std::uint64_t stored = 0;
     for (int i = 0; i != times; ++i) {
         start();

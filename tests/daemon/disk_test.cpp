@@ -42,6 +42,23 @@ private:
     std::vector<std::string> lines_;  // guarded by mutex_
 };
 
+TEST_F(StoreWithALog, SaysOnceWhyItTakesNothingOfAPublisher) {
+    options_.topic_defaults.retention = {.messages_max = 5,
+                                         .when_full = store::full_policy::refuse};
+    restart();
+    const auto publisher = peer();
+    ASSERT_TRUE(publisher->open(1, "quakes", "usgs", 7));
+    publisher->append(1, 1, 5);
+    ASSERT_TRUE(publisher->confirmed(5));
+    for (int i = 0; i != 3; ++i) {
+        publisher->append(1, 6, 5);
+        const auto told = publisher->raw().hear<wire::append_refused>(wire::kind::append_refused);
+        ASSERT_TRUE(told);
+        EXPECT_EQ(told->code, errc::store_full);
+    }
+    EXPECT_EQ(lines_with("cannot store on quakes as source usgs: the quota"), 1U);
+}
+
 class StoreOnAFailingDisk : public StoreWithALog {
 protected:
     void SetUp() override {
@@ -130,6 +147,39 @@ TEST_F(StoreOnAHangingDisk, ClosesInGoodOrderWhenTheDiskAnswersAfterTheDeadline)
     const auto opened = peer()->open(1, "quakes", "usgs", 7);
     ASSERT_TRUE(opened);
     EXPECT_EQ(opened->last, sequence{10});
+}
+
+TEST_F(StoreOnAHangingDisk, AppliesNoAckOfBeforeASeekBehindIt) {
+    const auto member = peer();
+    ASSERT_TRUE(member->attach(1, "quakes", "a"));
+    member->ack(1, "usgs", 7, {{{1}, {6}}});  // the last of them is not stored yet
+    ASSERT_TRUE(member->raw().answered());
+    get_stuck_with(6, 1);
+    const auto tool = peer();
+    tool->raw().say(wire::seek_group{9, "quakes", "a", wire::place::first, 0});
+    // It looks for the place on another thread, and has no answer before the disk has one.
+    for (int n = 0; n != 100; ++n) ASSERT_TRUE(tool->raw().answered());
+    go_on();
+    ASSERT_TRUE(tool->raw().hear(wire::kind::done));
+    EXPECT_EQ(member->raw().refusal(wire::kind::error), errc::sought);
+    const auto again = member->attach(2, "quakes", "a");
+    ASSERT_TRUE(again);
+    EXPECT_EQ(party::points(again->points), "usgs 7:1");
+    EXPECT_EQ(party::done(again->done), "");
+}
+
+TEST_F(StoreOnAHangingDisk, TakesNoEndOfAcksOfARunThatIsOver) {
+    const auto member = peer();
+    ASSERT_TRUE(member->attach(1, "quakes", "a"));
+    ASSERT_TRUE(publisher_->open(2, "quakes", "usgs", 8));
+    hang();
+    publisher_->append(2, 1, 1);
+    ASSERT_TRUE(eventually([&] { return std::filesystem::exists(hang_.string() + ".held"); }, 30s));
+    const std::vector<sequence_range> ranges(1'000, {{1}, {1}});
+    member->ack(1, "usgs", 7, ranges);
+    EXPECT_TRUE(member->raw().answered_without_refusal());
+    member->ack(1, "usgs", 7, ranges);
+    EXPECT_EQ(member->raw().refusal(wire::kind::error), errc::limit_exceeded);
 }
 
 TEST_F(StoreOnAHangingDisk, GoesOnServingWhatItHas) {

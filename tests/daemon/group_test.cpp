@@ -1,6 +1,8 @@
 #include "store_fixture.hpp"
 #include "support/eventually.hpp"
 
+#include <cairn/wire/limits.hpp>
+
 namespace {
 
 using namespace cairn;
@@ -59,6 +61,25 @@ TEST_F(DurableGroup, KeepsItsAcksOverARestart) {
 }
 
 // The member before may have ended without having told its user.
+TEST_F(DurableGroup, TakesNothingBackForAcksBelowItsFloorOrOfWhatNeverWas) {
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 10));
+    ASSERT_TRUE(member_->attach(1, "quakes", "a"));
+    member_->ack(1, "usgs", 7, {{{1}, {5}}});
+    member_->ack(1, "usgs", 7, {{{2}, {3}}});
+    member_->ack(1, "usgs", 6, {{{1}, {9}}});
+    ASSERT_TRUE(member_->acked(3));
+    // Ahead of its source's last, of a newer run, and of a source that never was.
+    member_->ack(1, "usgs", 7, {{{8}, {std::uint64_t{1} << 62}}});
+    member_->ack(1, "usgs", 8, {{{1}, {9}}});
+    member_->ack(1, "nobody", 1, {{{1}, {9}}});
+    ASSERT_TRUE(member_->raw().answered_without_refusal());
+    member_->raw().say(wire::detach{1});
+    const auto attached = member_->attach(2, "quakes", "a");
+    ASSERT_TRUE(attached);
+    EXPECT_EQ(party::points(attached->points), "usgs 7:6");
+    EXPECT_EQ(party::done(attached->done), "usgs 7:8-10");
+}
+
 TEST_F(DurableGroup, GoesOnInFrontOfALossUntilAMessageBehindItIsAcked) {
     ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 4));
     ASSERT_TRUE(publisher_->store("quakes", "emsc", 3, 1, 1));
@@ -103,9 +124,9 @@ TEST_F(DurableGroup, IsToldOfWhatWasTrimmedWhileItHadNoMember) {
     EXPECT_EQ(party::points(member_->attach(2, "quakes", "a")->points), behind);
     member_->subscribe("quakes", 1'000,
                        {{"quakes", "usgs", {7}, {3}}, {"quakes", "emsc", {3}, {1}}});
-    EXPECT_EQ(member_->read(10),
+    EXPECT_EQ(member_->read(9),
               (std::vector<std::string>{"gone usgs 7:3-4 gone", "gone emsc 3:1-2 gone",
-                                        "gone usgs 8:1-3 gone", "usgs 8:1-5"}));
+                                        "gone usgs 8:1-3 gone", "usgs 8:4-5"}));
     member_->raw().say(wire::detach{2});
     EXPECT_EQ(party::points(member_->attach(3, "quakes", "a")->points), behind) << "nothing acked";
     member_->ack(3, "usgs", 7, {{{3}, {4}}});
@@ -190,6 +211,12 @@ TEST_F(DurableGroup, EndsAnAttachmentWithMoreFramesThanMayWait) {
 
 TEST_F(DurableGroup, TakesAnAckOfMoreBatchesThanTheStoreLooksAtAtOnce) {
     constexpr std::uint64_t count = store::ack_batches_max + 2;
+    // They are granted at once, however long the disk takes.
+    options_.append_window_bytes = count * (wire::batch_charge_bytes + 64);
+    publisher_.reset();
+    member_.reset();
+    restart();
+    publisher_ = peer();
     ASSERT_TRUE(publisher_->open(1, "quakes", "usgs", 7));
     for (std::uint64_t n = 1; n <= count; ++n) publisher_->append(1, n, 1);
     ASSERT_TRUE(publisher_->confirmed(count));
@@ -200,6 +227,31 @@ TEST_F(DurableGroup, TakesAnAckOfMoreBatchesThanTheStoreLooksAtAtOnce) {
     member_->raw().say(wire::detach{1});
     EXPECT_EQ(party::points(member_->attach(2, "quakes", "a")->points),
               "usgs 7:" + std::to_string(count + 1));
+}
+
+TEST_F(DurableGroup, EndsWithItsTopicAndNoOtherDoes) {
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 1));
+    ASSERT_TRUE(publisher_->store("tides", "usgs", 7, 1, 1));
+    const auto other = peer();
+    ASSERT_TRUE(other->attach(1, "tides", "a"));
+    ASSERT_TRUE(member_->attach(1, "quakes", "a"));
+    publisher_->raw().say(wire::delete_topic{9, "quakes"});
+    ASSERT_TRUE(publisher_->raw().hear(kind::done));
+    EXPECT_EQ(member_->raw().refusal(kind::error), errc::topic_unknown);
+    other->ack(1, "usgs", 7, {{{1}, {1}}});
+    EXPECT_TRUE(other->acked(1));
+}
+
+TEST_F(DurableGroup, TakesAnAckOfManyRangesOfARunThatIsOver) {
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 2'000));
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 8, 1, 1));
+    ASSERT_TRUE(member_->attach(1, "quakes", "a"));
+    std::vector<sequence_range> ranges;
+    for (std::uint64_t n = 1; n <= 2'000; n += 2) ranges.push_back({{n}, {n}});
+    member_->ack(1, "usgs", 7, ranges);
+    EXPECT_TRUE(member_->acked(1));
+    member_->ack(1, "usgs", 7, ranges);
+    EXPECT_TRUE(member_->acked(2));
 }
 
 TEST_F(DurableGroup, RefusesWhatItDoesNotKnow) {

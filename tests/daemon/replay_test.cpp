@@ -110,12 +110,12 @@ TEST_F(Replay, SendsNoMoreThanWasGranted) {
     ASSERT_TRUE(publisher_->open(1, "quakes", "usgs", 7));
     for (std::uint64_t first = 1; first != 101; ++first) publisher_->append(1, first, 1);
     ASSERT_TRUE(publisher_->confirmed(100));
-    // 128 bytes a batch beside its 7 of body: the tenth passes what was granted.
-    reader_->subscribe("quakes", 1'300);
+    // 512 bytes a batch beside its 7 of body: the tenth passes what was granted.
+    reader_->subscribe("quakes", 5'000);
     EXPECT_EQ(reader_->read(10), strings{"usgs 7:1-10"});
     EXPECT_TRUE(reader_->raw().answered());
     EXPECT_EQ(store_->stats().replayed_batches, 10U);
-    reader_->raw().say(wire::credit{1, 2'600, 1'300});
+    reader_->raw().say(wire::credit{1, 10'000, 5'000});
     EXPECT_EQ(reader_->read(9), strings{"usgs 7:11-19"});
 }
 
@@ -148,6 +148,19 @@ TEST_F(Replay, GoesBackWhenItsReaderAsksForARepair) {
     EXPECT_EQ(reader_->read(3), strings{"usgs 7:4-6"});
 }
 
+TEST_F(Replay, GoesBackToARunThatItHasSentToItsEnd) {
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 3));
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 8, 1, 2));
+    reader_->subscribe("quakes", plenty);
+    ASSERT_EQ(reader_->read(5), (strings{"usgs 7:1-3", "usgs 8:1-2"}));
+    reader_->raw().say(wire::repair{1, at("usgs", 7, 2)});
+    // A batch is sent whole.
+    EXPECT_EQ(reader_->read(5), (strings{"usgs 7:1-3", "usgs 8:1-2"}));
+    // Of a run that the store has yet to hear of there is nothing.
+    reader_->raw().say(wire::repair{1, at("usgs", 9, 1)});
+    EXPECT_TRUE(reader_->raw().answered_without_refusal());
+}
+
 TEST_F(Replay, NamesWhatRetentionDropped) {
     options_.topic_defaults.retention.messages_max = 10;
     restart();
@@ -157,6 +170,17 @@ TEST_F(Replay, NamesWhatRetentionDropped) {
         ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, first, 10));
     reader_->subscribe("quakes", plenty, {at("usgs", 7, 5)});
     EXPECT_EQ(reader_->read(36), (strings{"gone usgs 7:5-30 gone", "usgs 7:31-40"}));
+}
+
+TEST_F(Replay, GivesNothingOfWhatWasTrimmedInTheMiddleOfABatch) {
+    ASSERT_TRUE(publisher_->store("quakes", "usgs", 7, 1, 100));
+    publisher_->raw().say(wire::trim{5, "quakes", wire::place::last, 10});
+    ASSERT_TRUE(publisher_->raw().hear(kind::done));
+    reader_->subscribe("quakes", plenty, {at("usgs", 7, 1)});
+    EXPECT_EQ(reader_->read(100), (strings{"gone usgs 7:1-90 gone", "usgs 7:91-100"}));
+    reader_->raw().say(wire::unsubscribe{1});
+    reader_->subscribe("quakes", plenty);
+    EXPECT_EQ(reader_->read(10), (strings{"usgs 7:91-100"}));
 }
 
 TEST_F(Replay, NamesARunThatWasDroppedAsAWhole) {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "party.hpp"
+#include "support/party.hpp"
 #include "support/temp_directory.hpp"
 
 #include <cairn/store_server.hpp>

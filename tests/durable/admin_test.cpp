@@ -23,10 +23,11 @@ protected:
         o.ack_delay_max = 5ms;
         return o;
     }
-    static errc thrown_by(const std::function<void()>& what) {
+    errc thrown_by(const std::function<void()>& what) {
         try {
             what();
         } catch (const error& e) {
+            text_ = e.what();
             return e.code();
         }
         return errc::ok;
@@ -37,6 +38,7 @@ protected:
         return all;
     }
 
+    std::string text_;  // of what was thrown last
     std::unique_ptr<node> tool_;
     std::unique_ptr<admin> admin_;
 };
@@ -118,6 +120,7 @@ TEST_F(Administering, MakesAltersAndDeletesTopics) {
     EXPECT_EQ(store().topic("weather").settings, other);
     other.last_per_key = false;
     EXPECT_EQ(thrown_by([&] { store().alter_topic("weather", other); }), errc::not_supported);
+    EXPECT_NE(text_.find("last_per_key is chosen when"), std::string::npos) << text_;
     store().delete_topic("weather");
     EXPECT_EQ(thrown_by([&] { store().topic("weather"); }), errc::topic_unknown);
     EXPECT_EQ(thrown_by([&] { store().delete_topic("weather"); }), errc::topic_unknown);
@@ -153,7 +156,28 @@ TEST_F(Administering, MovesAGroupBackWhileItsMemberReads) {
     publish_numbers(sender, 21, 22);
     EXPECT_EQ(texts(reader, 2), numbers(21, 22));
     EXPECT_FALSE(reader.receive_for(silence)) << "and acks the last";
-    EXPECT_TRUE(eventually([&] { return store().groups("weather")[0].pending == 0; }, patience));
+    EXPECT_TRUE(eventually([&] { return store().groups("weather")[0].pending == 0; }, patience))
+        << "next " << store().groups("weather")[0].next << ", done "
+        << store().groups("weather")[0].done << ", pending " << store().groups("weather")[0].pending
+        << ", members " << store().groups("weather")[0].members << "; the reader has "
+        << reader.state().acks_waiting << " acks, state " << static_cast<int>(reader.state().state);
+}
+
+// Nothing else happens at the reader that would make it look for what was acked.
+TEST_F(Administering, SeesWhatIsAckedOfAStreamThatHasPauses) {
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 1, 1);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    const auto there = away();
+    subscriber reader(*there, "weather", in_group("alarms"));
+    ASSERT_EQ(texts(reader, 1), numbers(1, 1));
+    for (int n = 2; n <= 6; ++n) {
+        EXPECT_FALSE(reader.receive_for(silence)) << "and acks the one before";
+        EXPECT_TRUE(eventually([&] { return store().groups("weather")[0].pending == 0; }, patience))
+            << n - 1;
+        publish_numbers(sender, n, n);
+        ASSERT_EQ(texts(reader, 1), numbers(n, n));
+    }
 }
 
 TEST_F(Administering, MovesAGroupForwardWhileItsMemberReads) {

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -92,6 +93,23 @@ protected:
     std::string home_endpoint_;
     std::unique_ptr<store_server> store_;
     std::unique_ptr<node> home_;
+};
+
+/// What is published and leaves its ring.
+class StoredHistory : public durable {
+protected:
+    /// What is published and in no ring: the publisher that published it is gone.
+    void publish_and_leave(int first, int last, publisher_options o = {.source = "station"}) {
+        publisher sender(home(), "weather", std::move(o));
+        publish_numbers(sender, first, last);
+        EXPECT_EQ(sender.flush(patience), 0U);
+    }
+    publisher_options small_ring() {
+        publisher_options o{.source = "station"};
+        o.ring_bytes_max = 16'000;
+        o.patience = 0ms;
+        return o;
+    }
 };
 
 }  // namespace cairn::test

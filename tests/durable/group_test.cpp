@@ -22,6 +22,13 @@ protected:
         o.acks = ack_mode::on_request;
         return o;
     }
+    static void ack_next(subscriber& from, int count = 1) {
+        for (int n = 0; n != count; ++n) {
+            const auto m = from.receive_for(patience);
+            ASSERT_TRUE(m);
+            from.ack(*m);
+        }
+    }
 };
 
 TEST_F(DurableGroup, GoesOnWhereItWas) {
@@ -163,9 +170,7 @@ TEST_F(DurableGroup, AcksWhatItGotBeforeTheStoreHadIt) {
     ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
     for (int n = 1; n <= 100; ++n) {
         sender.publish(std::to_string(n));
-        const auto m = reader.receive_for(patience);
-        ASSERT_TRUE(m);
-        reader.ack(*m);
+        ack_next(reader);
     }
     EXPECT_EQ(reader.flush(patience), 0U);
 }
@@ -180,14 +185,10 @@ TEST_F(DurableGroup, IsNotHeldUpByASourceThatDiedBeforeItsMessagesWereStored) {
         publisher dying(home(), "weather", o);
         ASSERT_TRUE(dying.wait_for_subscribers(1, patience));
         dying.publish("never stored");
-        const auto m = reader.receive_for(patience);
-        ASSERT_TRUE(m);
-        reader.ack(*m);
+        ack_next(reader);
     }
     living.publish("stored");
-    const auto m = reader.receive_for(patience);
-    ASSERT_TRUE(m);
-    reader.ack(*m);
+    ack_next(reader);
     EXPECT_TRUE(eventually([&] { return reader.flush(0ms) == 1; }, patience));
 }
 
@@ -286,22 +287,26 @@ TEST_F(DurableGroup, AcksAgainWhatAReplacedStoreForgot) {
     {
         const auto there = away();
         subscriber reader(*there, "weather", by_hand());
-        for (int n = 1; n <= 10; ++n) {
-            const auto m = reader.receive_for(patience);
-            ASSERT_TRUE(m);
-            reader.ack(*m);
-        }
+        ack_next(reader, 10);
         ASSERT_EQ(reader.flush(patience), 0U);
         wipe_store();
+        const auto ack_one = [&] {
+            if (const auto m = reader.receive_for(10ms)) reader.ack(*m);
+        };
         EXPECT_TRUE(eventually(
             [&] {
                 sender.publish("later");
-                const auto m = reader.receive_for(10ms);
-                if (m) reader.ack(*m);
-                return store_->stats().members == 1 && reader.flush(10ms) == 0;
+                ack_one();
+                return store_->stats().members == 1;
             },
             patience));
         ASSERT_EQ(sender.flush(patience), 0U);
+        EXPECT_TRUE(eventually(
+            [&] {
+                ack_one();
+                return reader.flush(10ms) == 0;
+            },
+            patience));
         while (const auto m = reader.receive_for(silence)) reader.ack(*m);
         EXPECT_EQ(reader.close(patience), 0U);
     }
@@ -328,15 +333,36 @@ TEST_F(DurableGroup, AcksAgainWhatAReplacedStoreForgotAlsoBehindWhatIsNotDone) {
         ASSERT_TRUE(eventually([&] { return store_->stats().members == 1; }, patience));
         sender.publish("11");
         ASSERT_EQ(sender.flush(patience), 0U);
-        const auto m = reader.receive_for(patience);
-        ASSERT_TRUE(m);
-        reader.ack(*m);
+        ack_next(reader);
         EXPECT_TRUE(eventually([&] { return reader.flush(10ms) == 0; }, patience));
     }
     sender.publish("12");
     const auto there = away();
     subscriber reader(*there, "weather", by_hand());
     EXPECT_EQ(texts(reader, 2), (std::vector<std::string>{"3", "12"}));
+}
+
+TEST_F(DurableGroup, AcksOnAfterItsStoreWasReplacedByOneThatNeverHearsOfASourceOfBefore) {
+    {
+        publisher first(home(), "weather", {.source = "gone"});
+        publish_numbers(first, 1, 10);
+        ASSERT_EQ(first.flush(patience), 0U);
+    }
+    const auto there = away();
+    subscriber reader(*there, "weather", by_hand());
+    ack_next(reader, 10);
+    ASSERT_EQ(reader.flush(patience), 0U);
+    wipe_store();
+    publisher second(home(), "weather", {.source = "station"});
+    publish_numbers(second, 1, 100);
+    ASSERT_EQ(second.flush(patience), 0U);
+    ack_next(reader, 100);
+    // Nothing of the first will ever be in this store.
+    EXPECT_TRUE(eventually([&] { return reader.flush(10ms) == 10; }, patience));
+    admin store(*there);
+    const auto groups = store.groups("weather");
+    ASSERT_EQ(groups.size(), 1U);
+    EXPECT_EQ(groups.front().pending, 0U);
 }
 
 TEST_F(DurableGroup, FollowsASourceOfWhichTheStoreNeverHearsOverItsRestarts) {
@@ -440,6 +466,28 @@ TEST_F(DurableGroup, IsToldWhatTheStoreDroppedWhileItHadNoMember) {
     o.on_gap = [](const gap& again) { ADD_FAILURE() << again.range.first.value; };
     subscriber reader(*there, "weather", o);
     EXPECT_EQ(texts(reader, 3), numbers(8, 10));
+}
+
+// Nothing more is said by anybody once the last message of the run that is stored was given.
+TEST_F(DurableGroup, EntersAQuietRunThatNoStoreHearsOfBehindItsHistory) {
+    {
+        publisher sender(home(), "weather", {.source = "station"});
+        publish_numbers(sender, 1, 400);
+        ASSERT_EQ(sender.flush(patience), 0U);
+    }
+    leave_home();
+    node bare({.name = "bare"});
+    const std::string at = bare.bind("tcp://127.0.0.1:0");
+    publisher sender(bare, "weather", {.source = "station"});
+    publish_numbers(sender, 401, 403);
+    node there(with_store("away"));
+    there.connect(at);
+    subscriber_options o = alarms();
+    o.credit_bytes = 1'000;
+    subscriber reader(there, "weather", o);
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    EXPECT_EQ(texts(reader, 400), numbers(1, 400));
+    EXPECT_EQ(texts(reader, 3), numbers(401, 403));
 }
 
 TEST_F(DurableGroup, FollowsASourceOverItsRestarts) {

@@ -1,5 +1,5 @@
-#include "../daemon/party.hpp"
 #include "durable.hpp"
+#include "support/party.hpp"
 
 #include <mutex>
 #include <string>
@@ -9,22 +9,6 @@
 // History and live as one stream.
 namespace cairn::test {
 namespace {
-
-class StoredHistory : public durable {
-protected:
-    /// What is published and in no ring: the publisher that published it is gone.
-    void publish_and_leave(int first, int last) {
-        publisher sender(home(), "weather", {.source = "station"});
-        publish_numbers(sender, first, last);
-        EXPECT_EQ(sender.flush(patience), 0U);
-    }
-    publisher_options small_ring() {
-        publisher_options o{.source = "station"};
-        o.ring_bytes_max = 16'000;
-        o.patience = 0ms;
-        return o;
-    }
-};
 
 using StoredPublishers = durable;
 
@@ -121,6 +105,22 @@ TEST_F(StoredHistory, BeginsSoManyMessagesBeforeTheEnd) {
     node there(with_store("away"));
     subscriber reader(there, "weather", {.from = from::last(10)});
     EXPECT_EQ(texts(reader, 10), numbers(91, 100));
+}
+
+// Whether the reader asks for what is missing before or after the store has sent both runs is up to
+// the two of them.
+TEST_F(StoredHistory, OfTwoRunsIsWholeFromWhereTheFirstWasTrimmed) {
+    publish_and_leave(1, 100);
+    node there(with_store("away"));
+    EXPECT_EQ(admin(there).trim("weather", from::last(10)), 90U);
+    publish_and_leave(101, 101);
+    for (int n = 0; n != 30; ++n) {
+        replay reader(there, "weather");
+        EXPECT_EQ(texts(reader, 11), numbers(91, 101));
+        if (HasFailure()) break;
+        EXPECT_FALSE(reader.receive_for(patience));
+        EXPECT_TRUE(reader.finished());
+    }
 }
 
 TEST_F(StoredHistory, BeginsAtAnOffset) {
@@ -273,6 +273,26 @@ TEST_F(StoredHistory, IsNotNeededByALiveReaderWhenTheStoreIsKilled) {
     EXPECT_EQ(reader.state().state, reading::state::live);
 }
 
+// What a store tells of is not its own: taken for a publisher it is the twin of every source, and
+// one of the two is fenced.
+TEST_F(StoredHistory, IsNotTakenForAPublisherByWhoUsesNoStore) {
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 1, 10);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    subscriber beside(home(), "weather", {.use_store = false});
+    node plain{{.name = "plain"}};
+    plain.connect(endpoint_);
+    subscriber stranger(plain, "weather");
+    ASSERT_TRUE(eventually([&] { return store_->stats().network.links >= 2; }, patience));
+    plain.connect(home_endpoint_);
+    ASSERT_TRUE(sender.wait_for_subscribers(2, patience));
+    publish_numbers(sender, 11, 20);
+    EXPECT_EQ(texts(beside, 10), numbers(11, 20));
+    EXPECT_EQ(texts(stranger, 10), numbers(11, 20));
+    EXPECT_EQ(sender.flush(patience), 0U);
+    EXPECT_EQ(store_->stats().subscriptions, 0U);
+}
+
 /// A stranger that reaches a reader under a publisher's name.
 class StoredHistoryAndAnHeir : public StoredHistory {
 protected:
@@ -343,100 +363,64 @@ TEST_F(StoredHistory, NeedsATopicAndAStoreForItsPlaces) {
               errc::invalid_argument);
 }
 
-// --- Replay -----------------------------------------------------------------------------------
-
-class ReplayReader : public StoredHistory {};
-
-TEST_F(ReplayReader, GivesWhatIsStoredAndStops) {
-    publish_and_leave(1, 1'000);
-    node there(with_store("away"));
-    replay all(there, "weather");
-
-    EXPECT_EQ(texts(all, 1'000), numbers(1, 1'000));
-    EXPECT_FALSE(all.receive());
-    EXPECT_TRUE(all.finished());
-}
-
-TEST_F(ReplayReader, IsNotMovedByWhatIsPublishedMeanwhile) {
-    publisher sender(home(), "weather", {.source = "station"});
-    publish_numbers(sender, 1, 1'000);
-    ASSERT_EQ(sender.flush(patience), 0U);
-    node there(with_store("away"));
-    replay_options o;
-    o.credit_bytes = 1'000;
-    replay all(there, "weather", o);
-    EXPECT_EQ(texts(all, 10), numbers(1, 10));
-    publish_numbers(sender, 1'001, 2'000);
-    ASSERT_EQ(sender.flush(patience), 0U);
-
-    EXPECT_EQ(texts(all, 990), numbers(11, 1'000));
-    EXPECT_FALSE(all.receive());
-}
-
-TEST_F(ReplayReader, ReadsARangeOfOffsets) {
-    publish_and_leave(1, 100);
-    publish_and_leave(101, 200);
-    node there(with_store("away"));
-    replay_options o{.from = from::last(150)};
-    o.until = until::offset(150);
-    replay some(there, "weather", o);
-
-    std::vector<std::string> all;
-    while (const auto m = some.receive_for(patience)) all.emplace_back(m->text());
-    EXPECT_TRUE(some.finished());
-    ASSERT_FALSE(all.empty());
-    EXPECT_EQ(all.front(), "51");
-    EXPECT_EQ(all, numbers(51, std::stoi(all.back())));
-}
-
-TEST_F(ReplayReader, OfAnEmptyTopicIsOverAtOnce) {
-    node there(with_store("away"));
-    replay nothing(there, "weather");
-    EXPECT_FALSE(nothing.receive());
-    EXPECT_TRUE(nothing.finished());
-}
-
-TEST_F(ReplayReader, IsOverWhenWhatListensThereIsNoStore) {
-    node there({.name = "away"});
-    replay from_a_peer(there, "weather", {.store = home().bind("tcp://127.0.0.1:0")});
-    EXPECT_FALSE(from_a_peer.receive());
-    EXPECT_EQ(from_a_peer.failure(), errc::not_supported);
-    EXPECT_FALSE(from_a_peer.finished());
-}
-
-/// The store lets its reader's key publish, and not read.
-class AStoreThatRefusesItsReader : public durable {
+class HistoryOfADeletedTopic : public StoredHistory {
 protected:
-    AStoreThatRefusesItsReader() {
-        store_server_options o;
-        o.path = directory_ / "locked";
-        o.network.security = {.keys = store_keys_, .allowed_keys = {keys_.public_key}};
-        o.access = {{keys_.public_key, "weather", {.publish = true}}};
-        locked_.emplace(o);
-        node_.emplace(
-            node_options{.name = "away",
-                         .store = locked_->endpoints().front(),
-                         .security = {.keys = keys_, .server_key = store_keys_.public_key}});
+    void delete_topic() {
+        node tool(with_store("tool"));
+        admin(tool, admin_options{.patience = patience}).delete_topic("weather");
     }
-
-    const key_pair store_keys_ = generate_keys();
-    const key_pair keys_ = generate_keys();
-    std::optional<store_server> locked_;
-    std::optional<node> node_;
+    /// How many messages come, the one that says `last` among them.
+    static std::uint64_t received_through(subscriber& from, std::string_view last) {
+        for (std::uint64_t count = 1;; ++count) {
+            const auto m = from.receive_for(patience);
+            EXPECT_TRUE(m) << count;
+            if (!m || m->text() == last) return count;
+        }
+    }
 };
 
-TEST_F(AStoreThatRefusesItsReader, EndsAReplay) {
-    replay refused(*node_, "weather");
-    EXPECT_FALSE(refused.receive());
-    EXPECT_EQ(refused.failure(), errc::not_authorised);
-    EXPECT_FALSE(refused.finished());
+TEST_F(HistoryOfADeletedTopic, KeepsNobodyFromWhatIsPublished) {
+    publisher sender(home(), "weather", {.source = "station"});
+    const auto there = away();
+    subscriber reader(*there, "weather", {.from = from::earliest()});
+    publish_numbers(sender, 1, 100);
+    EXPECT_EQ(texts(reader, 100), numbers(1, 100));
+    ASSERT_EQ(sender.flush(patience), 0U);
+    delete_topic();
+    publish_numbers(sender, 101, 200);
+    EXPECT_EQ(texts(reader, 100), numbers(101, 200));
+    EXPECT_EQ(sender.flush(patience), 0U);
+    publish_numbers(sender, 201, 300);
+    EXPECT_EQ(texts(reader, 100), numbers(201, 300));
+    EXPECT_EQ(reader.stats().gaps, 0U);
 }
 
-TEST_F(AStoreThatRefusesItsReader, KeepsNoSubscriberFromWhatItsPublisherHolds) {
-    publisher sender(*node_, "weather");
-    subscriber s(*node_, "weather", {.from = from::earliest(), .history_wait = 10ms});
-    publish_numbers(sender, 1, 10);
-    EXPECT_EQ(texts(s, 10), numbers(1, 10));
+TEST_F(HistoryOfADeletedTopic, KeepsNoReaderOfAPatternFromTheNextRun) {
+    publish_and_leave(1, 10'000, {.source = "station", .batch_bytes_max = 500});
+    const auto there = away();
+    subscriber reader(*there, "*", {.from = from::earliest(), .credit_bytes = 1'000});
+    EXPECT_EQ(texts(reader, 10), numbers(1, 10));
+    delete_topic();
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 10'001, 10'010);
+    const std::uint64_t received = 10 + received_through(reader, "10010");
+    EXPECT_EQ(received + reader.stats().drops, 10'010U);
+    EXPECT_LT(received, 5'000U);
+}
+
+TEST_F(HistoryOfADeletedTopic, IsToldAsAGapWhereNobodyHasIt) {
+    publish_and_leave(1, 10'000, {.source = "station", .batch_bytes_max = 500});
+    const auto there = away();
+    subscriber_options o{.from = from::earliest(), .credit_bytes = 1'000};
+    o.history_wait = 10ms;
+    subscriber reader(*there, "weather", o);
+    EXPECT_EQ(texts(reader, 10), numbers(1, 10));
+    delete_topic();
+    publisher sender(home(), "weather", {.source = "station"});
+    sender.publish("after");
+    const std::uint64_t received = 10 + received_through(reader, "after");
+    EXPECT_EQ(received + reader.stats().drops, 10'001U);
+    EXPECT_LT(received, 5'000U);
 }
 
 }  // namespace

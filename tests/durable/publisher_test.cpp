@@ -278,6 +278,34 @@ TEST_F(DurablePublisher, StopsAppendingWhenTheStoreHoldsAnotherContent) {
     EXPECT_TRUE(sender.try_publish("2"));
 }
 
+TEST_F(DurablePublisher, WaitsForAStoreThatWasReplacedByOneThatHasLess) {
+    publisher sender(node_, "weather", {.batch_bytes_max = 1});
+    auto asked = store_->open();
+    ASSERT_TRUE(asked);
+    for (int n = 1; n <= 5; ++n) {
+        sender.publish(std::to_string(n));
+        ASSERT_TRUE(store_->hear_append());
+    }
+    const auto confirm = [&](std::uint64_t up_to) {
+        store_->say(wire::confirm{
+            asked->channel, {up_to}, wire::durability::flushed, std::uint64_t{1} << 20});
+    };
+    confirm(5);
+    EXPECT_EQ(sender.flush(patience), 0U);
+    restart_store();
+    asked = store_->open({2}, 1 << 20, std::byte{2});
+    ASSERT_TRUE(asked);
+    ASSERT_TRUE(store_->hear_append());
+    EXPECT_EQ(sender.durable(), sequence{5}) << "it was";
+    EXPECT_EQ(sender.flush(0ms), 3U);
+    EXPECT_EQ(sender.stats().owed_messages, 3U);
+    auto closed = std::async(std::launch::async, [&] { return sender.close(patience); });
+    confirm(4);
+    EXPECT_EQ(closed.wait_for(silence), std::future_status::timeout);
+    confirm(5);
+    EXPECT_EQ(closed.get(), 0U);
+}
+
 /// What a publisher was told of refusals, in order.
 class refusals {
 public:
@@ -316,6 +344,37 @@ TEST_F(DurablePublisher, PublishesOnToItsPeersWhenTheStoreRefusesForGood) {
     EXPECT_EQ(sender.stats().store_refusal, errc::conflict);
     EXPECT_TRUE(sender.stats().store_refuses_for_good);
     EXPECT_GE(sender.flush(patience), 1'000U) << "and it says that they are not stored";
+}
+
+TEST_F(DurablePublisher, TellsOnceThatItIsRefusedThoughWhatCameBeforeIsConfirmedBehindIt) {
+    refusals refused;
+    publisher_options o;
+    o.batch_bytes_max = 1;
+    o.on_store_refused = [&](errc why, bool for_good) { refused.tell(why, for_good); };
+    publisher sender(node_, "weather", o);
+    const auto asked = store_->open();
+    ASSERT_TRUE(asked);
+    for (const char* text : {"1", "2"}) {
+        sender.publish(text);
+        ASSERT_TRUE(store_->hear_append());
+    }
+    const auto say_full = [&] {
+        store_->say(wire::append_refused{asked->channel, errc::store_full, sequence{2}});
+    };
+    const auto confirm = [&](std::uint64_t up_to) {
+        store_->say(wire::confirm{
+            asked->channel, {up_to}, wire::durability::flushed, std::uint64_t{1} << 20});
+        EXPECT_TRUE(eventually([&] { return sender.durable() == sequence{up_to}; }));
+    };
+    say_full();
+    confirm(1);
+    EXPECT_EQ(sender.stats().store_refusal, errc::store_full);
+    ASSERT_TRUE(store_->hear_append()) << "the second, again";
+    say_full();
+    ASSERT_TRUE(store_->hear_append());
+    confirm(2);
+    EXPECT_EQ(refused.told(), (std::vector<std::pair<errc, bool>>{{errc::store_full, false}}));
+    EXPECT_EQ(sender.stats().store_refusal, errc::ok);
 }
 
 TEST_F(DurablePublisher, PublishesNoMoreWhenTheStoreThatComesFirstRefusesForGood) {

@@ -1,4 +1,5 @@
 #include "scripted_store.hpp"
+#include "support/stranger.hpp"
 
 #include <cairn/wire/records.hpp>
 
@@ -29,18 +30,11 @@ void scripted_store::say(const wire::control_frame& frame) {
 }
 
 bool scripted_store::receive(std::chrono::steady_clock::time_point end) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        end - std::chrono::steady_clock::now());
-    socket_.set(zmq::sockopt::rcvtimeo, static_cast<int>(std::max<std::int64_t>(0, left.count())));
-    last_.clear();
-    do {
-        last_.emplace_back();
-        if (!socket_.recv(last_.back())) return false;
-    } while (last_.back().more());
+    if (!receive_whole(socket_, last_, end)) return false;
     const auto kind = wire::peek_kind(bytes());
     if (kind && *kind == wire::kind::hello) {
         peer_ = last_[0].to_string();
-        say(wire::hello{1, 1, id_, "scripted", 64 << 20});
+        say(wire::hello{1, 1, id_, "scripted", 64 << 20, true});
     } else if (kind && *kind == wire::kind::ping) {
         say(wire::pong{std::get<wire::ping>(*wire::decode(bytes())).token});
     }

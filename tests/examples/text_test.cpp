@@ -4,11 +4,23 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <fstream>
 #include <limits>
+#include <string>
 
 namespace {
 
 using namespace examples;
+
+TEST(HelloPrograms, HaveTenLinesAtMost) {
+    for (const char* name : {"hello_sender.cpp", "hello_receiver.cpp"}) {
+        std::ifstream file(std::string(CAIRN_HELLO_DIRECTORY "/") + name);
+        ASSERT_TRUE(file) << name;
+        int lines = 0;
+        for (std::string line; std::getline(file, line);) lines += line.empty() ? 0 : 1;
+        EXPECT_LE(lines, 10) << name;
+    }
+}
 
 TEST(Thousands, AreParted) {
     EXPECT_EQ(thousands(0), "0");

@@ -1,8 +1,10 @@
-#include "stranger.hpp"
 #include "support/eventually.hpp"
 #include "support/raw_peer.hpp"
+#include "support/stranger.hpp"
+#include "support/temp_directory.hpp"
 
 #include <cairn/cairn.hpp>
+#include <cairn/store_server.hpp>
 #include <cairn/wire/limits.hpp>
 
 #include <gtest/gtest.h>
@@ -14,7 +16,8 @@
 #include <string>
 #include <vector>
 
-// What section 9 of PROTOCOL.md says of bad input, against a node that has honest peers as well.
+// What section 9 of PROTOCOL.md says of bad input, against a node and a store that have honest
+// peers as well.
 namespace {
 
 using namespace cairn;
@@ -33,17 +36,57 @@ std::string encoded(const wire::control_frame& frame) {
     return {reinterpret_cast<const char*>(out.data()), out.size()};
 }
 
-class BadInput : public testing::Test {
+/// Who is sent bad input, and an honest pair: of a node the publisher is its own, of a store one
+/// that appends to it, and its reader reads from there.
+class Victim : public testing::Test {
 protected:
-    BadInput() { EXPECT_TRUE(publisher_.wait_for_subscribers(1, 10s)); }
+    void begin(bool is_store) {
+        const auto log = [this](log_level, std::string_view line) {
+            const std::lock_guard lock(mutex_);
+            lines_.emplace_back(line);
+        };
+        if (is_store) {
+            store_server_options o;
+            o.path = directory_ / "data";
+            o.network.name = "victim";
+            o.network.log = log;
+            store_ = std::make_unique<store_server>(o);
+            endpoint_ = store_->endpoints().front();
+            node_ = std::make_unique<cairn::node>(
+                node_options{.name = "publisher", .store = endpoint_});
+            friend_ =
+                std::make_unique<cairn::node>(node_options{.name = "honest", .store = endpoint_});
+        } else {
+            node_ = std::make_unique<cairn::node>(node_options{.name = "victim", .log = log});
+            endpoint_ = node_->bind("tcp://127.0.0.1:0");
+            friend_ = std::make_unique<cairn::node>(
+                node_options{.name = "honest", .connect = {endpoint_}});
+        }
+        publisher_ = std::make_unique<publisher>(*node_, "honest");
+        subscriber_ = std::make_unique<subscriber>(*friend_, "honest");
+        if (is_store)
+            EXPECT_TRUE(subscriber_->wait_live(10s));  // the store has answered it
+        else
+            EXPECT_TRUE(publisher_->wait_for_subscribers(1, 10s));
+        go_on();
+        honest_ = stats().links;
+    }
     /// Whatever the stranger did, the honest pair goes on.
-    ~BadInput() override {
-        publisher_.publish("still here");
-        EXPECT_TRUE(subscriber_.receive_for(10s).has_value());
-        EXPECT_EQ(subscriber_.stats().gaps, 0U);
+    void TearDown() override { go_on(); }
+    void go_on() {
+        publisher_->publish("still here");
+        EXPECT_TRUE(subscriber_->receive_for(10s).has_value());
+        EXPECT_EQ(subscriber_->stats().gaps, 0U);
     }
 
-    std::uint64_t malformed() const { return node_.stats().frames_malformed; }
+    node_stats stats() const { return store_ ? store_->stats().network : node_->stats(); }
+    std::uint64_t malformed() const { return stats().frames_malformed; }
+    std::uint64_t readers() const {
+        return store_ ? store_->stats().subscriptions : publisher_->subscribers();
+    }
+    bool links_become(std::uint64_t strangers) {
+        return eventually([&] { return stats().links == honest_ + strangers; });
+    }
     /// What a greeted stranger hears for these ZeroMQ frames, which count as one malformed message.
     errc answer_to(const std::vector<std::string>& frames) {
         stranger peer(endpoint_);
@@ -77,18 +120,29 @@ protected:
     }
 
     std::mutex mutex_;
-    std::vector<std::string> lines_;
-    cairn::node node_{{.name = "victim", .log = [this](log_level, std::string_view line) {
-                           const std::lock_guard lock(mutex_);
-                           lines_.emplace_back(line);
-                       }}};
-    std::string endpoint_ = node_.bind("tcp://127.0.0.1:0");
-    publisher publisher_{node_, "honest"};
-    cairn::node friend_{{.name = "honest", .connect = {endpoint_}}};
-    subscriber subscriber_{friend_, "honest"};
+    std::vector<std::string> lines_;  // guarded by mutex_
+    temp_directory directory_;
+    std::unique_ptr<store_server> store_;
+    std::unique_ptr<cairn::node> node_;
+    std::unique_ptr<cairn::node> friend_;
+    std::unique_ptr<publisher> publisher_;
+    std::unique_ptr<subscriber> subscriber_;
+    std::string endpoint_;
+    std::uint64_t honest_ = 0;
 };
 
-TEST_F(BadInput, ThatIsNoFrameIsAnsweredMalformed) {
+/// A node, or a store.
+class BadInput : public Victim, public testing::WithParamInterface<bool> {
+protected:
+    void SetUp() override { begin(GetParam()); }
+};
+
+class BadInputToANode : public Victim {
+protected:
+    void SetUp() override { begin(false); }
+};
+
+TEST_P(BadInput, ThatIsNoFrameIsAnsweredMalformed) {
     EXPECT_EQ(answer_to({""}), errc::malformed);
     EXPECT_EQ(answer_to({"hello"}), errc::malformed);
     EXPECT_EQ(answer_to({"\x90"s}), errc::malformed);
@@ -96,7 +150,7 @@ TEST_F(BadInput, ThatIsNoFrameIsAnsweredMalformed) {
     EXPECT_EQ(answer_to({"\xc1"s}), errc::malformed);
 }
 
-TEST_F(BadInput, ForAStoreIsAnsweredNotSupportedByANodeWithoutOne) {
+TEST_F(BadInputToANode, ForAStoreIsAnsweredNotSupported) {
     for (const wire::control_frame& request :
          {wire::control_frame(wire::open_source{1, "t", "s", epoch{1}}),
           wire::control_frame(wire::close_source{1}),
@@ -110,12 +164,12 @@ TEST_F(BadInput, ForAStoreIsAnsweredNotSupportedByANodeWithoutOne) {
     EXPECT_EQ(answer_to({"\x91\x34"s}), errc::not_supported);  // APPEND
 }
 
-TEST_F(BadInput, OfAnUnknownKindIsAnsweredUnknownKind) {
+TEST_P(BadInput, OfAnUnknownKindIsAnsweredUnknownKind) {
     for (const char number : {'\x00', '\x07', '\x1d', '\x4e', '\x7f'})
         EXPECT_EQ(answer_to({"\x91"s + number}), errc::unknown_kind) << int{number};
 }
 
-TEST_F(BadInput, CutAnywhereIsAnsweredMalformed) {
+TEST_P(BadInput, CutAnywhereIsAnsweredMalformed) {
     const std::string whole =
         encoded(wire::subscribe{1,
                                 "quakes.*",
@@ -129,14 +183,14 @@ TEST_F(BadInput, CutAnywhereIsAnsweredMalformed) {
         peer.say({whole.substr(0, bytes)});
         EXPECT_EQ(peer.refusal(kind::error), errc::malformed) << bytes;
     }
-    EXPECT_EQ(publisher_.subscribers(), 1U);
+    EXPECT_EQ(readers(), 1U);
 }
 
-TEST_F(BadInput, WithBytesBehindItIsAnsweredMalformed) {
+TEST_P(BadInput, WithBytesBehindItIsAnsweredMalformed) {
     EXPECT_EQ(answer_to({encoded(wire::unsubscribe{1}) + "x"}), errc::malformed);
 }
 
-TEST_F(BadInput, AboveItsLimitIsAnsweredWithTheLimit) {
+TEST_P(BadInput, AboveItsLimitIsAnsweredWithTheLimit) {
     EXPECT_EQ(answer_to({encoded(wire::unsubscribe{1}) + std::string(70'000, 'x')}),
               errc::too_large);
     std::string many = "\x95\x21\x01\xa1s\x01\xdc\x04\x01"s;  // 1,025 ranges
@@ -147,7 +201,7 @@ TEST_F(BadInput, AboveItsLimitIsAnsweredWithTheLimit) {
     EXPECT_EQ(answer_to({"\x93\x11\x01\xdd\xff\xff\xff\xff"s}), errc::limit_exceeded);
 }
 
-TEST_F(BadInput, InABatchIsAnsweredWithWhatIsWrong) {
+TEST_P(BadInput, InABatchIsAnsweredWithWhatIsWrong) {
     const std::string body = "\x02\x00\x00\x00hi"s;
     EXPECT_EQ(answer_to({header(body, 1, false) + body}), errc::checksum_mismatch);
     EXPECT_EQ(answer_to({header(body, 1, false), body}), errc::checksum_mismatch);
@@ -157,18 +211,18 @@ TEST_F(BadInput, InABatchIsAnsweredWithWhatIsWrong) {
     EXPECT_EQ(answer_to({header(body, 0) + body}), errc::malformed);
 }
 
-TEST_F(BadInput, OfMoreFramesThanTwoIsAnsweredMalformed) {
+TEST_P(BadInput, OfMoreFramesThanTwoIsAnsweredMalformed) {
     EXPECT_EQ(answer_to({encoded(wire::heartbeat{}), "x"}), errc::malformed);
     EXPECT_EQ(answer_to({encoded(wire::heartbeat{}), "x", "y"}), errc::malformed);
     EXPECT_EQ(answer_to(std::vector<std::string>(1'000, "x")), errc::malformed);
 }
 
-TEST_F(BadInput, IsAHelloThatComesTwice) {
+TEST_P(BadInput, IsAHelloThatComesTwice) {
     EXPECT_EQ(answer_to({encoded(wire::hello{1, 1, stranger::made_up_node(), "again", 1})}),
               errc::malformed);
 }
 
-TEST_F(BadInput, ForNoChannelIsDroppedOrAnsweredUnknownSubscription) {
+TEST_P(BadInput, ForNoChannelIsDroppedOrAnsweredUnknownSubscription) {
     EXPECT_EQ(answer_to({encoded(wire::repair{9, {"honest", "victim", epoch{1}, sequence{1}}})}),
               errc::unknown_subscription);
     EXPECT_EQ(answer_to({encoded(wire::ack{{9, "camera", epoch{1}, {}}})}),
@@ -185,7 +239,7 @@ TEST_F(BadInput, ForNoChannelIsDroppedOrAnsweredUnknownSubscription) {
     EXPECT_EQ(malformed(), before);
 }
 
-TEST_F(BadInput, BeforeHelloIsAnsweredNotGreeted) {
+TEST_P(BadInput, BeforeHelloIsAnsweredNotGreeted) {
     const std::vector<std::string> frames = {encoded(wire::ping{1}),
                                              encoded(wire::subscribe{1, "*", {}, 1, false, {}}),
                                              "garbage", "\x91\x7f"s};
@@ -198,7 +252,7 @@ TEST_F(BadInput, BeforeHelloIsAnsweredNotGreeted) {
     EXPECT_EQ(malformed(), frames.size());
 }
 
-TEST_F(BadInput, InHelloIsAnsweredBye) {
+TEST_P(BadInput, InHelloIsAnsweredBye) {
     stranger torn(endpoint_);
     torn.say({"\x92\x01\x01"s});
     EXPECT_EQ(torn.refusal(kind::bye), errc::malformed);
@@ -208,26 +262,26 @@ TEST_F(BadInput, InHelloIsAnsweredBye) {
     stranger also_newer(endpoint_);
     also_newer.say(wire::hello{9, 1, stranger::made_up_node(), "speaks 1 as well", 1});
     EXPECT_TRUE(also_newer.hear(kind::hello));
-    EXPECT_EQ(node_.stats().peers_refused, 1U);
-    const endpoint_stats listening = node_.stats().endpoints.at(0);
+    EXPECT_EQ(stats().peers_refused, 1U);
+    const endpoint_stats listening = stats().endpoints.at(0);
     EXPECT_EQ(listening.failures, 2U);
     EXPECT_EQ(listening.last_error, errc::version_mismatch);
     EXPECT_NE(listening.last_error_text.find("peer newer (127.0.0.1)"), std::string::npos)
         << listening.last_error_text;
 }
 
-TEST_F(BadInput, TheHundredthTimeEndsTheLink) {
+TEST_P(BadInput, TheHundredthTimeEndsTheLink) {
     stranger peer(endpoint_);
     ASSERT_TRUE(peer.greet());
-    ASSERT_TRUE(node_.wait_for_peers(2, 10s));
+    ASSERT_TRUE(links_become(1));
     for (int i = 0; i != 100; ++i) peer.say({"garbage"});
     EXPECT_EQ(peer.refusal(kind::bye), errc::malformed);
-    EXPECT_TRUE(eventually([&] { return node_.stats().links == 1; }));
+    EXPECT_TRUE(links_become(0));
     EXPECT_EQ(malformed(), 100U);
-    EXPECT_GT(node_.stats().log_suppressed, 0U) << "a flood of lines";
+    EXPECT_GT(stats().log_suppressed, 0U) << "a flood of lines";
 }
 
-TEST_F(BadInput, IsNeverAnsweredToAnError) {
+TEST_P(BadInput, IsNeverAnsweredToAnError) {
     stranger peer(endpoint_);
     ASSERT_TRUE(peer.greet());
     for (int i = 0; i != 10; ++i) peer.say(wire::error_reply{7, errc::malformed, "you"});
@@ -235,7 +289,7 @@ TEST_F(BadInput, IsNeverAnsweredToAnError) {
     EXPECT_EQ(malformed(), 0U);
 }
 
-TEST_F(BadInput, CannotForgeLinesOfTheLog) {
+TEST_P(BadInput, CannotForgeLinesOfTheLog) {
     stranger peer(endpoint_);
     peer.say(wire::hello{1, 1, stranger::made_up_node(), "evil\nERROR \x1b[2J", 1});
     ASSERT_TRUE(peer.hear(kind::hello));
@@ -248,15 +302,15 @@ TEST_F(BadInput, CannotForgeLinesOfTheLog) {
     for (const std::string& line : lines_) EXPECT_EQ(line.find_first_of("\n\x1b"), line.npos);
 }
 
-TEST_F(BadInput, FromAnotherProgramIsToldInTheLogAndCounted) {
+TEST_P(BadInput, FromAnotherProgramIsToldInTheLogAndCounted) {
     for (const std::string& text :
          {"GET / HTTP/1.1\r\nHost: here\r\nAccept: */*\r\n\r\n"s + std::string(64, ' '),
           std::string(4'096, '\xff'), std::string(4'096, '\0')}) {
-        const std::uint64_t before = node_.stats().handshakes_failed;
+        const std::uint64_t before = stats().handshakes_failed;
         raw_peer browser(port_of(endpoint_));
         browser.send(text);
         EXPECT_TRUE(browser.closed_within(5s));
-        EXPECT_TRUE(eventually([&] { return node_.stats().handshakes_failed > before; }));
+        EXPECT_TRUE(eventually([&] { return stats().handshakes_failed > before; }));
     }
     const std::lock_guard lock(mutex_);
     EXPECT_TRUE(std::any_of(lines_.begin(), lines_.end(), [](const std::string& line) {
@@ -264,7 +318,10 @@ TEST_F(BadInput, FromAnotherProgramIsToldInTheLogAndCounted) {
     }));
 }
 
-TEST_F(BadInput, InHelloOfTheBindingSideIsToldAtTheEndpoint) {
+INSTANTIATE_TEST_SUITE_P(To, BadInput, testing::Bool(),
+                         [](const auto& is_store) { return is_store.param ? "AStore" : "ANode"; });
+
+TEST_F(BadInputToANode, InHelloOfTheBindingSideIsToldAtTheEndpoint) {
     zmq::context_t context(1);
     zmq::socket_t router = a_router(context);
     cairn::node guest({.connect = {router.get(zmq::sockopt::last_endpoint)}});
@@ -281,10 +338,10 @@ TEST_F(BadInput, InHelloOfTheBindingSideIsToldAtTheEndpoint) {
     }));
 }
 
-TEST_F(BadInput, FromTheBindingSideIsRefusedAsWell) {
+TEST_F(BadInputToANode, FromTheBindingSideIsRefusedAsWell) {
     zmq::context_t context(1);
     zmq::socket_t router = a_router(context);
-    node_.connect(router.get(zmq::sockopt::last_endpoint));
+    node_->connect(router.get(zmq::sockopt::last_endpoint));
     zmq::message_t id;
     zmq::message_t hello;
     ASSERT_TRUE(router.recv(id));
@@ -297,7 +354,7 @@ TEST_F(BadInput, FromTheBindingSideIsRefusedAsWell) {
                         i + 1 != frames.size() ? zmq::send_flags::sndmore : zmq::send_flags::none);
     };
     say({encoded(wire::hello{1, 1, stranger::made_up_node(), "router", 1 << 20})});
-    ASSERT_TRUE(node_.wait_for_peers(2, 10s));
+    ASSERT_TRUE(node_->wait_for_peers(2, 10s));
     const std::uint64_t before = malformed();
     say({"garbage"});
     say({"a", "b", "c", "d"});

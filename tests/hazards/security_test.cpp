@@ -46,6 +46,12 @@ public:
         return eventually([&] { return said(words); }, 1s);
 #endif
     }
+    int times(std::string_view words) const {
+        const std::lock_guard lock(mutex_);
+        return static_cast<int>(std::ranges::count_if(lines_, [&](const std::string& line) {
+            return line.find(words) != std::string::npos;
+        }));
+    }
     std::string all() const {
         const std::lock_guard lock(mutex_);
         std::string text;
@@ -194,6 +200,29 @@ TEST_F(Meeting, OfAKeyThatIsNotAllowedIsMendedWhenItIs) {
     strict.node.allow_keys({client_.public_key});
     EXPECT_TRUE(keyed.node.wait_for_peers(1, 10s)) << keyed.all();
     EXPECT_TRUE(keyed.stands(stand::connected, errc::not_authorised)) << "what was is still told";
+}
+
+// Nobody reads a log of the same line every few seconds.
+TEST_F(Meeting, OfAKeyThatIsNotAllowedIsToldOnceHoweverOftenItTries) {
+    talker strict(binding({}));
+    ASSERT_TRUE(binds(strict.node, where_));
+    talker keyed(connecting());
+    const auto began = std::chrono::steady_clock::now();
+    keyed.node.connect(where_);
+    EXPECT_TRUE(eventually([&] { return keyed.endpoint().failures >= 5; }));
+    EXPECT_TRUE(eventually([&] { return strict.endpoint().failures >= 5; }));
+    const auto minutes = static_cast<int>((std::chrono::steady_clock::now() - began) / 1min);
+    EXPECT_LE(keyed.times("allow-list does not hold our key"), 1 + minutes) << keyed.all();
+    EXPECT_LE(strict.times(client_.public_key + " is not on the allow-list"), 1 + minutes)
+        << strict.all();
+    EXPECT_GE(strict.node.stats().log_suppressed, 4U);
+    // What was mended and fails again is news.
+    strict.node.allow_keys({client_.public_key});
+    ASSERT_TRUE(keyed.node.wait_for_peers(1, 10s)) << keyed.all();
+    const int told = keyed.times("allow-list does not hold our key");
+    strict.node.allow_keys({});
+    EXPECT_TRUE(eventually([&] { return keyed.times("allow-list does not hold our key") > told; }))
+        << keyed.all();
 }
 
 TEST_F(Meeting, WithSomethingThatIsNoNodeIsMendedWhenOneComes) {

@@ -1,4 +1,4 @@
-#include "stranger.hpp"
+#include "support/stranger.hpp"
 
 #include <cairn/cairn.hpp>
 

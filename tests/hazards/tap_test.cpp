@@ -33,9 +33,15 @@ protected:
         news_ = std::make_unique<publisher>(*node_, "news");
         return *node_;
     }
-    bool said(std::string_view words) {
+    bool said(std::string_view words) { return times_said(words) != 0; }
+    std::size_t times_said(std::string_view words) {
         const std::lock_guard lock(mutex_);
-        return log_.find(words) != std::string::npos;
+        std::size_t times = 0;
+        for (std::size_t at = 0; (at = log_.find(words, at)) != std::string::npos; ++at) ++times;
+        return times;
+    }
+    static std::uint16_t port_of(const std::string& endpoint) {
+        return static_cast<std::uint16_t>(std::stoi(endpoint.substr(endpoint.rfind(':') + 1)));
     }
     zmq::socket_t plain(const std::string& endpoint, std::string_view prefix = "news") {
         zmq::socket_t made(context_, zmq::socket_type::sub);
@@ -57,10 +63,9 @@ protected:
 
     /// As many connections as a node of four peers has room for, and nothing behind them.
     static std::vector<std::unique_ptr<raw_peer>> crowd_at(const std::string& endpoint) {
-        const auto port =
-            static_cast<std::uint16_t>(std::stoi(endpoint.substr(endpoint.rfind(':') + 1)));
         std::vector<std::unique_ptr<raw_peer>> crowd;
-        for (int i = 0; i != 20; ++i) crowd.push_back(std::make_unique<raw_peer>(port));
+        for (int i = 0; i != 20; ++i)
+            crowd.push_back(std::make_unique<raw_peer>(port_of(endpoint)));
         return crowd;
     }
 
@@ -96,6 +101,19 @@ TEST_F(Taps, AcceptNobodyBeyondTheirConnections) {
     crowd.clear();
     zmq::socket_t late = plain(where);
     EXPECT_TRUE(reads(late));
+}
+
+TEST_F(Taps, TellOnceOfStrangersThatTryAgainAndAgain) {
+    node& n = here();
+    const std::string where = n.open_tap("tcp://127.0.0.1:0");
+    for (std::uint64_t i = 1; i <= 5; ++i) {
+        raw_peer stranger(port_of(where));
+        stranger.send("GET / HTTP/1.1\r\nHost: nobody that speaks the protocol of taps\r\n\r\n");
+        ASSERT_TRUE(eventually([&] { return n.stats().handshakes_failed == i; })) << i;
+    }
+    EXPECT_EQ(times_said("tap " + where), 1U) << log_;
+    zmq::socket_t honest = plain(where);
+    EXPECT_TRUE(reads(honest));
 }
 
 TEST_F(Taps, EndWhenTheyAreClosed) {

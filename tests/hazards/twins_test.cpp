@@ -1,5 +1,5 @@
-#include "stranger.hpp"
 #include "support/eventually.hpp"
+#include "support/stranger.hpp"
 
 #include <cairn/cairn.hpp>
 

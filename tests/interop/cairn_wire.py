@@ -17,7 +17,7 @@ import zmq
 FIRST_STORED = 1  # where a new group begins
 CLOSED = 1  # of ERROR: the node is about to say BYE
 LOST_BY_SOURCE = 515  # cause of a GONE: never appended
-BATCH_CHARGE = 128
+BATCH_CHARGE = 512
 SILENCE_MAX_S, GREETING_MAX_S = 3.5, 10
 CREDIT_REPORT = 256 << 10
 
@@ -36,7 +36,7 @@ class Link:
         self.socket.connect(endpoint)
         self.sent = self.heard = time.monotonic()
         self.greeted = False
-        self.send(HELLO, 1, 1, os.urandom(16), name, 64 << 20)
+        self.send(HELLO, 1, 1, os.urandom(16), name, 64 << 20, False)
         if greeting_s:
             assert self.receive(greeting_s)[0] == HELLO
 

@@ -155,7 +155,7 @@ TEST(APythonMemberOfADurableGroup, ReadsHistoryGoesLiveAndResumesBehindWhatItAck
 
     const std::string last = std::to_string(messages + 1'000);
     test::child_process first(
-        python("durable_subscriber.py", {at, "numbers.all", "readers", last, "leave", "1000"}));
+        python("durable_subscriber.py", {at, "numbers.all", "readers", "1000"}));
     ASSERT_EQ(first.wait(60s), 0) << first.output();
     EXPECT_NE(first.output().find("from the publisher 0 live False"), std::string::npos);
 
@@ -188,7 +188,7 @@ TEST(APythonMemberOfADurableGroup, GoesOnBehindAGapAndWhenAnyOfThemComesBack) {
     publish(*p, 1, 1'000);
     ASSERT_EQ(p->flush(30s), 0U);
     test::child_process first(
-        python("durable_subscriber.py", {at, "numbers.all", "readers", "4000", "leave", "100"}));
+        python("durable_subscriber.py", {at, "numbers.all", "readers", "100"}));
     ASSERT_EQ(first.wait(60s), 0) << first.output();
     ASSERT_EQ(admin(*node).trim("numbers.all", from::offset(301)), 300U);
 

@@ -1,6 +1,7 @@
 // Copies of a database that is written; linked with disk.cpp, which can stop a copy in its middle.
 #include "store/support/disk.hpp"
 #include "store/support/fixture.hpp"
+#include "support/rounds.hpp"
 
 #include <cairn/store/committer.hpp>
 #include <cairn/store/maintenance.hpp>
@@ -72,7 +73,7 @@ TEST_F(Backup, WhileAWriterWritesHoldsAllThatWasConfirmedBeforeItBegan) {
             if (i > 4) confirmed.wait_for(i - 4);
         }
     });
-    for (int copy = 0; copy < 10; ++copy) {
+    for (int copy = 0; copy < (long_test() ? 50 : 10); ++copy) {
         confirmed.wait_for(static_cast<std::uint64_t>(copy) * 20);  // each at another moment
         const std::uint64_t before = confirmed.count;
         const auto where = directory_ / ("copy" + std::to_string(copy));
@@ -125,6 +126,22 @@ TEST_F(Backup, GoesToAPlaceOfItsOwn) {
     std::ofstream(directory_ / "used" / "something") << "x";
     EXPECT_EQ(code_of([&] { backup(*db_, directory_ / "used"); }), errc::invalid_argument);
     EXPECT_EQ(code_of([&] { backup(*db_, directory_ / "no/parent"); }), errc::invalid_argument);
+}
+
+TEST_F(Backup, ByPathIsForWhatNobodyHereHasOpen) {
+    append_to(opened("jobs", "a"), 1, {"one"});
+    const auto copy = directory_ / "copy";
+    const auto by_path = [&](const char* from) { backup(directory_ / from, copy); };
+    EXPECT_EQ(code_of([&] { by_path("db"); }), errc::invalid_argument);
+    EXPECT_EQ(code_of([&] { by_path("nothing here"); }), errc::invalid_argument);
+    EXPECT_FALSE(std::filesystem::exists(copy));
+    const auto before = db_->opened().generation;
+    db_.reset();
+    EXPECT_EQ(code_of([&] { by_path("db"); }), errc::ok);
+    EXPECT_EQ(code_of([&] { by_path("db"); }), errc::invalid_argument) << "it holds the first";
+    reopen();
+    EXPECT_EQ(db_->opened().generation, before);
+    EXPECT_EQ(restored(copy), strings{"one"});
 }
 
 TEST_F(Backup, OfAnOpenDatabaseIsTheOnlyMaintenance) {

@@ -161,6 +161,121 @@ private:
     std::latch open_{1};
 };
 
+/// Lets a committer's thread be held while commands gather.
+class Gathered : public Database {
+protected:
+    /// So many transactions hold commands that were submitted while one commit ran.
+    std::uint64_t transactions_of(std::vector<command> commands, committer_options chosen) {
+        chosen.idle_interval = 1h;
+        gate closed;
+        inbox answers;
+        committer group(*db_, chosen);
+        command first = alter_topic{topic_, {}};
+        EXPECT_EQ(group.try_submit(first, closed, 0), errc::ok);
+        closed.wait_until_entered();
+        for (std::uint64_t i = 0; i < commands.size(); ++i)
+            EXPECT_EQ(group.try_submit(commands[i], answers, i), errc::ok);
+        closed.open();
+        group.close();
+        EXPECT_EQ(answers.count(), commands.size());
+        return group.stats().transactions - 1;
+    }
+    std::vector<command> appends(std::size_t count, std::size_t bytes) {
+        std::vector<command> all;
+        for (; count > 0; --count)
+            all.emplace_back(batch(source_, {1}, next_++, 1, records({std::string(bytes, 'x')})));
+        return all;
+    }
+
+    const source_opened source_ = opened("jobs", "a");
+    const topic_id topic_ = source_.topic;
+    std::uint64_t next_ = 1;
+};
+
+TEST_F(Gathered, CommandsAreCommittedTogether) {
+    EXPECT_EQ(transactions_of(appends(100, 10), {}), 1U);
+    EXPECT_EQ(texts("jobs").size(), 100U);
+}
+
+TEST_F(Gathered, CommandsShareATransactionUpToItsLimits) {
+    EXPECT_EQ(transactions_of(appends(10, 990), {.transaction_bytes_max = 3'000}), 4U);
+    EXPECT_EQ(transactions_of(appends(2, 5'000), {.transaction_bytes_max = 3'000}), 2U)
+        << "a larger one goes alone";
+    EXPECT_EQ(transactions_of(appends(10, 10), {.transaction_commands_max = 4}), 3U);
+}
+
+TEST_F(Gathered, CommandsAreCountedWithAllThatTheyHold) {
+    const group_id g = group_of(topic_, "workers");
+    const ack wide{topic_, g, std::vector<offset_range>(4'000, {{1}, {1}})};
+    const note_attempts wordy{topic_, g, {1}, 1, {}, std::string(64'000, 'r')};
+    for (const command& large : {command{wide}, command{wordy}}) {
+        gate closed;
+        inbox answers;
+        committer group(*db_, {.waiting_bytes_max = 100'000});
+        command first = trim{topic_, {0}};
+        ASSERT_EQ(group.try_submit(first, closed, 0), errc::ok);
+        closed.wait_until_entered();
+        command one = large;
+        EXPECT_EQ(group.try_submit(one, answers, 1), errc::ok);
+        EXPECT_GE(group.stats().waiting_bytes, 64'000U);
+        one = large;
+        EXPECT_EQ(group.try_submit(one, answers, 2), errc::full);
+        closed.open();
+        group.close();
+        EXPECT_EQ(group.stats().waiting_bytes, 0U);
+    }
+}
+
+// Nothing waits for a timer but who was just answered together with others, and for how long is a
+// part of what their commit took.
+TEST_F(Gathered, CommandsWaitForOthersOnlyAPartOfACommit) {
+    class room final : public waiting_room {
+    public:
+        void wait(time_point deadline, const std::function<bool()>& done) override {
+            std::unique_lock hold(mutex_);
+            waits_.push_back(deadline - clock::now());
+            changed_.notify_all();
+            changed_.wait_until(hold, deadline, done);
+        }
+        void wake() override {
+            const std::lock_guard hold(mutex_);
+            changed_.notify_all();
+        }
+        std::vector<clock::duration> wait_until_used(std::size_t times) {
+            std::unique_lock hold(mutex_);
+            changed_.wait(hold, [&] { return waits_.size() >= times; });
+            return waits_;
+        }
+
+    private:
+        std::mutex mutex_;
+        std::condition_variable changed_;
+        std::vector<clock::duration> waits_;
+    };
+    room lobby;
+    gate closed;
+    inbox answers;
+    committer group(*db_, {.idle_interval = 1h, .room = &lobby});
+    const auto submit = [&](completion& to, std::uint64_t token) {
+        command one = std::move(appends(1, 10).front());
+        ASSERT_EQ(group.try_submit(one, to, token), errc::ok);
+    };
+    for (std::uint64_t lone = 1; lone <= 5; ++lone) {
+        lobby.wait_until_used(lone);
+        submit(answers, lone);
+        EXPECT_TRUE(answers.wait(lone).ok());
+    }
+    lobby.wait_until_used(6);
+    submit(closed, 6);
+    closed.wait_until_entered();
+    submit(answers, 7);
+    submit(answers, 8);
+    closed.open();
+    const auto waits = lobby.wait_until_used(8);
+    for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(waits[i] > 30min, i != 6) << i;
+    EXPECT_LE(waits[6], group.stats().commit_time / 4);
+}
+
 TEST_F(Committer, WaitsForWorkWhereItIsTold) {
     class room final : public waiting_room {
     public:

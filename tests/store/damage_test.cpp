@@ -1,5 +1,6 @@
 // One damaged record spoils nothing beside itself.
 #include "store/support/fixture.hpp"
+#include "unit/protocol/random.hpp"
 
 #include <cairn/store/maintenance.hpp>
 
@@ -28,26 +29,46 @@ protected:
         });
     }
 
-    source_opened source_;
-    topic_id topic_;
-
-private:
+    /// Flips bits of the value that `place` names; flip_back() undoes it.
     template <typename Place>
-    void spoil(Place&& place) {
+    void spoil(Place&& place, std::size_t at = 1, std::byte bits = std::byte{1}) {
         db_.reset();
         inside([&](lmdb::transaction& txn, const databases& dbs) {
             const auto [dbi, which] = place(dbs);
             const auto value = txn.get(dbi, which);
             ASSERT_TRUE(value.has_value());
-            std::vector<std::byte> wrong(value->begin(), value->end());
-            wrong[1] ^= std::byte{1};
+            before_ = {dbi, which, {value->begin(), value->end()}};
+            std::vector<std::byte> wrong = before_.value;
+            wrong.at(at) ^= bits;
             txn.put(dbi, which, wrong);
-            auto counters = counters_in(txn, dbs);
-            counters.commit = txn.id();
-            put(txn, dbs, counters_key(), counters);
+            note_commit(txn, dbs);
         });
         reopen();
     }
+    void flip_back() {
+        db_.reset();
+        inside([&](lmdb::transaction& txn, const databases& dbs) {
+            txn.put(before_.dbi, before_.which, before_.value);
+            note_commit(txn, dbs);
+        });
+        reopen();
+    }
+
+    static void note_commit(lmdb::transaction& txn, const databases& dbs) {
+        auto counters = counters_in(txn, dbs);
+        counters.commit = txn.id();
+        put(txn, dbs, counters_key(), counters);
+    }
+
+    source_opened source_;
+    topic_id topic_;
+
+private:
+    struct {
+        MDB_dbi dbi = 0;
+        key which;
+        std::vector<std::byte> value;
+    } before_;
 };
 
 TEST_F(Damaged, KeepsNoNeighbourFromDroppingTheOldestOfTheStore) {
@@ -105,6 +126,86 @@ TEST_F(Damaged, IsToldByVerifyWhereSmallRecordsDoNotFitTheOthers) {
     }
 }
 
+// Whichever byte of a batch is flipped, it is told with its offsets, and no other.
+TEST_F(Damaged, IsABatchOfWhichAnyByteIsFlippedAndNoOther) {
+    constexpr std::uint64_t batches = 3;
+    constexpr std::size_t bytes_each = 10'000;
+    for (std::uint64_t i = 0; i < batches; ++i)
+        append_to(source_, 3 * i + 1, strings(3, std::string(bytes_each, 'x')));
+    expect_no_failure(100, [&](std::uint64_t seed) -> std::optional<std::string> {
+        dice random(seed);
+        const offset first{3 * random.below(batches) + 1};
+        const key piece =
+            log_key(topic_, first, part_kind::piece,
+                    static_cast<std::uint32_t>(random.below(3 * bytes_each / piece_bytes_max)));
+        const std::size_t at = random.below(piece_bytes_max);
+        const auto flip = [&] {
+            spoil([&](const databases& dbs) { return std::pair(dbs.log, piece); }, at,
+                  std::byte{1} << random.below(8));
+        };
+        flip();
+        std::string told;
+        for (const entry& e : read("jobs").entries)
+            told += std::to_string(e.offsets.first.value) + "-" +
+                    std::to_string(e.offsets.last.value) +
+                    (e.what == entry::kind::damaged ? "! " : " ");
+        std::string wanted;
+        for (std::uint64_t o = 1; o <= 3 * batches; o += 3)
+            wanted +=
+                std::to_string(o) + "-" + std::to_string(o + 2) + (o == first.value ? "! " : " ");
+        flip_back();
+        if (told != wanted) return "told " + told + "of byte " + std::to_string(at);
+        return std::nullopt;
+    });
+}
+
+// A flipped bit in the size of a key is such a one.
+TEST_F(Damaged, IsAKeyOfTheLogThatIsNoneOfOursAndNothingBesideIt) {
+    for (std::uint64_t i = 1; i <= 9; ++i) append_to(source_, i, {std::to_string(i)});
+    db_.reset();
+    inside([&](lmdb::transaction& txn, const databases& dbs) {
+        for (const std::uint64_t at : {1U, 5U}) {
+            const key right = log_key(topic_, {at}, part_kind::piece, 0);
+            const auto value = txn.get(dbs.log, right).value();
+            const std::vector<std::byte> content(value.begin(), value.end());
+            key longer = copy_of(right);
+            txn.erase(dbs.log, right);
+            txn.put(dbs.log, longer.number(std::uint8_t{1}), content);
+        }
+        note_commit(txn, dbs);
+    });
+    EXPECT_FALSE(verify(directory_ / "db").sound());
+    reopen();
+    EXPECT_EQ(texts("jobs"), (strings{"2", "3", "4", "6", "7", "8", "9"}));
+    EXPECT_EQ(read("jobs").entries.front().what, entry::kind::damaged);
+    EXPECT_TRUE(append_to(source_, 10, {"10"}).ok());
+    for (const std::uint64_t last : {3U, 10U}) {
+        EXPECT_TRUE(one(trim{topic_, {last}}).ok());
+        while (more_) all({});
+    }
+    db_.reset();
+    EXPECT_TRUE(verify(directory_ / "db").sound()) << "all of it has gone";
+}
+
+TEST_F(Damaged, IsAKeyThatIsLongerThanOursCanBe) {
+    append_many(1, 100);
+    const group_id g = group_of(topic_, "workers");
+    EXPECT_TRUE(one(note_attempts{topic_, g, {1}, 1, {}, ""}).ok());
+    db_.reset();
+    inside([&](lmdb::transaction& txn, const databases& dbs) {
+        std::string name(bytes(attempt_key(topic_, g, {1})).size(), '\0');
+        std::memcpy(name.data(), bytes(attempt_key(topic_, g, {1})).data(), name.size());
+        name += std::string(490, 'k');
+        txn.put(dbs.state, bytes_of(name), {});
+        note_commit(txn, dbs);
+    });
+    reopen();
+    EXPECT_TRUE(one(ack{topic_, g, {{{1}, {2}}}}).ok());
+    EXPECT_TRUE(one(delete_topic{topic_}).ok());
+    while (more_) all({});
+    EXPECT_TRUE(append_to(opened("jobs", "a"), 1, {"anew"}).ok());
+}
+
 TEST_F(Damaged, IsARowOfItsOwnInListsOfOthers) {
     const auto other = opened("other", "b");
     opened("other", "c");
@@ -153,6 +254,33 @@ TEST_F(DamagedBatches, DoNotHideATimeBeyondThem) {
     EXPECT_EQ(at(9'500), offset{10});
 }
 
+TEST_F(DamagedBatches, AreToldInTheirPlaceAndOthersAreRead) {
+    std::string told;
+    for (const entry& e : read("jobs").entries) {
+        if (e.what == entry::kind::batch) {
+            told += texts_of(e.body).front() + " ";
+            continue;
+        }
+        EXPECT_EQ(e.what, entry::kind::damaged);
+        EXPECT_EQ(e.cause, errc::store_damaged);
+        told += "(" + std::to_string(e.offsets.first.value) + "-" +
+                std::to_string(e.offsets.last.value) + ") ";
+    }
+    EXPECT_EQ(told, "(1-2) 3 4 (5-6) 7 8 9 (10-10) ");
+    EXPECT_EQ(read("jobs", 6).entries.front().offsets, (offset_range{{6}, {6}}));
+}
+
+TEST_F(DamagedBatches, AreToldAsRangesByVerify) {
+    db_.reset();
+    std::vector<offset_range> ranges;
+    const verify_report report = verify(directory_ / "db");
+    for (const finding& one : report.findings) {
+        EXPECT_EQ(one.topic, topic_) << one.what;
+        if (!one.offsets.empty()) ranges.push_back(one.offsets);
+    }
+    EXPECT_EQ(ranges, (std::vector<offset_range>{{{1}, {2}}, {{5}, {6}}, {{10}, {10}}}));
+}
+
 TEST_F(DamagedBatches, LeaveNothingInTheIndexWhenTheirTopicIsDeleted) {
     append_to(opened("jobs", "b"), 1, {"eleven"});
     opened("jobs", "b", 2);  // what ended has an entry of its own
@@ -172,6 +300,27 @@ TEST_F(DamagedBatches, GoWithTheirAge) {
     now_ = at_ms(18'500);
     all({});
     EXPECT_EQ(read("jobs").first, offset{9});
+}
+
+// One flipped bit of a key, and acks would be taken for none: their messages given again.
+TEST_F(Damaged, IsAGroupWhoseAcksLieUnderTheKeyOfAnother) {
+    append_many(1, 20'000);
+    const group_id g = group_of(topic_, "workers");
+    ASSERT_TRUE(one(ack{topic_, g, {{{8'300}, {8'400}}}}).ok());
+    db_.reset();
+    inside([&](lmdb::transaction& txn, const databases& dbs) {
+        const auto value = txn.get(dbs.state, chunk_key(topic_, g, 1)).value();
+        const std::vector<std::byte> content(value.begin(), value.end());
+        txn.erase(dbs.state, chunk_key(topic_, g, 1));
+        txn.put(dbs.state, chunk_key(topic_, {g.value ^ 0x8000}, 1), content);
+        note_commit(txn, dbs);
+    });
+    reopen();
+    EXPECT_EQ(reader(*db_).group(topic_, g).error(), errc::store_damaged);
+    EXPECT_EQ(reader(*db_).pending(topic_, g, {1}, 10).error(), errc::store_damaged);
+    EXPECT_EQ(reader(*db_).groups(topic_).value().size(), 1U);
+    db_.reset();
+    EXPECT_FALSE(verify(directory_ / "db").sound());
 }
 
 class DamagedAcks : public Damaged {

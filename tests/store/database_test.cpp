@@ -211,6 +211,7 @@ TEST_F(Database, IsOpenOnceOnly) {
         FAIL();
     } catch (const error& refused) {
         EXPECT_EQ(refused.code(), errc::store_in_use);
+        EXPECT_NE(std::string(refused.what()).find("open in this process"), std::string::npos);
     }
 }
 
@@ -219,6 +220,30 @@ TEST_F(Database, ShowsWhetherItWasClosedInGoodOrder) {
     reopen();
     EXPECT_TRUE(db_->opened().clean);
     EXPECT_FALSE(db_->opened().created);
+    db_.reset();
+    std::ofstream(directory_ / "db" / "cairn.lock") << 'o';
+    reopen();
+    EXPECT_FALSE(db_->opened().clean);
+    reopen();
+    EXPECT_TRUE(db_->opened().clean) << "though nothing was committed in between";
+    db_.reset();
+    std::filesystem::remove(directory_ / "db" / "cairn.lock");  // as in a copy
+    reopen();
+    EXPECT_TRUE(db_->opened().clean);
+}
+
+// A file that is mapped for writing can be written to by anybody's stray pointer, and a full disk
+// is a signal then.
+TEST_F(Database, MapsItsFileForReadingAlone) {
+    const std::string file = std::filesystem::canonical(directory_ / "db" / "data.mdb").string();
+    std::ifstream maps("/proc/self/maps");
+    int found = 0;
+    for (std::string line; std::getline(maps, line);) {
+        if (!line.ends_with(" " + file)) continue;
+        EXPECT_NE(line.find(" r--s "), std::string::npos) << line;
+        ++found;
+    }
+    EXPECT_EQ(found, 1);
 }
 
 TEST_F(Database, ShowsAnotherGenerationInARestoredCopy) {

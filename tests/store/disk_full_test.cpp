@@ -1,6 +1,7 @@
 // A disk that is really full: a small file system of this test's own.
 #include "store/support/fixture.hpp"
 #include "store/support/small_disk.hpp"
+#include "support/rounds.hpp"
 
 #include <cairn/store/maintenance.hpp>
 
@@ -113,6 +114,32 @@ TEST_F(FullDisk, GoesOnByItselfWhenAnotherFileLeaves) {
     EXPECT_TRUE(append_next().ok());
     EXPECT_FALSE(db_->stats().disk_full);
     EXPECT_TRUE(has_ballast()) << "taken again for the next time";
+}
+
+TEST_F(FullDisk, LosesNothingHoweverOftenItFillsAndIsFreed) {
+    std::uint64_t first = 1;
+    for (int round = 0; round < (long_test() ? 20 : 3); ++round) {
+        for (int i = 0; i < 10; ++i) ASSERT_TRUE(append_next().ok()) << i;
+        fill_with_a_file(100 * mebibyte);
+        ASSERT_EQ(append_until_refused().code, errc::disk_full);
+        const std::uint64_t acked = stored_ - round % 2;
+        ASSERT_TRUE(one(ack{source_.topic, group_, {{{1}, {acked}}}}).ok());
+        std::filesystem::remove(mount_ / "filler");
+        ASSERT_TRUE(append_next().ok());
+        open();
+        EXPECT_EQ(reader(*db_).topic(source_.topic)->end, offset{stored_ + 1});
+        EXPECT_EQ(reader(*db_).group(source_.topic, group_)->floor, offset{acked});
+        std::vector<std::byte> buffer;
+        page found;
+        for (offset at{first}; at.value <= stored_; at = found.next) {
+            ASSERT_EQ(reader(*db_).read(source_.topic, at, mebibyte, buffer, found), errc::ok);
+            for (const entry& e : found.entries) ASSERT_EQ(e.what, entry::kind::batch);
+        }
+        ASSERT_TRUE(one(trim{source_.topic, {stored_ - 5}}).ok());
+        first = stored_ - 4;
+    }
+    db_.reset();
+    EXPECT_TRUE(verify(mount_ / "db").sound());
 }
 
 TEST_F(FullDisk, RefusesToMakeADatabaseOrACopyAndLeavesNothing) {

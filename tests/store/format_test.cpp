@@ -6,6 +6,7 @@
 #include "../../store/src/acks.hpp"
 
 #include <cairn/store/maintenance.hpp>
+#include <cairn/wire/limits.hpp>
 
 #include <gtest/gtest.h>
 
@@ -231,6 +232,48 @@ TEST_F(FormatOfAFile, HasTheSmallRecordsThatThePageNames) {
                 EXPECT_EQ(reading(fields, unsealed(entry, txn.get(dbs.index, entry).value())),
                           "offset=1, part=" + std::to_string(1U << 24));
             }
+    });
+}
+
+// Longer ones need neighbouring free pages. A batch fills all of its pieces but the last.
+TEST_F(FormatOfAFile, HasNoValueAboveAPage) {
+    const auto s = opened("jobs", "a");
+    std::uint64_t sent = 0;
+    for (const std::size_t size : {0, 1, 2'000, 4'011, 4'012, 4'013, 4'080, 8'091, 8'092, 100'000})
+        ASSERT_TRUE(append_to(s, ++sent, {std::string(size, 'x')}).ok());
+    append_to(s, ++sent, strings(2 * chunk_offsets, "x"));
+    const group_id g =
+        std::get<group_created>(
+            one(create_group{s.topic, "workers", std::string(settings_bytes_max, 's'), {1}}).value)
+            .group;
+    ack scattered{s.topic, g, {}};
+    for (std::uint64_t o = 100; o < chunk_offsets; o += 2) scattered.ranges.push_back({{o}, {o}});
+    ASSERT_TRUE(one(std::move(scattered)).ok());
+    const std::string reason(wire::text_bytes_max, 'r');
+    ASSERT_TRUE(one(note_attempts{s.topic, g, {1}, 1, {}, reason}).ok());
+    ASSERT_TRUE(one(dead_letter{s.topic, g, {2}, "dead", 1, errc::rejected, reason}).ok());
+    db_.reset();
+    inside([&](lmdb::transaction& txn, const databases& dbs) {
+        std::size_t largest = 0;
+        for (const MDB_dbi dbi : {dbs.log, dbs.index, dbs.state}) {
+            lmdb::cursor walk(txn, dbi);
+            for (auto item = walk.first(); item; item = walk.next())
+                largest = std::max(largest, item->value.size());
+        }
+        EXPECT_EQ(largest, piece_bytes_max);
+        log_place before;
+        std::size_t bytes_before = 0;
+        lmdb::cursor walk(txn, dbs.log);
+        for (auto item = walk.first(); item; item = walk.next()) {
+            const log_place place = parse_log_key(item->key);
+            if (place.number > 0) {
+                EXPECT_EQ(bytes_before, piece_bytes_max);
+                EXPECT_EQ(place.number, before.number + 1);
+                EXPECT_EQ(place.first, before.first);
+            }
+            before = place;
+            bytes_before = item->value.size();
+        }
     });
 }
 

@@ -1,5 +1,6 @@
 // A database from its creation to its last close, with reopening, compaction and a backup between:
 // killed at each call that changes something, cut from power, and with each call failing.
+#include "store/support/older_format.hpp"
 #include "store/support/volume.hpp"
 #include "store/support/workload.hpp"
 #include "support/rounds.hpp"
@@ -40,6 +41,7 @@ public:
     struct trouble {
         bool doubtful = false;  ///< after a call that fails in a commit nothing may be written
         bool lasting = false;
+        bool unread = false;  ///< what cannot be read may be called damaged
     };
 
     life(fs::path root, std::uint64_t seed, std::function<void(const step&)> told)
@@ -102,7 +104,8 @@ private:
                 blame(std::string("without a cause: ") + refused.what());
             const errc code = refused.code();
             if (code != errc::store_failed && code != errc::disk_full &&
-                code != errc::permission_denied)
+                code != errc::permission_denied &&
+                !(code == errc::store_damaged && trouble_.unread))
                 blame(std::string("another error: ") + refused.what());
             return false;
         }
@@ -215,6 +218,7 @@ struct whole_life {
         });
         one.live();
         calls = volume::unplan();
+        looks = volume::looks();
         events = volume::stop();
         one.look_back();
         models = std::move(one.models);
@@ -224,6 +228,7 @@ struct whole_life {
     std::vector<model> models;
     std::vector<volume::event> events;
     std::uint64_t calls = 0;
+    std::uint64_t looks = 0;
     std::string failure;
 };
 
@@ -298,15 +303,47 @@ TEST(Kill, AtEveryCallThatChangesSomethingLosesAndHalvesNothing) {
         }
 }
 
+// A step of 3,000 records, from LMDB's opening to its last write.
+TEST(Kill, AtEveryCallOfAnUpgradeLeavesTheOldOrTheNewFormatWhole) {
+    const temp_directory directory;
+    const fs::path root = root_of(directory);
+    { const database db(root / "older", small_options()); }
+    make_older(root / "older");
+    std::size_t old_ones = 0;
+    std::size_t new_ones = 0;
+    bool killed = true;
+    for (std::uint64_t at = 0; killed; ++at)
+        for (const auto how : {volume::fate::killed, volume::fate::killed_in_it}) {
+            fs::remove_all(root / "db");
+            fs::copy(root / "older", root / "db");
+            const pid_t child = ::fork();
+            if (child == 0) {
+                volume::start(root / "db");
+                volume::plan(how, at, false);
+                ::_exit(upgrade_from_older(root / "db") ? 0 : 1);
+            }
+            int status = 0;
+            ::waitpid(child, &status, 0);
+            killed = WIFSIGNALED(status);
+            ASSERT_TRUE(killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) << status;
+            const auto format = format_of_all(root / "db");
+            ASSERT_TRUE(format) << "half of each, call " << at;
+            ASSERT_TRUE(killed || *format == 1);
+            ++(*format == 0 ? old_ones : new_ones);
+        }
+    EXPECT_GT(old_ones, 4U);
+    EXPECT_GT(new_ones, 1U);
+}
+
 // --- Cut from power -----------------------------------------------------------------------------
 
 TEST(PowerCut, OfAWholeLifeLosesNothingThatWasConfirmedAndNoName) {
-    constexpr int cuts_a_life = 40;
-    expect_no_failure(10, [](std::uint64_t seed) -> std::optional<std::string> {
+    const std::size_t cuts_a_life = long_test() ? 300 : sanitized ? 40 : 120;
+    expect_no_failure(10, [&](std::uint64_t seed) -> std::optional<std::string> {
         dice random(~seed);
         const whole_life whole(seed);
         if (!whole.failure.empty()) return whole.failure;
-        for (int cut = 0; cut < cuts_a_life; ++cut) {
+        for (std::size_t cut = 0; cut < cuts_a_life; ++cut) {
             const std::size_t at = random.below(whole.events.size() + 1);
             step reached;
             for (std::size_t i = 0; i < at; ++i)
@@ -351,11 +388,34 @@ void fail_at_every_call_of_a_life(volume::fate what, bool lasting) {
     EXPECT_GT(refusals, 20U) << "hardly any opening, compaction or copy failed";
 }
 
+// Opening what is there, reading it, and mapping it.
+void fail_at_every_look_of_a_life(bool lasting) {
+    const whole_life whole(script_seed);
+    EXPECT_GT(whole.looks, 20U) << "hardly anything is looked at";
+    std::uint64_t refusals = 0;
+    const std::uint64_t apart = calls_apart();
+    for (std::uint64_t at = 0; at < whole.looks; at += apart) {
+        const temp_directory directory;
+        const fs::path root = root_of(directory);
+        volume::start(root);
+        volume::plan_looks(at, lasting);
+        life one(root, script_seed, [](const step&) {}, {.lasting = lasting, .unread = true});
+        one.live();
+        volume::unplan();
+        one.look_back();
+        volume::stop();
+        ASSERT_EQ(one.failure, "") << "look " << at << " of " << whole.looks;
+        refusals += one.refusals;
+    }
+    EXPECT_GT(refusals, whole.looks / apart / 2);
+}
+
 TEST(Fault, InAWholeLifeIsToldAndLosesNothingThatWasConfirmed) {
     using volume::fate;
     for (const bool lasting : {false, true}) {
         fail_at_every_call_of_a_life(fate::io_error, lasting);
         fail_at_every_call_of_a_life(fate::no_space, lasting);
+        fail_at_every_look_of_a_life(lasting);
     }
     fail_at_every_call_of_a_life(fate::no_quota, false);
     fail_at_every_call_of_a_life(fate::read_only, true);

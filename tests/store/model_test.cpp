@@ -34,7 +34,7 @@ bool same(reply got, const reply& wanted) {
 }
 
 /// What bounds a database and its topics.
-enum class bounds { none, topics, store_refuses, store_drops };
+enum class bounds { none, topics, store_refuses, store_drops, age };
 
 /// One database and its model; many sequences are played on it, each with topics of its own.
 class playground {
@@ -49,20 +49,25 @@ public:
             chosen_.quota_bytes = model_.of_store.bytes_max;
             chosen_.when_full = model_.of_store.when_full;
         }
+        if (which == bounds::age)
+            chosen_.age_max = model_.of_store.age_max = std::chrono::milliseconds(300);
+        model_.exact_times = needs_time();
         open();
     }
 
     std::optional<std::string> play(std::uint64_t seed) {
         dice random(~seed);
         workload work(seed, std::to_string(++played_) + ".", random.chance(10) ? 9'000 : 40,
-                      {.limited_topics = bounds_ == bounds::topics, .one_command = of_store()});
+                      {.limited_topics = bounds_ == bounds::topics,
+                       .aged_topics = bounds_ == bounds::age,
+                       .one_command = of_store()});
         std::vector<reply> expected;
         const std::uint64_t few = random.between(3, 12);
-        for (std::uint64_t commits = of_store() ? 3 * few : few; commits > 0; --commits) {
-            // The oldest of a store are told by the time alone.
+        for (std::uint64_t commits = needs_time() ? 3 * few : few; commits > 0; --commits) {
             now_ += std::chrono::milliseconds(random.below(50) + 1);
-            if (!of_store()) now_ -= std::chrono::milliseconds(20);
+            if (!needs_time()) now_ -= std::chrono::milliseconds(20);
             model_.begin_commit(now_);
+            if (bounds_ == bounds::age) look_after_all();
             const auto commands = work.next_commit(model_, expected);
             db_->commit(commands, now_, replies_);
             for (std::size_t i = 0; i < commands.size(); ++i)
@@ -72,7 +77,7 @@ public:
             if (random.chance(4)) open();
         }
         if (auto found = difference(*db_, model_)) return found;
-        return random.chance(50) ? forget() : std::nullopt;
+        return bounds_ == bounds::age || random.chance(50) ? forget() : std::nullopt;
     }
 
     std::optional<std::string> verified() {
@@ -89,6 +94,16 @@ private:
     }
     bool of_store() const {
         return bounds_ == bounds::store_refuses || bounds_ == bounds::store_drops;
+    }
+    /// The oldest of a store, and what is too old, are told by the time alone.
+    bool needs_time() const { return of_store() || bounds_ == bounds::age; }
+
+    /// A commit with commands looks after the topics that it changed, and others in turn; one
+    /// without after more than there are here.
+    void look_after_all() {
+        while (db_->commit({}, now_, replies_)) {
+        }
+        model_.end_commit();
     }
 
     /// Deletes all topics, so that comparisons stay short and deletion is played too.
@@ -119,8 +134,9 @@ TEST(Database, AnswersAndHoldsWhatItsModelDoes) {
             if (ground)
                 if (auto found = ground->verified()) return found;
             // Half of them without limits.
-            constexpr std::array all{bounds::none,          bounds::topics, bounds::none,
-                                     bounds::store_refuses, bounds::none,   bounds::store_drops};
+            constexpr std::array all{bounds::none, bounds::topics,     bounds::none,
+                                     bounds::age,  bounds::none,       bounds::store_refuses,
+                                     bounds::none, bounds::store_drops};
             ground = std::make_unique<playground>(all[played / 100 % all.size()]);
         }
         return ground->play(seed);

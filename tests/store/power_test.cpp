@@ -90,6 +90,13 @@ recorded_run record_reopened(std::uint64_t seed) {
     return run;
 }
 
+/// Cuts of each run: with all runs of this program and of the whole lives 20,000, a million in a
+/// long test.
+std::size_t cuts_of(std::size_t normal, std::size_t where_a_sanitizer_looks) {
+    if (long_test()) return normal * 5 / 2;
+    return sanitized ? where_a_sanitizer_looks : normal;
+}
+
 class one_cut {
 public:
     one_cut(const recorded_run& run, dice& random) : run_(run), random_(random) {}
@@ -138,14 +145,27 @@ private:
 };
 
 TEST(PowerCut, LosesNothingThatWasConfirmedAndHalvesNothing) {
-    constexpr int cuts_a_run = 30;
     expect_no_failure(20, [&](std::uint64_t seed) -> std::optional<std::string> {
         dice random(~seed);
         const recorded_run run = record(seed, random.chance(30) ? 5'000 : 60);
-        for (int cut = 0; cut < cuts_a_run; ++cut)
+        for (std::size_t cut = cuts_of(580, 30); cut > 0; --cut)
             if (auto found = one_cut(run, random).check()) return found;
         return std::nullopt;
     });
+}
+
+// What these cuts are worth: of a disk that says it has synced and has not they tell.
+TEST(PowerCut, OfADiskThatLiesIsNoticed) {
+    constexpr int cuts = 100;
+    dice random(1);
+    recorded_run run = record(1, 60);
+    for (disk::event& e : run.events) {
+        e.synced = false;
+        e.failed = e.what == disk::event::kind::sync;
+    }
+    int lost = 0;
+    for (int cut = 0; cut < cuts; ++cut) lost += one_cut(run, random).check() ? 1 : 0;
+    EXPECT_GT(lost, cuts / 2);
 }
 
 /// A run of four producers as the disk saw it. What is confirmed is noted among the events by the
@@ -219,23 +239,21 @@ std::optional<std::string> cut_producers(const recorded_producers& run, dice& ra
 }
 
 TEST(PowerCut, LosesNothingOfWhatFourProducersWereTold) {
-    constexpr int cuts_a_run = 30;
     expect_no_failure(20, [&](std::uint64_t seed) -> std::optional<std::string> {
         dice random(~seed);
         const recorded_producers run(seed);
         if (run.wrong) return run.wrong;
-        for (int cut = 0; cut < cuts_a_run; ++cut)
+        for (std::size_t cut = cuts_of(200, 30); cut > 0; --cut)
             if (auto found = cut_producers(run, random)) return found;
         return std::nullopt;
     });
 }
 
 TEST(PowerCut, LosesNothingThatWasShownAfterAFailedCommit) {
-    constexpr int cuts_a_run = 8;
     expect_no_failure(200, [&](std::uint64_t seed) -> std::optional<std::string> {
         dice random(~seed);
         const recorded_run run = record_reopened(seed);
-        for (int cut = 0; cut < cuts_a_run; ++cut)
+        for (std::size_t cut = cuts_of(16, 8); cut > 0; --cut)
             if (auto found = one_cut(run, random).check()) return found;
         return std::nullopt;
     });

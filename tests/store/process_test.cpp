@@ -46,6 +46,8 @@ TEST_F(Visitor, IsRefusedAnOpenDatabaseInWordsAHundredTimes) {
     for (int i = 0; i < 100; ++i) {
         const std::string said = visit("open", path());
         ASSERT_TRUE(said.starts_with("store_in_use open ")) << said;
+        ASSERT_NE(said.find("in process " + std::to_string(::getpid()) + ", "), std::string::npos)
+            << said;
         ASSERT_NE(said.find("close it there first"), std::string::npos) << said;
     }
     append_to(opened("quakes", "a"), 1, {"still ours"});
@@ -58,6 +60,17 @@ TEST_F(Visitor, WithoutRightsIsRefused) {
     if (::geteuid() != 0) std::filesystem::permissions(directory_ / "db", {});
     EXPECT_TRUE(visit("stranger", path()).starts_with("permission_denied open "));
     std::filesystem::permissions(directory_ / "db", std::filesystem::perms::owner_all);
+}
+
+TEST_F(Visitor, WithLittleAddressSpaceTakesWhatThereIs) {
+    if (sanitized) GTEST_SKIP() << "a sanitizer needs more than a process is given here";
+    append_to(opened("quakes", "a"), 1, {"one"});
+    db_.reset();
+    const std::string said = visit("narrow", path());
+    ASSERT_TRUE(said.starts_with("ok ")) << said;
+    const std::uint64_t quota = std::stoull(said.substr(3));
+    EXPECT_GE(quota, std::uint64_t{128} << 20);
+    EXPECT_LE(quota, std::uint64_t{640} << 20);
 }
 
 TEST_F(Visitor, ThatDiesWithAReadTransactionPinsNothingForLong) {
@@ -74,6 +87,35 @@ TEST_F(Visitor, ThatDiesWithAReadTransactionPinsNothingForLong) {
     const std::uint64_t file = db_->stats().file_bytes;
     churn(s, next, 1'000);
     EXPECT_LE(db_->stats().file_bytes, file + file / 10);
+}
+
+TEST_F(Visitor, BacksUpADatabaseThatIsOpenHereAndWritten) {
+    const auto s = opened("jobs", "a");
+    std::uint64_t next = 1;
+    churn(s, next, 100);  // so that what is trimmed is written over
+    const std::string copy = path() + ".copy";
+    for (int round = 0; round < (long_test() ? 30 : 3); ++round) {
+        const std::uint64_t before = next - 1;
+        child_process visitor({STORE_VISITOR, "backup", path()});
+        std::optional<int> left;
+        while (!left && !HasFailure()) {
+            churn(s, next, 1);
+            left = visitor.wait(0ms);
+        }
+        ASSERT_EQ(left, 0) << visitor.output();
+        const verify_report report = verify(copy);
+        ASSERT_TRUE(report.sound()) << report.findings.front().what;
+        const database restored(copy, small_options());
+        EXPECT_NE(restored.opened().generation, db_->opened().generation);
+        const topic_info held = reader(restored).topic(s.topic).value();
+        EXPECT_GT(held.end, offset{before});
+        EXPECT_LE(held.end, offset{next});
+        std::filesystem::remove_all(copy);
+    }
+    db_.reset();
+    EXPECT_TRUE(verify(path()).sound());
+    EXPECT_EQ(visit("backup", path()), "") << "a closed one, too";
+    EXPECT_TRUE(verify(copy).sound());
 }
 
 // A client that is stopped holds up who sends to it, not the store: a reader copies and lets go.
@@ -215,6 +257,16 @@ TEST_F(Visitor, ThatWasForkedOffIsToldSoAndHarmsNobody) {
         bool right = group->try_submit(wanted, nobody, 1) == errc::forked;
         right = right && from->topic(s.topic).error() == errc::forked;
         right = right && one(trim{s.topic, {1}}).code == errc::forked;
+        const auto is_refused = [](auto&& call) {
+            try {
+                call();
+                return false;
+            } catch (const error& refused) {
+                return refused.code() == errc::forked;
+            }
+        };
+        right = right && is_refused([&] { const reader another(*db_); });
+        right = right && is_refused([&] { backup(*db_, directory_ / "copy"); });
         group.reset();
         from.reset();
         db_.reset();

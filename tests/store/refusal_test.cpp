@@ -259,6 +259,15 @@ TEST_F(Refusal, OfARedrive) {
     EXPECT_EQ(code_of(redrive{dead, {{1}, {1}}}), errc::topic_unknown) << "it came from there";
 }
 
+TEST_F(Refusal, OfARedriveIsNotForWhatSomebodyAppendedAmongTheLetters) {
+    const topic_id dead = letters();
+    ASSERT_TRUE(append_to(opened("dead", "a person"), 1, {"a note"}).ok());
+    ASSERT_TRUE(one(dead_letter{topic_, group_, {2}, "dead", 1, errc::rejected, ""}).ok());
+    EXPECT_EQ(std::get<counted>(one(redrive{dead, {{1}, {3}}}).value).messages, 2U);
+    EXPECT_EQ(texts("dead").front(), "a note");
+    EXPECT_EQ(std::get<counted>(one(redrive{dead, {{1}, {3}}}).value).messages, 0U);
+}
+
 TEST_F(Refusal, OfTooManyLettersAtOnce) {
     constexpr std::uint32_t count = 10'001;
     EXPECT_TRUE(

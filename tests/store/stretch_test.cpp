@@ -4,6 +4,7 @@
 #include "../../store/src/run_index.hpp"
 
 #include <cairn/store/maintenance.hpp>
+#include <cairn/wire/limits.hpp>
 
 #include <gtest/gtest.h>
 

@@ -186,6 +186,10 @@ def headers(tree):
             for number, line in tree.lines(path):
                 if re.match(r"\s*using namespace\b", line):
                     yield path, number, "using namespace in a header"
+    for path in tree.matching(r"(^|/)CMakeLists\.txt$|\.cmake$"):
+        for listed in re.finditer(r"target_precompile_headers\([^)]*<cairn/", tree.text(path)):
+            number = tree.text(path).count("\n", 0, listed.end()) + 1
+            yield path, number, "precompiles a header of ours (cmake/CairnTest.cmake says why not)"
 
 
 @rule

@@ -68,6 +68,9 @@ PLANTED = {
     "headers": [
         ("framework/include/cairn/a.hpp", "#include <string>\n"),
         ("framework/include/cairn/a.hpp", "#pragma once\nusing namespace std;\n"),
+        ("framework/CMakeLists.txt",
+         "# one program\nadd_executable(thing)\n"
+         "target_precompile_headers(thing PRIVATE <map>\n  <cairn/cairn.hpp>)\n"),
     ],
     "readmes": [
         ("scripts/README.md", None),

@@ -154,11 +154,8 @@ private:
     }
 
     void fill(wire::hello& f) {
-        f = {number<std::uint32_t>(),
-             number<std::uint32_t>(),
-             {},
-             text(0, wire::name_bytes_max),
-             number<std::uint64_t>()};
+        f = {number<std::uint32_t>(),       number<std::uint32_t>(), {},
+             text(0, wire::name_bytes_max), number<std::uint64_t>(), below(2) == 1};
         for (std::byte& b : f.node.bytes) b = static_cast<std::byte>(below(256));
     }
     void fill(wire::bye& f) { f = {code(), text(0, wire::text_bytes_max)}; }

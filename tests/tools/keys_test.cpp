@@ -40,6 +40,33 @@ TEST_F(KeygenCommand, MakesWhatAStoreAndItsClientsNeed) {
     EXPECT_EQ(object({"topic", "info", "quakes"}).at("messages"), 1);
 }
 
+TEST_F(KeygenCommand, MakesNobodyWaitWhoIsTurnedAway) {
+    for (const char* who : {"server", "stranger"}) ASSERT_EQ(cairn({"keygen", path(who)}).code, 0);
+    const std::string client = object({"keygen", path("client")}).at("public_key");
+    start_store({"--security-key-file", path("server_secret"), "--security-allowed-keys", client});
+    const auto refused = [&](std::vector<std::string> keys, const std::string& words) {
+        keys.insert(keys.begin(), {"topic", "ls", "--patience", "10min"});
+        const outcome told = cairn(keys);
+        EXPECT_EQ(told.code, 1);
+        EXPECT_TRUE(told.says(words)) << testing::PrintToString(told);
+        EXPECT_FALSE(told.says("nobody answered")) << testing::PrintToString(told);
+    };
+    refused({"--key-file", path("stranger_secret"), "--server-key", path("server")},
+            "allow-list does not hold our key");
+    refused({"--key-file", path("client_secret"), "--server-key", path("stranger")},
+            "security.server_key");
+    refused({}, "demands keys");
+}
+
+// Z85 has brackets, and CLI11 has lists in brackets.
+TEST_F(KeygenCommand, MakesKeysOfAnyShape) {
+    const std::string shaped = "[abMfDd{K0]}kZ$ocEJEyOk^nGefUnWJfz@6GE-]";
+    ASSERT_EQ(cairn({"keygen", path("ours")}).code, 0);
+    const outcome told = cairn({"pub", "quakes", "one", "--bind", "tcp://127.0.0.1:0", "--key-file",
+                                path("ours_secret"), "--allowed-key", shaped, "--patience", "1ms"});
+    EXPECT_TRUE(told.says("listens on")) << testing::PrintToString(told);
+}
+
 TEST_F(KeygenCommand, IsNamedWhereAKeyIsMissing) {
     ASSERT_EQ(cairn({"keygen", path("client")}).code, 0);
     const outcome missing =

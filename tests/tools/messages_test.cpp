@@ -1,4 +1,5 @@
 #include "command.hpp"
+#include "support/eventually.hpp"
 
 // cairn read, pub, sub.
 namespace {
@@ -15,6 +16,7 @@ protected:
     strings bodies(const strings& arguments) const { return all(objects(arguments), "body"); }
 };
 using PubCommand = ReadCommand;
+class StoreWithRights : public command {};
 
 class SubCommand : public command {
 protected:
@@ -107,11 +109,49 @@ TEST_F(PubCommand, FailsWhenTheStoreDoesNotConfirm) {
     running_->signal(SIGCONT);
 }
 
+TEST_F(PubCommand, SaysThatATopicIsFullAndWhatMakesRoom) {
+    object({"topic", "create", "quakes", "--messages-max", "1", "--when-full", "refuse"});
+    publish("quakes", "one\n");
+    const outcome full = cairn({"pub", "quakes", "two", "--patience", "300ms"});
+    EXPECT_EQ(full.code, 1);
+    EXPECT_TRUE(full.says("1 message not durable, the store refuses it for now"))
+        << testing::PrintToString(full);
+    EXPECT_TRUE(full.says("cairn topic trim")) << testing::PrintToString(full);
+}
+
+TEST_F(StoreWithRights, MakesNobodyWaitWhoMayNotPublish) {
+    std::ofstream(path("store.toml")) << "[[access]]\nkey = \"*\"\ntopics = \"quakes\"\n"
+                                         "may = [\"publish\"]\n";
+    start_store({"-c", path("store.toml")});
+    publish("quakes", "one\n");
+    const outcome refused = cairn({"pub", "other", "one", "--patience", "10min"});
+    EXPECT_EQ(refused.code, 1);
+    EXPECT_TRUE(refused.says("publish other: 1 message not durable, the store refuses"))
+        << testing::PrintToString(refused);
+    EXPECT_TRUE(refused.says("[[access]]")) << testing::PrintToString(refused);
+}
+
+TEST_F(StoreWithRights, MakesNobodyWaitWhoMayNotSubscribe) {
+    std::ofstream(path("store.toml"))
+        << "[[access]]\nkey = \"*\"\ntopics = \"quakes\"\nmay = [\"publish\", \"subscribe\"]\n";
+    start_store({"-c", path("store.toml")});
+    publish("quakes", "one\n");
+    EXPECT_EQ(object({"sub", "quakes", "--from", "first", "--count", "1"}).at("body"), "one");
+    for (const strings& wanted :
+         {strings{"sub", "other"}, strings{"sub", "quakes", "--group", "g"}}) {
+        strings all = wanted;
+        all.insert(all.end(), {"--from", "first", "--patience", "10min"});
+        const outcome refused = cairn(all);
+        EXPECT_EQ(refused.code, 1);
+        EXPECT_TRUE(refused.says("[[access]]")) << testing::PrintToString(refused);
+    }
+}
+
 TEST_F(PubCommand, FailsWhenNobodyListens) {
     const outcome alone =
         cairn({"pub", "quakes", "one", "--bind", "tcp://127.0.0.1:0", "--patience", "50ms"});
     EXPECT_EQ(alone.code, 1);
-    EXPECT_TRUE(alone.says("0 of 1 subscribers")) << testing::PrintToString(alone);
+    EXPECT_TRUE(alone.says("0 of 1 subscriber came")) << testing::PrintToString(alone);
     EXPECT_TRUE(alone.says("--wait")) << testing::PrintToString(alone);
     EXPECT_EQ(cairn({"pub", "quakes", "one", "--bind", "tcp://127.0.0.1:0", "--wait", "0"}).code,
               0);
@@ -139,6 +179,43 @@ TEST_F(SubCommand, NeedsNoStoreBetweenPeers) {
     ASSERT_TRUE(peer.wait_for_output("one\ntwo\nthree\n", patience)) << peer.output();
     peer.signal(SIGTERM);
     EXPECT_EQ(peer.wait(patience), 0);
+}
+
+TEST_F(SubCommand, SaysWhenNobodyAnswersAndWaitsOn) {
+    const std::string at = "ipc://" + path("nobody.ipc");
+    child_process one =
+        process({"sub", "quakes", "--connect", at, "--patience", "3s", "--raw", "--count", "1"});
+    ASSERT_TRUE(one.wait_for_output("still waiting\n", patience)) << one.output();
+    EXPECT_NE(one.output().find("nobody who publishes quakes answered within 3s; " + at + ": "),
+              std::string::npos)
+        << one.output();
+    EXPECT_EQ(cairn({"pub", "quakes", "late", "--bind", at}).code, 0);
+    EXPECT_EQ(one.wait(patience), 0);
+    EXPECT_TRUE(one.output().ends_with("still waiting\nlate\n")) << one.output();
+}
+
+TEST_F(SubCommand, SaysWhereAGroupBeginsAndThatAnotherMemberIsActive) {
+    start_store();
+    publish("quakes", "one\n");
+    child_process first = process({"sub", "quakes", "--group", "alarms"});
+    ASSERT_TRUE(
+        first.wait_for_output("group alarms is new and begins with what is published from "
+                              "now on",
+                              patience))
+        << first.output();
+    ASSERT_TRUE(eventually([&] {
+        const std::vector<json> groups = cairn({"group", "ls", "quakes", "--json"}).objects();
+        return groups.size() == 1 && groups[0].at("members") == 1;
+    }));
+    child_process second = process({"sub", "quakes", "--group", "alarms", "--from", "first"});
+    ASSERT_TRUE(second.wait_for_output("group alarms exists and goes on where it is", patience))
+        << second.output();
+    ASSERT_TRUE(second.wait_for_output("another member of group alarms is active", patience))
+        << second.output();
+    first.signal(SIGINT);
+    EXPECT_EQ(first.wait(patience), 0);
+    publish("quakes", "two\n");
+    EXPECT_TRUE(second.wait_for_output("two", patience)) << second.output();
 }
 
 TEST_F(SubCommand, LeavesWhenItIsInterrupted) {

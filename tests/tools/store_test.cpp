@@ -31,6 +31,15 @@ protected:
 };
 using StatsCommand = TopicCommand;
 
+TEST_F(TopicCommand, GivesNamesThatAreNoTextInBase64) {
+    const std::string name = "\xff\xfe";
+    const std::string encoded = "//4=";
+    EXPECT_EQ(object({"topic", "create", name}).at("topic_base64"), encoded);
+    EXPECT_EQ(object({"topic", "ls"}).at("topic_base64"), encoded);
+    EXPECT_EQ(object({"group", "create", name, name}).at("group_base64"), encoded);
+    EXPECT_EQ(object({"topic", "rm", name}).at("topic_base64"), encoded);
+}
+
 TEST_F(TopicCommand, MakesATopicAsItIsTold) {
     object({"topic", "create", "quakes", "--age-max", "7d", "--bytes-max", "1GiB", "--messages-max",
             "1000", "--until-acked", "true", "--when-full", "refuse", "--confirm", "written"});
@@ -53,6 +62,14 @@ TEST_F(TopicCommand, ChangesOnlyWhatItIsTold) {
     EXPECT_EQ(changed.at("settings").at("age_max_ms"), 604'800'000);
     EXPECT_EQ(changed.at("settings").at("messages_max"), 5);
     EXPECT_EQ(changed.at("settings").at("until_acked"), false);
+}
+
+TEST_F(TopicCommand, SaysWhatALowerLimitRemoved) {
+    publish("quakes", "one\ntwo\nthree\n");
+    const json changed = object({"topic", "alter", "quakes", "--messages-max", "1"});
+    EXPECT_EQ(changed.at("removed"), 2);
+    const outcome again = cairn({"topic", "alter", "quakes", "--messages-max", "1"});
+    EXPECT_EQ(again.out.find("removed"), std::string::npos) << again.out;
 }
 
 TEST_F(TopicCommand, MakesNoTopicTwiceWithOtherSettings) {
@@ -144,6 +161,17 @@ TEST_F(GroupCommand, ShowsHowFarAGroupIs) {
                                     {"members", 0},
                                     {"damaged", false}}));
     EXPECT_EQ(object({"group", "info", "quakes", "alerts"}), groups.front());
+}
+
+TEST_F(GroupCommand, ListsThoseOfAllTopicsThatMatch) {
+    publish("quakes.eu", "five\n");
+    object({"group", "create", "quakes", "maps"});
+    object({"group", "create", "quakes.eu", "alerts"});
+    EXPECT_EQ(all(objects({"group", "ls"}), "topic"), strings({"quakes", "quakes.eu"}));
+    EXPECT_EQ(all(objects({"group", "ls", "quakes.*"}), "group"), strings({"alerts"}));
+    const outcome unknown = cairn({"group", "ls", "waves"});
+    EXPECT_EQ(unknown.code, 1);
+    EXPECT_TRUE(unknown.says("cairn topic ls")) << testing::PrintToString(unknown);
 }
 
 TEST_F(GroupCommand, MovesWhereALaterMemberGoesOn) {

@@ -109,6 +109,15 @@ TEST(HistoryChecker, FindsAPositionWithTwoContents) {
     EXPECT_TRUE(breaks("C3", [](auto& h) { find(h, kind::given, 1, 2)->text = text_of(1, 3); }));
 }
 
+TEST(HistoryChecker, FindsWhatBelongsToAnotherSource) {
+    auto facts = history_of_two();
+    const auto given = std::find_if(facts.begin(), facts.end(), [](const fact& f) {
+        return f.what == kind::given && f.source == "two" && f.first == 2;
+    });
+    given->text = text_of(1, 2);
+    EXPECT_EQ(rules_broken(facts), std::vector<std::string>{"C3"});
+}
+
 TEST(HistoryChecker, FindsWhatIsOutOfOrder) {
     EXPECT_TRUE(breaks("C4", [](auto& h) {
         std::iter_swap(find(h, kind::given, 2, 3), find(h, kind::given, 2, 4));
@@ -120,6 +129,12 @@ TEST(HistoryChecker, FindsWhatIsOutOfOrder) {
 
 TEST(HistoryChecker, FindsWhatIsGivenAgainAfterItsAck) {
     EXPECT_TRUE(breaks("C5", [](auto& h) { h.push_back(*find(h, kind::given, 2, 3)); }));
+}
+
+TEST(HistoryChecker, FindsAGroupThatWentBack) {
+    auto facts = good_history();
+    for (std::uint64_t n = 8; n <= 10; ++n) facts.push_back(*find(facts, kind::given, 2, n));
+    EXPECT_EQ(rules_broken(facts), (std::vector<std::string>{"C5", "C5", "C5"}));
 }
 
 TEST(HistoryChecker, FindsWhatIsStoredTwice) {

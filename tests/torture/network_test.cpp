@@ -129,7 +129,7 @@ TEST_F(ProcessesOnANetwork, GoOnWhenAllLinksBreakOneByOneAndComeBackInAnyOrder) 
     std::vector<std::pair<std::size_t, std::size_t>> links;
     for (std::size_t one = 0; one != machines; ++one)
         for (std::size_t other = 0; other != one; ++other) links.emplace_back(one, other);
-    for (int round = 0; round != (long_test() ? 100 : 3); ++round) {
+    for (int round = 0; round != (long_test() ? 100 : sanitized ? 3 : 10); ++round) {
         const auto in_any_order = [&](auto&& what) {
             std::shuffle(links.begin(), links.end(), random_);
             for (const auto& [one, other] : links) {
@@ -164,7 +164,9 @@ TEST_F(ProcessesOnANetwork, GoOnOverALongWay) {
 
 TEST_F(ProcessesOnANetwork, LoseNothingThatWasConfirmedHoweverItIsCut) {
     SCOPED_TRACE(seed_);
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(long_test() ? 120 : 8);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(long_test() ? 120
+                                                                             : sanitized ? 8
+                                                                                         : 20);
     while (std::chrono::steady_clock::now() < end) {
         const std::size_t one = random_() % machines;
         const std::size_t other = random_() % machines;

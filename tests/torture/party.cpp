@@ -1,9 +1,10 @@
 // One process of the torture test, which is killed and stopped at random:
 //   torture_party store DIRECTORY BIND...
-//   torture_party publisher SOURCE BIND STORE STATE LOG POLICY MESSAGES [RING_BYTES]
-//     STATE -: none; MESSAGES 0: until it is killed; RING_BYTES: 65536
+//   torture_party publisher SOURCE BIND STORE STATE LOG POLICY MESSAGES [RING_BYTES [AT_ONCE]]
+//     STATE -: none; MESSAGES 0: until it is killed; RING_BYTES: 65536; AT_ONCE: 2, and a pause
 //   torture_party subscriber GROUP STORE LOG CONNECT...
 //     until it was given the end of as many sources as it connects to
+//     CAIRN_PARTY_SABOTAGE=any-order: it passes some of what it is given on too late
 #include "history.hpp"
 
 #include <cairn/cairn.hpp>
@@ -19,12 +20,14 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
 
 using namespace cairn;
 using namespace std::chrono_literals;
+using namespace std::string_view_literals;
 using test::fact;
 
 /// What is written to it is there when the process is killed.
@@ -99,13 +102,14 @@ int run_publisher(char** argv) {
     publisher sender(here, "torture", p);
     run = sender.epoch();
     const std::uint64_t count = std::strtoull(argv[8], nullptr, 10);
+    const std::uint64_t at_once = argv[9] && argv[10] ? std::strtoull(argv[10], nullptr, 10) : 2;
     const std::string name = source + "-" + std::to_string(run.value) + "-";
     for (std::uint64_t n = 1; count == 0 || n <= count; ++n) {
         const std::string text = n == count ? end_of(source) : name + std::to_string(n);
         log.add({fact::kind::invoked, "", source, run.value, 0, 0, text});
         const sequence given = sender.publish(text);
         log.add({fact::kind::published, "", source, run.value, given.value, given.value, text});
-        if (n % 2 == 0) ::poll(nullptr, 0, 1);
+        if (n % at_once == 0) ::poll(nullptr, 0, 1);
     }
     if (sender.flush(60s) != 0) return 3;
     log.add({fact::kind::durable, "", source, run.value, sender.durable().value, 0, ""});
@@ -122,6 +126,7 @@ int run_subscriber(char** argv) {
     subscriber_options s{.from = from::earliest(), .group = group};
     s.acks = ack_mode::on_request;
     s.ack_delay_max = 10ms;
+    s.credit_bytes = 256 << 10;  // one that is stopped is left behind
     subscriber reader(here, "torture", s);
     std::vector<position> acked;
     const auto note_acked = [&](std::chrono::milliseconds deadline) {
@@ -134,6 +139,14 @@ int run_subscriber(char** argv) {
         log.add(lines);
         acked.clear();
         return true;
+    };
+    const char* const broken = std::getenv("CAIRN_PARTY_SABOTAGE");
+    std::string too_late;
+    const auto note_given = [&](const fact& f) {
+        if (broken && broken == "any-order"sv && f.first % 50 == 0 && too_late.empty())
+            too_late = f.line();
+        else
+            log.add(f.line() + std::exchange(too_late, ""));
     };
     std::optional<position> held_back;  // acked out of order
     std::set<std::string> sources_ended;
@@ -152,8 +165,8 @@ int run_subscriber(char** argv) {
         const auto* m = std::get_if<message>(&*e);
         if (!m) continue;
         const position at = m->position();
-        log.add({fact::kind::given, group, at.source, at.epoch.value, at.sequence.value, 0,
-                 std::string(m->text())});
+        note_given({fact::kind::given, group, at.source, at.epoch.value, at.sequence.value, 0,
+                    std::string(m->text())});
         if (m->text() == end_of(at.source)) sources_ended.insert(at.source);
         ended = sources_ended.size() == o.connect.size();
         if (!held_back && at.sequence.value % 7 == 0 && !ended) {
@@ -178,7 +191,7 @@ int run_subscriber(char** argv) {
 int main(int argc, char** argv) try {
     const std::string_view role = argc > 1 ? argv[1] : "";
     if (role == "store" && argc >= 4) return run_store(argv);
-    if (role == "publisher" && (argc == 9 || argc == 10)) return run_publisher(argv);
+    if (role == "publisher" && argc >= 9 && argc <= 11) return run_publisher(argv);
     if (role == "subscriber" && argc >= 6) return run_subscriber(argv);
     return 2;
 } catch (const std::exception& error) {

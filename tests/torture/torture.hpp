@@ -12,6 +12,7 @@
 #include "support/eventually.hpp"
 #include "support/temp_directory.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -19,9 +20,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -40,8 +43,10 @@ public:
     std::uint64_t count() {
         std::ifstream lines(log_);
         lines.seekg(at_);
-        for (std::string line; std::getline(lines, line) && !lines.eof(); at_ = lines.tellg())
+        for (std::string line; std::getline(lines, line) && !lines.eof();) {
+            at_ += std::ssize(line) + 1;
             count_ += line.starts_with(what_) ? 1 : 0;
+        }
         return count_;
     }
     bool grows(std::uint64_t by = 1) {
@@ -54,6 +59,52 @@ private:
     char what_;
     std::streamoff at_ = 0;
     std::uint64_t count_ = 0;
+};
+
+/// How many messages of all runs of one source the store confirmed, from its log as it grows.
+class followed_confirms {
+public:
+    explicit followed_confirms(const std::string& log) : log_(log) {}
+
+    std::uint64_t count() {
+        std::ifstream lines(log_);
+        lines.seekg(at_);
+        for (std::string line; std::getline(lines, line) && !lines.eof();) {
+            at_ += std::ssize(line) + 1;
+            const bool tells = line.starts_with('d') || line.starts_with('l');
+            if (const auto f = tells ? fact::from(line) : std::nullopt) add(*f);
+        }
+        return confirmed_;
+    }
+    /// Without those that were lost to it.
+    std::uint64_t stored() { return count() - std::min(lost_, confirmed_); }
+    /// Epoch and sequence up to where it confirmed.
+    std::pair<std::uint64_t, std::uint64_t> newest() {
+        static_cast<void>(count());
+        if (runs_.empty()) return {};
+        return *runs_.rbegin();
+    }
+
+private:
+    void add(const fact& f) {
+        std::uint64_t& of_run = runs_[f.epoch];
+        if (f.what == fact::kind::lost) {
+            // It may be told again; and what was confirmed before, a store that was wiped had.
+            std::uint64_t& told = lost_of_[f.epoch];
+            lost_ += f.last - std::min(f.last, std::max({f.first - 1, of_run, told}));
+            told = std::max(told, f.last);
+            return;
+        }
+        confirmed_ += std::max(of_run, f.first) - of_run;
+        of_run = std::max(of_run, f.first);
+    }
+
+    std::string log_;
+    std::streamoff at_ = 0;
+    std::map<std::uint64_t, std::uint64_t> runs_;     // epoch: confirmed up to there
+    std::map<std::uint64_t, std::uint64_t> lost_of_;  // epoch: told as lost up to there
+    std::uint64_t confirmed_ = 0;
+    std::uint64_t lost_ = 0;
 };
 
 /// A store as a process, and publishers and readers as processes or in this one. CAIRN_TEST_SEED
@@ -165,6 +216,17 @@ protected:
             if (page.next >= page.end) return facts;
         }
     }
+    /// C7, of a store that does not run: how far it has that source's runs.
+    std::pair<std::uint64_t, std::uint64_t> head_on_the_disk(const std::string& source) const {
+        const store::database data(file("data"));
+        store::reader reader(data);
+        const auto topic = reader.find_topic("torture");
+        if (topic.error() != errc::ok) return {};
+        const auto sources = reader.sources(*topic);
+        for (const store::source_info& s : *sources)
+            if (s.name == source) return {s.epoch.value, s.last.value};
+        return {};
+    }
     /// What is wrong with what the logs of processes say, and is stored, behind `before`.
     std::vector<std::string> wrong(const std::vector<fact>& stored,
                                    const std::vector<fact>& before = {}) const {
@@ -182,18 +244,6 @@ protected:
         for (std::size_t i = 0; i < found.size() && i != 20; ++i) ADD_FAILURE() << found[i];
     }
     void check() const { check(given_by_the_store()); }
-    /// How much the store confirmed to publishers, of all their runs.
-    std::uint64_t confirmed() const {
-        std::uint64_t sum = 0;
-        for (const std::string& source : sources_) {
-            std::map<std::uint64_t, std::uint64_t> runs;
-            for (const fact& f : read_history(file(source + ".log")))
-                if (f.what == fact::kind::durable) runs[f.epoch] = f.first;
-            for (const auto& [epoch, last] : runs) sum += last;
-        }
-        return sum;
-    }
-
     /// What the store has.
     std::vector<std::string> stored() const {
         node here({.name = "checker", .store = store_});

@@ -96,9 +96,8 @@ void event_writer::write(const gap& g) {
     object["first"] = g.range.first.value;
     object["last"] = g.range.last.value;
     object["cause"] = name(g.cause);
-    note(object, escaped(g.topic) + ": " + std::to_string(g.range.size()) +
-                     " messages will not come, " + place(g.source, g.epoch, g.range) + ": " +
-                     std::string(name(g.cause)));
+    note(object, escaped(g.topic) + ": " + counted(g.range.size(), "message") + " will not come, " +
+                     place(g.source, g.epoch, g.range) + ": " + std::string(name(g.cause)));
 }
 
 void event_writer::write(const restart& r) {

@@ -2,6 +2,7 @@
 #include "verbs.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace cairn::tools {
 
@@ -9,7 +10,7 @@ namespace {
 
 struct groups_options {
     common_options common{};
-    std::string topic{};
+    std::string pattern = "*";
 };
 
 struct group_options {
@@ -19,22 +20,34 @@ struct group_options {
     from place = from::earliest();
 };
 
+struct topic_group {
+    std::string topic;
+    durable_group group;
+};
+
 json described(const std::string& topic, const durable_group& group) {
-    return {{"topic", topic},          {"group", group.name},      {"next", group.next},
-            {"done", group.done},      {"pending", group.pending}, {"members", group.members},
-            {"damaged", group.damaged}};
+    json made;
+    add_text(made, "topic", topic);
+    add_text(made, "group", group.name);
+    made.update(json{{"next", group.next},
+                     {"done", group.done},
+                     {"pending", group.pending},
+                     {"members", group.members},
+                     {"damaged", group.damaged}});
+    return made;
 }
 
-void print_groups(store_session& with, const common_options& common, const std::string& topic,
-                  const std::vector<durable_group>& groups) {
-    table shown({"GROUP", "NEXT", "DONE BEHIND", "PENDING", "MEMBERS"});
-    for (const durable_group& g : groups) {
+void print_groups(store_session& with, const common_options& common,
+                  const std::vector<topic_group>& groups) {
+    table shown({"TOPIC", "GROUP", "NEXT", "DONE PAST IT", "PENDING", "MEMBERS"});
+    for (const auto& [topic, g] : groups) {
         if (common.json)
             with.out.object(described(topic, g));
         else if (g.damaged)
-            shown.row({g.name, "?", "?", "its record is damaged", std::to_string(g.members)});
+            shown.row(
+                {topic, g.name, "?", "?", "its record is damaged", std::to_string(g.members)});
         else
-            shown.row({g.name, std::to_string(g.next), std::to_string(g.done),
+            shown.row({topic, g.name, std::to_string(g.next), std::to_string(g.done),
                        std::to_string(g.pending), std::to_string(g.members)});
     }
     if (!common.json) shown.print(with.out);
@@ -48,13 +61,27 @@ int print_group(store_session& with, const group_options& given) {
     if (found == all.end())
         throw error(errc::group_unknown,
                     "group " + given.group + " of topic " + given.topic + ": there is none");
-    print_groups(with, given.common, given.topic, {*found});
+    print_groups(with, given.common, {{given.topic, *found}});
     return 0;
 }
 
 int list_groups(const groups_options& given) {
     store_session with(given.common);
-    print_groups(with, given.common, given.topic, with.store.groups(given.topic));
+    std::vector<topic_group> all;
+    const auto add = [&](const std::string& topic) {
+        for (durable_group& g : with.store.groups(topic)) all.push_back({topic, std::move(g)});
+    };
+    if (!given.pattern.ends_with('*'))
+        add(given.pattern);
+    else
+        for (const stored_topic& topic : with.store.topics(given.pattern)) {
+            try {
+                add(topic.name);
+            } catch (const error& gone) {
+                if (gone.code() != errc::topic_unknown) throw;  // deleted meanwhile
+            }
+        }
+    print_groups(with, given.common, all);
     return 0;
 }
 
@@ -78,11 +105,16 @@ int seek_group(const group_options& given) {
 int delete_group(const group_options& given) {
     store_session with(given.common);
     with.store.delete_group(given.topic, given.group);
-    if (given.common.json)
-        with.out.object(json{{"topic", given.topic}, {"group", given.group}, {"deleted", true}});
-    else
+    if (given.common.json) {
+        json made;
+        add_text(made, "topic", given.topic);
+        add_text(made, "group", given.group);
+        made["deleted"] = true;
+        with.out.object(made);
+    } else {
         with.out.line("group " + escaped(given.group) + " of " + escaped(given.topic) +
                       " is deleted");
+    }
     with.out.flush();
     return 0;
 }
@@ -93,8 +125,9 @@ void add_group_verbs(CLI::App& cairn, action& chosen) {
     CLI::App& group = add_noun(cairn, "group", "durable groups: readers that a store remembers");
     {
         const auto [line, to] =
-            add_verb(group, "ls", "lists a topic's groups", chosen, &list_groups);
-        add_topic(line, to.topic);
+            add_verb(group, "ls", "lists the groups of topics", chosen, &list_groups);
+        line.add_option("pattern", to.pattern, "(*) a topic, or a beginning with * behind it")
+            ->type_name("PATTERN");
         add_common(line, to.common);
     }
     const auto add_one = [&](const char* name, const char* help, int (*run)(const group_options&)) {

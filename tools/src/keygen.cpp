@@ -37,6 +37,10 @@ void add_keygen(CLI::App& cairn, action& chosen) {
     const auto [line, to] =
         add_verb(cairn, "keygen", "makes FILE (public) and FILE_secret, and prints the public key",
                  chosen, &keygen);
+    line.footer(
+        "FILE_secret is what programs load, --key-file takes and nobody else may have; the other "
+        "holds the public key alone. Keys have characters that shells change: put them into single "
+        "quotes.");
     line.add_option("file", to.file, "to be made; neither may exist")
         ->type_name("FILE")
         ->required();

@@ -95,7 +95,12 @@ void add_common(CLI::App& line, common_options& to) {
 void add_peers(CLI::App& line, peer_options& to) {
     const auto add_list = [&](const char* name, std::vector<std::string>& list, const char* type,
                               const char* help) {
-        line.add_option(name, list, help)->type_name(type)->expected(1)->take_all();
+        // A key may begin with [ and end with ], which CLI11 would take for a list.
+        line.add_option(name, list, help)
+            ->type_name(type)
+            ->expected(1)
+            ->take_all()
+            ->allow_extra_args(false);
     };
     add_list("--connect", to.connect, "ENDPOINT", "of a peer; may be said again");
     add_list("--bind", to.bind, "ENDPOINT", "to listen on for peers; may be said again");

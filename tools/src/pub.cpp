@@ -1,4 +1,5 @@
 // cairn pub: publishes a message, or each line of standard input.
+#include "values.hpp"
 #include "verbs.hpp"
 
 #include <cairn/publisher.hpp>
@@ -44,7 +45,7 @@ attributes attributes_of(const pub_options& given) {
     for (const std::string& header : given.headers) {
         const std::size_t equals = header.find('=');
         if (equals == std::string::npos || equals == 0)
-            throw usage_error("--header: \"" + header + "\" is none; write NAME=VALUE");
+            throw usage_error("--header: \"" + header + "\" is not understood; write NAME=VALUE");
         made.headers.emplace_back(header.substr(0, equals), header.substr(equals + 1));
     }
     return made;
@@ -61,8 +62,8 @@ public:
         if (to_.wait_for_subscribers(wanted, given_.common.patience)) return;
         const std::string problem = last_problem();
         throw failure("publish " + escaped(given_.topic) + ": " +
-                      std::to_string(to_.subscribers()) + " of " + std::to_string(wanted) +
-                      " subscribers came within " + shown_span(given_.common.patience) +
+                      std::to_string(to_.subscribers()) + " of " + counted(wanted, "subscriber") +
+                      " came within " + shown_span(given_.common.patience) +
                       (problem.empty() ? "" : " (" + problem + ")") +
                       "; start them, or ask for fewer with --wait");
     }
@@ -87,25 +88,26 @@ public:
         if (stored) flush();
         const std::uint64_t left = to_.close(given_.common.patience);
         if (left != 0)
-            throw failure("publish " + escaped(given_.topic) + ": " + std::to_string(left) +
-                          " messages are not handed over after " +
-                          shown_span(given_.common.patience) + "; give it more --patience");
+            throw failure("publish " + escaped(given_.topic) + ": " + counted(left, "message") +
+                          " not handed over after " + shown_span(given_.common.patience) +
+                          "; give it more --patience");
     }
 
     void report(bool stored) const {
         printer out;
         if (given_.common.json) {
-            out.object(json{{"topic", given_.topic},
-                            {"source", to_.source()},
-                            {"epoch", to_.epoch().value},
-                            {"messages", messages_},
-                            {"first", first_.value},
-                            {"last", last_.value},
-                            {"durable", to_.durable().value}});
+            json made;
+            add_text(made, "topic", given_.topic);
+            add_text(made, "source", to_.source());
+            made.update(json{{"epoch", to_.epoch().value},
+                             {"messages", messages_},
+                             {"first", first_.value},
+                             {"last", last_.value},
+                             {"durable", to_.durable().value}});
+            out.object(made);
         } else {
-            out.line(std::to_string(messages_) + (messages_ == 1 ? " message" : " messages") +
-                     " published on " + escaped(given_.topic) + " as " + escaped(to_.source()) +
-                     (stored ? ", durable" : ""));
+            out.line(counted(messages_, "message") + " published on " + escaped(given_.topic) +
+                     " as " + escaped(to_.source()) + (stored ? ", durable" : ""));
         }
         out.flush();
     }
@@ -116,30 +118,52 @@ private:
         made.source = given_.source.empty() ? usual_source() : given_.source;
         made.when_full = full_ring::refuse;
         made.on_fenced = [this](epoch) { fenced_ = true; };
+        made.on_store_refused = [this](errc why, bool for_good) {
+            // Others are for now: it may make room.
+            if (for_good || why == errc::not_authorised) refused_ = why;
+        };
         return made;
     }
 
+    // As long as the store takes more of it within each patience.
     void flush() {
-        for (;;) {
-            const sequence before = to_.durable();
-            const std::uint64_t left = to_.flush(given_.common.patience);
-            if (left == 0) return;
-            if (fenced_)
-                throw error(errc::fenced, "publish " + given_.topic + ": " + std::to_string(left) +
-                                              " messages are not durable");
-            if (to_.durable() > before) continue;
-            const std::string problem = last_problem();
-            throw failure("publish " + escaped(given_.topic) + ": " + std::to_string(left) +
-                          " messages are not durable" +
-                          (problem.empty() ? "" : " (" + problem + ")") +
-                          "; start cairnd, name another store with --store, or give it more "
-                          "--patience");
+        std::uint64_t left = to_.flush(std::chrono::milliseconds(0));
+        sequence taken = to_.durable();
+        auto end = std::chrono::steady_clock::now() + given_.common.patience;
+        while (left != 0) {
+            const std::string what =
+                "publish " + given_.topic + ": " + counted(left, "message") + " not durable";
+            if (fenced_) throw error(errc::fenced, what);
+            if (const errc why = refused_; why != errc::ok)
+                throw error(why, what + ", the store refuses this publisher");
+            const auto now = std::chrono::steady_clock::now();
+            if (const errc why = to_.stats().store_refusal;
+                std::exchange(refusal_told_, why) != why && why != errc::ok)
+                std::fprintf(stderr, "cairn: the store refuses it for now: %s; trying on for %s\n",
+                             std::string(describe(why)).c_str(),
+                             shown_span(given_.common.patience).c_str());
+            if (const sequence so_far = to_.durable(); so_far > taken) {
+                taken = so_far;
+                end = now + given_.common.patience;
+            }
+            if (now >= end) {
+                if (const errc why = to_.stats().store_refusal; why != errc::ok)
+                    throw error(why, what + ", the store refuses it for now");
+                const std::string problem = last_problem();
+                throw failure(escaped(what) + (problem.empty() ? "" : " (" + problem + ")") +
+                              "; start cairnd, name another store with --store, or give it more "
+                              "--patience");
+            }
+            const auto rest = std::chrono::ceil<std::chrono::milliseconds>(end - now);
+            left = to_.flush(std::min(rest, look_around));
         }
     }
 
     const pub_options& given_;
     attributes with_;
     std::atomic<bool> fenced_ = false;
+    std::atomic<errc> refused_ = errc::ok;
+    errc refusal_told_ = errc::ok;
     publisher to_;
     std::uint64_t messages_ = 0;
     sequence first_;
@@ -155,6 +179,7 @@ int pub(const pub_options& given) {
     meet(at, given.peers);
     if (stored) static_cast<void>(wait_for_store(at, given.common));
     to.wait_for_subscribers();
+    std::ios::sync_with_stdio(false);  // a character at a time otherwise
     if (given.message) {
         to.publish(*given.message);
     } else if (given.whole) {

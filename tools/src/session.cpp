@@ -105,6 +105,10 @@ std::string remedy(errc code) {
                    "other side's public key or the file with it";
         case errc::permission_denied:
             return "check who owns the file and who may read it";
+        case errc::mechanism_mismatch:
+        case errc::server_key_mismatch:
+        case errc::not_cairn:
+            return "--store names the store, --key-file our keys, --server-key its public key";
         case errc::insecure_refused:
             return "use --key-file, an endpoint on 127.0.0.1 or ipc, or --insecure in a network "
                    "without strangers";
@@ -124,6 +128,23 @@ std::string remedy(errc code) {
             return "--help of the verb shows what it takes";
         default:
             return std::string(describe(code));
+    }
+}
+
+/// Who listens at the store's endpoint, and turns us away again and again: no patience mends that.
+/// Once may be a store that is just stopping.
+void check_not_refused(const node& at, const std::string& endpoint) {
+    constexpr std::uint64_t tries_enough = 3;
+    for (const endpoint_stats& e : at.stats().endpoints) {
+        const bool may_come =
+            e.last_error == errc::peer_unreachable || e.last_error == errc::host_unknown;
+        if (e.endpoint == endpoint && e.state == endpoint_state::failing && !may_come &&
+            e.failures >= tries_enough) {
+            const std::string what = "connect " + e.endpoint + ": " + e.last_error_text;
+            // Without any key, or with one that is not allowed: no rule mends that.
+            if (e.last_error == errc::not_authorised) throw failure(escaped(what));
+            throw error(e.last_error, what);
+        }
     }
 }
 
@@ -167,18 +188,28 @@ void meet(node& at, const peer_options& peers) {
 }
 
 bool wait_for_store(node& at, const common_options& options) {
+    const std::string endpoint = store_endpoint(options);
     const auto end = std::chrono::steady_clock::now() + options.patience;
     while (!stopped()) {
         const auto left =
             std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
         if (at.wait_for_peers(1, std::clamp(left, std::chrono::milliseconds(0), look_around)))
             return true;
+        check_not_refused(at, endpoint);
         if (left.count() <= 0)
-            throw error(errc::timed_out, "connect " + store_endpoint(options) +
-                                             ": nobody answered within " +
+            throw error(errc::timed_out, "connect " + endpoint + ": nobody answered within " +
                                              shown_span(options.patience) + "; start cairnd there");
     }
     return false;
+}
+
+std::vector<std::string> endpoint_problems(const node& at) {
+    std::vector<std::string> all;
+    for (const endpoint_stats& e : at.stats().endpoints) {
+        if (e.state != endpoint_state::connected && e.last_error != errc::ok)
+            all.push_back(escaped(e.endpoint + ": " + e.last_error_text));
+    }
+    return all;
 }
 
 node_options store_session::with_store(const common_options& options) {

@@ -45,14 +45,21 @@ node_options options_of(const common_options& common, const peer_options& peers 
 /// Connects and listens; says on standard error where.
 void meet(node& at, const peer_options& peers);
 
-/// Waits until the node has greeted a peer; false when we were told to stop. Throws error
-/// (timed_out) when none came within the patience.
+/// Waits until the node has greeted a peer; false when we were told to stop. Throws error:
+/// timed_out when none came within the patience, and what the store's side says when it turns us
+/// away again and again.
 bool wait_for_store(node& at, const common_options& options);
+
+/// Of each endpoint where something failed and no peer is now: which, and what.
+std::vector<std::string> endpoint_problems(const node& at);
 
 /// The node's and the store's part of a verb that asks and prints.
 struct store_session {
+    /// Throws as wait_for_store().
     explicit store_session(const common_options& options)
-        : at(with_store(options)), store(at, {.patience = options.patience}) {}
+        : at(with_store(options)), store(at, {.patience = options.patience}) {
+        static_cast<void>(wait_for_store(at, options));
+    }
 
     cairn::node at;
     cairn::admin store;

@@ -1,4 +1,5 @@
 // cairn topic: what a store keeps, and how.
+#include "values.hpp"
 #include "verbs.hpp"
 
 #include <optional>
@@ -37,23 +38,25 @@ struct trim_options {
 
 json described(const stored_topic& topic) {
     const topic_settings& s = topic.settings;
-    return {{"topic", topic.name},
-            {"messages", topic.end - topic.first},
-            {"bytes", topic.bytes},
-            {"first", topic.first},
-            {"end", topic.end},
-            {"sources", topic.sources},
-            {"groups", topic.groups},
-            {"dead_letters", topic.dead_letters},
-            {"damaged", topic.damaged},
-            {"settings",
-             {{"age_max_ms", s.age_max.count()},
-              {"bytes_max", s.bytes_max},
-              {"messages_max", s.messages_max},
-              {"until_acked", s.until_acked},
-              {"when_full", s.refuse_when_full ? "refuse" : "drop-oldest"},
-              {"confirm", s.confirm_written ? "written" : "flushed"},
-              {"last_per_key", s.last_per_key}}}};
+    json made;
+    add_text(made, "topic", topic.name);
+    made.update(json{{"messages", topic.end - topic.first},
+                     {"bytes", topic.bytes},
+                     {"first", topic.first},
+                     {"end", topic.end},
+                     {"sources", topic.sources},
+                     {"groups", topic.groups},
+                     {"dead_letters", topic.dead_letters},
+                     {"damaged", topic.damaged},
+                     {"settings",
+                      {{"age_max_ms", s.age_max.count()},
+                       {"bytes_max", s.bytes_max},
+                       {"messages_max", s.messages_max},
+                       {"until_acked", s.until_acked},
+                       {"when_full", s.refuse_when_full ? "refuse" : "drop-oldest"},
+                       {"confirm", s.confirm_written ? "written" : "flushed"},
+                       {"last_per_key", s.last_per_key}}}});
+    return made;
 }
 
 /// What limits a topic, in words.
@@ -137,13 +140,18 @@ topic_settings applied(topic_settings to, const settings_options& given) {
     return to;
 }
 
-/// The topic as it is now: what a change came to.
-int show_after_change(store_session& with, const settings_options& given) {
+/// The topic as it is now: what a change came to. `first`: its first offset before.
+int show_after_change(store_session& with, const settings_options& given, std::uint64_t first) {
     const stored_topic topic = with.store.topic(given.topic);
-    if (given.common.json)
-        with.out.object(described(topic));
-    else
-        with.out.line(escaped(topic.name) + " keeps " + in_words(topic));
+    const std::uint64_t removed = topic.first - std::min(topic.first, first);
+    if (given.common.json) {
+        json made = described(topic);
+        made["removed"] = removed;
+        with.out.object(made);
+    } else {
+        with.out.line(escaped(topic.name) + " keeps " + in_words(topic) +
+                      (removed == 0 ? "" : "; " + counted(removed, "message") + " removed"));
+    }
     with.out.flush();
     return 0;
 }
@@ -151,32 +159,41 @@ int show_after_change(store_session& with, const settings_options& given) {
 int create_topic(const settings_options& given) {
     store_session with(given.common);
     with.store.create_topic(given.topic, applied({}, given));
-    return show_after_change(with, given);
+    return show_after_change(with, given, with.store.topic(given.topic).first);
 }
 
 int alter_topic(const settings_options& given) {
     store_session with(given.common);
-    with.store.alter_topic(given.topic, applied(with.store.topic(given.topic).settings, given));
-    return show_after_change(with, given);
+    const stored_topic before = with.store.topic(given.topic);
+    with.store.alter_topic(given.topic, applied(before.settings, given));
+    return show_after_change(with, given, before.first);
 }
 
 int delete_topic(const topic_options& given) {
     store_session with(given.common);
     with.store.delete_topic(given.topic);
-    if (given.common.json)
-        with.out.object(json{{"topic", given.topic}, {"deleted", true}});
-    else
+    if (given.common.json) {
+        json made;
+        add_text(made, "topic", given.topic);
+        made["deleted"] = true;
+        with.out.object(made);
+    } else {
         with.out.line(escaped(given.topic) + " is deleted");
+    }
     with.out.flush();
     return 0;
 }
 
 int removed(store_session& with, const common_options& common, const std::string& topic,
             std::uint64_t messages) {
-    if (common.json)
-        with.out.object(json{{"topic", topic}, {"removed", messages}});
-    else
-        with.out.line(std::to_string(messages) + " messages are removed from " + escaped(topic));
+    if (common.json) {
+        json made;
+        add_text(made, "topic", topic);
+        made["removed"] = messages;
+        with.out.object(made);
+    } else {
+        with.out.line(counted(messages, "message") + " removed from " + escaped(topic));
+    }
     with.out.flush();
     return 0;
 }
@@ -244,7 +261,10 @@ void add_topic_verbs(CLI::App& cairn, action& chosen) {
                                          chosen, &alter_topic);
         add_settings(line, to);
     }
-    add_plain("rm", "deletes a topic with all that it holds, and its groups", &delete_topic);
+    add_plain("rm",
+              "deletes a topic with all that it holds, and its groups; publishers that go on make "
+              "it anew",
+              &delete_topic);
     {
         const auto [line, to] =
             add_verb(topic, "trim", "removes the messages before a place", chosen, &trim_topic);

@@ -55,7 +55,8 @@ std::uint64_t number(const std::string& text, const Units& units, std::string_vi
     const auto found =
         std::find_if(units.begin(), units.end(), [&](const unit& u) { return u.name == rest; });
     if (!value || found == units.end() || *value > largest / found->factor)
-        throw usage_error("\"" + text + "\" is none; write for example " + std::string(example));
+        throw usage_error("\"" + text + "\" is not understood; write for example " +
+                          std::string(example));
     return *value * found->factor;
 }
 
@@ -200,6 +201,10 @@ std::string shown_span(std::chrono::milliseconds span) {
     for (const unit& u : time_units)
         if (ms != 0 && ms % u.factor == 0) best = &u;
     return std::to_string(ms / best->factor) + std::string(best->name);
+}
+
+std::string counted(std::uint64_t count, std::string_view what) {
+    return std::to_string(count) + " " + std::string(what) + (count == 1 ? "" : "s");
 }
 
 std::string shown_time(wall_time time) {

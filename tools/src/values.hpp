@@ -30,6 +30,7 @@ until until_of(const std::string& text);                     ///< now, offset:N,
 std::string shown_bytes(std::uint64_t bytes);            ///< 1.5 MiB
 std::string shown_span(std::chrono::milliseconds span);  ///< 7d; in its largest whole unit
 std::string shown_time(wall_time time);                  ///< 2026-03-01T12:00:00.000000000Z
+std::string counted(std::uint64_t count, std::string_view what);  ///< 1 message, 2 messages
 
 inline constexpr std::string_view places =
     "first, live, last:N, offset:N or time:2026-03-01T12:00Z";

@@ -39,7 +39,7 @@ struct store_server_options {
     std::size_t append_window_bytes = std::size_t{16} << 20;
     /// Bytes of batches of all sources together that may wait for the disk; one batch of each
     /// opened source may come on top, so that none stands still. A peer may open
-    /// topics_per_peer_max of its node options.
+    /// topics_per_peer_max of its node options. Not below append_window_bytes; 1 TiB at most.
     std::size_t append_bytes_max = std::size_t{256} << 20;
     /// Threads that read history; they leave the processor to whoever appends. 1 to 64.
     std::size_t replay_threads = 2;

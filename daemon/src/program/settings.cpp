@@ -7,12 +7,15 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <fstream>
 #include <limits>
 #include <numeric>
 #include <optional>
 #include <sstream>
+#include <system_error>
 #include <utility>
 
 namespace cairn::daemon {
@@ -57,7 +60,8 @@ std::uint64_t number(const std::string& text, const Units& units, std::string_vi
     if (zero) return 0;
     if (fault != std::errc() || found == units.end() ||
         value > std::numeric_limits<std::uint64_t>::max() / found->factor)
-        throw settings_error("\"" + text + "\" is none; write for example " + std::string(example));
+        throw settings_error("\"" + text + "\" is not understood; write for example " +
+                             std::string(example));
     return value * found->factor;
 }
 
@@ -86,6 +90,11 @@ Value choice(const strings& v, std::initializer_list<std::pair<std::string_view,
         all += (all.empty() ? "" : " or ") + std::string(text);
     }
     throw settings_error("\"" + v.front() + "\" is not " + all);
+}
+
+strings endpoints(const strings& v) {
+    if (v.empty()) throw settings_error("names no endpoint; leave it out for the usual ones");
+    return v;
 }
 
 std::string toml_text(std::string_view text) {
@@ -286,7 +295,7 @@ const std::vector<setting>& all_settings() {
         {"data", "DIRECTORY", "where the data is", false, false,
          CAIRN_READ(to.store.path = v.front()), CAIRN_SHOW(toml_text(from.store.path.string()))},
         {"listen", "ENDPOINT", "where peers connect: tcp://HOST:PORT, ipc:///PATH; port 0: any",
-         true, false, CAIRN_READ(to.store.network.bind = v),
+         true, false, CAIRN_READ(to.store.network.bind = endpoints(v)),
          CAIRN_SHOW(toml_text(from.store.network.bind))},
         {"ports_file", "FILE", "gets the endpoints, one a line, once they are bound", false, false,
          CAIRN_READ(to.ports_file = v.front()), CAIRN_SHOW(toml_text(from.ports_file.string()))},
@@ -313,7 +322,7 @@ const std::vector<setting>& all_settings() {
         {"security.insecure", "BOOLEAN", "listen beyond loopback without keys", false, false,
          CAIRN_READ(to.store.network.security.insecure = yes(v)),
          CAIRN_SHOW(shown(from.store.network.security.insecure))},
-        {"store.quota", "SIZE", "what all messages may take; 0: no limit", false, false,
+        {"store.quota", "SIZE", "what all messages may take; 0: what the file may", false, false,
          CAIRN_READ(to.store.storage.quota_bytes = bytes(v)),
          CAIRN_SHOW(shown(from.store.storage.quota_bytes))},
         {"store.when_full", "POLICY", "at the quota: refuse or drop-oldest", false, false,
@@ -419,8 +428,12 @@ std::string variable_of(const setting& s) {
 
 given_values read_file(const std::filesystem::path& file) {
     given_values given;
+    if (std::filesystem::is_directory(file))
+        throw settings_error(file.string() + ": is a directory; name the file in it");
+    std::ifstream text(file);
+    if (!text) throw settings_error(file.string() + ": " + std::generic_category().message(errno));
     try {
-        const toml::table table = toml::parse_file(file.string());
+        const toml::table table = toml::parse(text, file.string());
         file_reader(file, given).read(table, "");
     } catch (const toml::parse_error& e) {
         throw settings_error(place(file, e.source()) + std::string(e.description()));
@@ -488,6 +501,11 @@ settings settle(const std::vector<const given_values*>& sources) {
     if (chosen.store.path.empty()) chosen.store.path = default_data();
     if (chosen.store.network.bind.empty())
         chosen.store.network.bind = {default_ipc(chosen.store.path), std::string(default_tcp)};
+    const security_options& security = chosen.store.network.security;
+    if (chosen.key_file.empty() && (!security.allowed_keys.empty() || security.allow_any_key))
+        throw settings_error(
+            "security.allowed_keys and security.allow_any_key need security.key_file, the store's "
+            "own; `cairnd --make-keys store.cert` makes store.cert_secret");
     if (!chosen.key_file.empty()) {
         chosen.store.network.security.keys = load_keys(chosen.key_file);
         if (chosen.store.network.security.keys.secret_key.empty())
@@ -495,6 +513,34 @@ settings settle(const std::vector<const given_values*>& sources) {
                                  " holds no secret key; name the file that ends in _secret");
     }
     return chosen;
+}
+
+// An option has the name of its setting, or that with its unit.
+std::string settings_named_in(std::string_view text,
+                              const std::vector<const given_values*>& sources) {
+    const auto part_of_a_name = [](char c) {
+        return c == '_' || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    };
+    const auto names = [&](const std::string& option) {
+        for (std::size_t at = text.find(option); at != std::string_view::npos;
+             at = text.find(option, at + 1)) {
+            const std::size_t end = at + option.size();
+            if ((at == 0 || !part_of_a_name(text[at - 1])) &&
+                (end == text.size() || !part_of_a_name(text[end])))
+                return true;
+        }
+        return false;
+    };
+    std::string all;
+    for (const setting& s : all_settings()) {
+        const std::size_t dot = s.name.find('.');
+        if (dot == std::string_view::npos) continue;
+        const std::string option(s.name.substr(dot + 1));
+        if (!names(option) && !names(option + "_bytes")) continue;
+        const given_values::value* const v = first(sources, s.name);
+        all += "; " + std::string(s.name) + ": " + (v ? v->origin : "default");
+    }
+    return all;
 }
 
 std::string print(const settings& chosen, const std::vector<const given_values*>& sources) {

@@ -69,6 +69,11 @@ given_values read_environment();
 /// The first of `sources` that names a setting wins; then the default. Reads the key file.
 settings settle(const std::vector<const given_values*>& sources);
 
+/// Of what the store says about its options: which settings they are, and where those came from.
+/// Begins with "; ", or is empty.
+std::string settings_named_in(std::string_view text,
+                              const std::vector<const given_values*>& sources);
+
 /// The settings as a file that cairnd reads, each with where it came from.
 std::string print(const settings& chosen, const std::vector<const given_values*>& sources);
 

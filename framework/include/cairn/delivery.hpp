@@ -18,6 +18,9 @@ enum class full_ring : std::uint8_t {
     spill,         ///< the oldest go to files in the node's state directory, and from there to the
                    ///< store when it is back, also after a restart
     drop_history,  ///< the store loses the oldest, and is told so; peers lose nothing
+    // With delivery::store_first peers are shown nothing before the store has it. When the ring is
+    // full meanwhile and the oldest go, they are left behind as by a reader that takes nothing:
+    // who reads the store gets them from there, who does not is told of a gap.
 };
 
 }  // namespace cairn

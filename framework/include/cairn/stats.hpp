@@ -32,9 +32,10 @@ struct handle_stats {
     std::uint64_t gaps = 0;        ///< gaps told to the user (subscriber)
     std::uint64_t repairs = 0;     ///< holes that were asked for again, or answered
     std::uint64_t duplicates = 0;  ///< messages that came twice and were dropped
-    std::uint64_t redeliveries = 0;    ///< messages delivered again (pusher)
-    std::uint64_t rejected = 0;        ///< messages given up (pusher)
-    std::uint64_t refused = 0;         ///< calls that were told `full`
+    std::uint64_t redeliveries = 0;  ///< messages delivered again (pusher)
+    std::uint64_t rejected = 0;      ///< messages given up (pusher)
+    /// Calls that found it full, and were told so or waited; of a puller acks that came too late.
+    std::uint64_t refused = 0;
     std::uint64_t queue_messages = 0;  ///< waiting now: to be sent, to be acked, or to be received
     std::uint64_t queue_bytes = 0;
     std::uint64_t durable = 0;            ///< highest sequence that a store confirmed (publisher)
@@ -43,7 +44,8 @@ struct handle_stats {
     std::uint64_t spilled_bytes = 0;      ///< of these, in the node's state directory
     std::chrono::nanoseconds owed_age{};  ///< how long the oldest in memory has waited
     std::uint64_t lost_to_store = 0;      ///< messages that the store was told it will never get
-    /// Why the store takes nothing of this publisher's; ok: it does, or is away.
+    /// Why the store takes nothing of this publisher's, or gives this subscriber nothing; ok: it
+    /// does, or is away.
     errc store_refusal = errc::ok;
     bool store_refuses_for_good = false;  ///< it will never again
     std::uint64_t peers = 0;              ///< readers, publishers, pullers or pushers attached now

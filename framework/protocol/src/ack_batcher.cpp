@@ -81,6 +81,13 @@ void ack_batcher::repeat_all() {
     }
 }
 
+std::vector<sequence_range> ack_batcher::take_back(stream which) {
+    entry& of = streams_[static_cast<std::size_t>(which)];
+    assert(of.used && of.flying.empty());
+    for (const sequence_range& r : of.ranges) waiting_ -= r.size();
+    return std::exchange(of.ranges, {});
+}
+
 void ack_batcher::attached(time_point now) {
     link_lost();
     attached_ = true;

@@ -12,11 +12,12 @@ bool credit_sender::raise(grant to) noexcept {
     const grant before{granted_, consumed_};
     granted_ = std::max(granted_, to.granted);
     consumed_ = std::max(consumed_, std::min(to.consumed, spent_));
+    if (granted_ > consumed_) window_ = std::max(window_, granted_ - consumed_);
     return before != grant{granted_, consumed_};
 }
 
 bool credit_sender::moved() noexcept {
-    const std::uint64_t step = std::clamp<std::uint64_t>(first_ / 8, 1, report_bytes / 2);
+    const std::uint64_t step = std::clamp<std::uint64_t>(window_ / 8, 1, report_bytes / 2);
     if (!may_send() && consumed_ - noted_ < step) return false;
     noted_ = consumed_;
     return true;
@@ -32,6 +33,7 @@ bool credit_reader::received(std::uint64_t bytes) noexcept {
     const bool granted = received_ < granted_;
     received_ = add_saturated(received_, bytes);
     waiting_ = add_saturated(waiting_, bytes);
+    largest_ = std::max(largest_, std::min(bytes, window_ / 8));
     return granted;
 }
 
@@ -49,9 +51,8 @@ std::uint64_t credit_reader::step() const noexcept {
 std::optional<grant> credit_reader::due() noexcept {
     if (fresh_ < step()) return std::nullopt;
     fresh_ = 0;
-    if (waiting_ < window_) {
-        granted_ = std::max(granted_, add_saturated(received_, window_ - waiting_));
-    }
+    const std::uint64_t kept = window_ - largest_;
+    if (waiting_ < kept) granted_ = std::max(granted_, add_saturated(received_, kept - waiting_));
     return grant{.granted = granted_, .consumed = received_ - (waiting_ - earlier_)};
 }
 

@@ -89,16 +89,19 @@ void spliced_stream::hear(side& from, cairn::epoch epoch, sequence last) noexcep
     if (epoch == epoch_) known_last_ = std::max(known_last_, last);
 }
 
-void spliced_stream::advance(sequence last) noexcept {
+// What is waited for then is another thing: also when nothing else is heard, it is looked at in its
+// time.
+void spliced_stream::advance(sequence last, time_point now) noexcept {
     next_ = last + 1;
     known_last_ = std::max(known_last_, last);
-    blocked_since_.reset();
+    blocked_since_ = blocked() ? std::optional(now) : std::nullopt;
 }
 
-void spliced_stream::tell_through(sequence last, errc cause, splice_verdict& out) noexcept {
+void spliced_stream::tell_through(sequence last, errc cause, time_point now,
+                                  splice_verdict& out) noexcept {
     out.gap = {epoch_, {next_, last}};
     out.cause = cause;
-    advance(last);
+    advance(last, now);
 }
 
 // Before it speaks of a newer run, the store tells the last head of ours.
@@ -117,7 +120,7 @@ void spliced_stream::enter(cairn::epoch epoch, bool store_said_all, splice_verdi
 
 // A batch of our run: gives what is new of it.
 void spliced_stream::take(side& from, cairn::epoch epoch, sequence first, sequence last,
-                          splice_verdict& out) {
+                          time_point now, splice_verdict& out) {
     if (epoch != epoch_) {
         out.what = verdict::kind::hole;
         return;
@@ -136,7 +139,7 @@ void spliced_stream::take(side& from, cairn::epoch epoch, sequence first, sequen
     }
     out.what = verdict::kind::deliver;
     out.skip = static_cast<std::uint32_t>(next_ - first);
-    advance(last);
+    advance(last, now);
 }
 
 // Nobody has the next message, or nobody sent it for too long.
@@ -147,12 +150,17 @@ void spliced_stream::settle(time_point now, splice_verdict& out) {
     }
     if (!blocked_since_) blocked_since_ = now;
     if (has_store_ && wake_at() > now) return;
+    // One thing at a time, in their order: wake_at() is due.
+    if (out.gap) return;
     if (publisher_.epoch != epoch_) {
-        if (out.restart) return;  // one at a time: wake_at() is due
+        if (out.restart) return;
         enter(publisher_.epoch, answered_ && nobody_has_it(), out);
+        // What it has still to send of the run before may keep it there: who is live gives it no
+        // credit. Unless it speaks of this one soon, it is asked anew.
+        if (store_.there && !behind_since_) behind_since_ = now;
     }
     if (blocked() && (!has_store_ || !out.restart || (answered_ && nobody_has_it())))
-        tell_through(publisher_.first_held - 1, errc::gone, out);
+        tell_through(publisher_.first_held - 1, errc::gone, now, out);
     if (blocked()) blocked_since_ = now;
 }
 
@@ -201,7 +209,7 @@ splice_verdict spliced_stream::live_batch(cairn::epoch epoch, sequence first, st
     settle(now, out);
     // What is sent of a run that was not entered yet has to be sent again.
     if (epoch != epoch_) publisher_.sent = std::max(publisher_.sent, last);
-    take(publisher_, epoch, first, last, out);
+    take(publisher_, epoch, first, last, now, out);
     return out;
 }
 
@@ -218,7 +226,7 @@ splice_verdict spliced_stream::live_gone(cairn::epoch epoch, sequence_range rang
     if (cause != errc::gone) {
         // It has the message and will not send it to us; nor will the store.
         if (epoch == epoch_ && range.first <= next_ && next_ <= range.last)
-            tell_through(range.last, cause, out);
+            tell_through(range.last, cause, now, out);
         return out;
     }
     publisher_.first_held = std::max(publisher_.first_held, range.last + 1);
@@ -232,7 +240,7 @@ splice_verdict spliced_stream::live_end(cairn::epoch epoch, sequence last, time_
     if (epoch < epoch_) return only(verdict::kind::fenced);
     hear(publisher_, epoch, last);
     splice_verdict out;
-    if (!has_store_ && epoch == epoch_ && last >= next_) tell_through(last, errc::gone, out);
+    if (!has_store_ && epoch == epoch_ && last >= next_) tell_through(last, errc::gone, now, out);
     settle(now, out);
     live_lost();
     return out;
@@ -295,7 +303,7 @@ splice_verdict spliced_stream::store_batch(cairn::epoch epoch, sequence first, s
     if (is_ahead(epoch, now)) return only(verdict::kind::hole);
     if (epoch > epoch_) enter(epoch, true, out);
     hear(store_, epoch, last);
-    take(store_, epoch, first, last, out);
+    take(store_, epoch, first, last, now, out);
     if (out.what != verdict::kind::deliver) settle(now, out);
     return out;
 }
@@ -314,18 +322,22 @@ splice_verdict spliced_stream::store_gone(cairn::epoch epoch, sequence_range ran
         // What the ring still has of the range comes from there.
         sequence end = range.last;
         if (in_ring(range.last)) end = std::min(end, publisher_.first_held - 1);
-        tell_through(end, cause, out);
+        tell_through(end, cause, now, out);
     }
     settle(now, out);
     return out;
 }
 
-// It tells of a newer run without having told how ours ended: it owes something of ours, or began
-// where it is itself, since it was asked before we knew where we are. Then it is asked anew.
+// It tells of a newer run without having told how ours ended: it owes something of ours, which is
+// on its way or gone with its topic, or it began where it is itself, since it was asked before we
+// knew where we are. Unless it speaks of ours soon, it is asked anew.
 bool spliced_stream::is_ahead(cairn::epoch told, time_point now) noexcept {
-    if (told == epoch_) placed_ = true;
+    if (told == epoch_) {
+        placed_ = true;
+        behind_since_.reset();
+    }
     if (told <= epoch_ || (placed_ && !store_owes())) return false;
-    if (!placed_ && !behind_since_) behind_since_ = now;
+    if (!behind_since_) behind_since_ = now;
     return true;
 }
 

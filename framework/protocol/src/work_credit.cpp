@@ -99,10 +99,13 @@ bool work_credit_reader::received(std::uint64_t messages, std::uint64_t bytes,
 void work_credit_reader::consumed(std::uint64_t messages, std::uint64_t bytes,
                                   time_point now) noexcept {
     messages = std::min(messages, waiting().messages);
-    bytes = std::min(bytes, waiting().bytes);
     if (messages != 0) pace_.worked(messages, now);
-    consumed_.messages += messages;
-    consumed_.bytes += bytes;
+    dropped(messages, bytes);
+}
+
+void work_credit_reader::dropped(std::uint64_t messages, std::uint64_t bytes) noexcept {
+    consumed_.messages += std::min(messages, waiting().messages);
+    consumed_.bytes += std::min(bytes, waiting().bytes);
 }
 
 std::optional<work_grant> work_credit_reader::due() noexcept {

@@ -23,6 +23,9 @@ constexpr std::chrono::seconds limits_check{1};
 // handshake_time_max, so that libzmq ends first what never finishes its handshake.
 constexpr std::chrono::seconds stranger_time_max{5};
 
+// libzmq may tell of its tries to accept as fast as they are read here.
+constexpr int events_a_round = 1'024;
+
 // The descriptor of the connection that a message came by; disconnected events name it.
 int descriptor_of(zmq::message_t& frame) noexcept { return zmq_msg_get(frame.handle(), ZMQ_SRCFD); }
 
@@ -153,7 +156,10 @@ void acceptor::note_event(const monitor_event& event, errc why, std::string_view
 }
 
 void acceptor::handle_events(time_point now) {
-    while (const auto event = monitor_.next()) {
+    int left = events_a_round;
+    for (; left != 0; --left) {
+        const auto event = monitor_.next();
+        if (!event) break;
         handle(*event);
         if (event->kind == event_kind::accepted) note_stranger(event->value, now);
         if (event->kind == event_kind::disconnected) {
@@ -163,7 +169,9 @@ void acceptor::handle_events(time_point now) {
                 if (l->descriptor_ == event->value) l->suspected_ = true;
         }
     }
+    if (left == 0) hub_.loop().flag(event_reader_);
     if (!paused_ && (guard_.must_stop() || guard_.count() >= look_at_)) check_limits(now);
+    if (exhausted_) turn_away_waiting(now);
 }
 
 void acceptor::handle(const monitor_event& event) {
@@ -171,15 +179,15 @@ void acceptor::handle(const monitor_event& event) {
     const auto advice = watch_.on(event);
     guard_.update(watch_.connections());
     if (advice) {
-        ++hub_.counters_.handshakes_failed;
-        hub_.log(log_level::warning, "handshake",
-                 "listening on " + event.endpoint + ": " + std::string(advice->text));
+        hub_.handshake_failed("listening on " + event.endpoint + ": " + std::string(advice->text));
         note_event(event, advice->code, advice->text);
     } else if (event.kind == kind::failed_auth) {
         note_event(event, errc::not_authorised, hub_.last_refusal());
     }
-    if (event.kind == kind::accept_failed) {
+    const bool none_left = event.value == EMFILE || event.value == ENFILE;
+    if (event.kind == kind::accept_failed && !(exhausted_ && none_left)) {
         look_at_ = 0;
+        exhausted_ = none_left;
         const std::string text = std::string("cannot accept: ") + std::strerror(event.value);
         hub_.log(log_level::error, "accept", "listening on " + event.endpoint + ": " + text);
         note_event(event, errc_of(event.value), text);
@@ -210,6 +218,20 @@ void acceptor::check_limits(time_point now) {
     }
     check_limits_at_ = now + limits_check;
     hub_.loop().at(*this, check_limits_at_);
+}
+
+// More came at once than there was room for. Nobody is added to them while we pause.
+void acceptor::turn_away_waiting(time_point now) {
+    exhausted_ = false;
+    if (!paused_) check_limits(now);
+    if (!paused_) return;
+    std::size_t ended = 0;
+    for (listening& l : listeners_) ended += l.on.turn_away_waiting(now);
+    if (ended == 0) return;
+    hub_.counters_.peers_refused += ended;
+    hub_.log(log_level::error, "accept",
+             "no descriptors were left for " + std::to_string(ended) +
+                 " who waited to be accepted: their connections are ended");
 }
 
 void acceptor::note_stranger(int descriptor, time_point now) {

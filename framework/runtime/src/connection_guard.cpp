@@ -49,8 +49,9 @@ void connection_guard::update_process(std::size_t limit, std::size_t already_ope
     const std::size_t free = limit > used ? limit - used : 0;
     const bool none = already_open + count_ + last >= limit;
     const std::size_t by_limit = none ? 0 : std::max<std::size_t>(1, free / 5 * 4);
-    by_descriptors_ = by_limit < peers_max_ + spare;
-    stop_at_ = by_descriptors_ ? by_limit : peers_max_ + spare;
+    const std::size_t by_peers = std::max(peers_max_, peers_max_ + spare);  // SIZE_MAX: no bound
+    by_descriptors_ = by_limit < by_peers;
+    stop_at_ = std::min(by_limit, by_peers);
     resume_at_ = stop_at_ - std::min(stop_at_, std::max<std::size_t>(1, stop_at_ / 8));
 }
 

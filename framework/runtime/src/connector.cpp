@@ -205,8 +205,12 @@ void connector::handle(const monitor_event& event, time_point now) {
     }
     if (const auto advice = watch_->on(event, now)) {
         ++hub_.counters_.handshakes_failed;
-        hub_.log(log_level::warning, "handshake",
-                 "connecting to " + name_ + ": " + std::string(advice->text));
+        // Each try fails in the same way until somebody mends it.
+        if (!failing_ || told_.last_error_text != advice->text || now >= tell_again_) {
+            tell_again_ = now + log_limiter::repeat_interval;
+            hub_.log(log_level::warning, "handshake",
+                     "connecting to " + name_ + ": " + std::string(advice->text));
+        }
         failed(advice->code, advice->text);
     }
     if (event.kind == kind::disconnected) {

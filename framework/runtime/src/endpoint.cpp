@@ -47,10 +47,15 @@ std::string_view verb(purpose why) {
 // Endpoints come from configuration files and command lines: an error shows them readable.
 std::string shown(std::string_view text) { return printable(text, 120); }
 
-/// Reads one text for one purpose; remembers both for the texts of its errors.
+std::string_view named(std::string_view operation, purpose why) {
+    return operation.empty() ? verb(why) : operation;
+}
+
+/// Reads one text for one purpose; remembers it for the texts of its errors.
 class parser {
 public:
-    parser(std::string_view text, purpose why) : text_(text), why_(why) {}
+    parser(std::string_view text, purpose why, std::string_view operation)
+        : text_(text), why_(why), operation_(operation) {}
 
     endpoint parse() const {
         const std::size_t mark = text_.find("://");
@@ -67,7 +72,7 @@ public:
 
 private:
     [[noreturn]] void fail(const std::string& wrong, const std::string& remedy = {}) const {
-        std::string text{verb(why_)};
+        std::string text{operation_};
         text += " " + shown(text_) + ": " + wrong;
         if (!remedy.empty()) text += "; write " + remedy;
         throw error(errc::address_invalid, text);
@@ -82,7 +87,7 @@ private:
             fail("two slashes follow the scheme",
                  std::string(s.text) + (s.value == scheme::ipc ? ":///" : "://") + shown(rest));
         }
-        fail("no scheme", "tcp://" + shown(text_));
+        fail("no scheme", (text_.starts_with('/') ? "ipc://" : "tcp://") + shown(text_));
     }
 
     runtime::scheme parse_scheme(std::string_view given) const {
@@ -235,6 +240,7 @@ private:
 
     std::string_view text_;
     purpose why_;
+    std::string_view operation_;
 };
 
 bool is_ipv4(const std::string& host) {
@@ -276,9 +282,11 @@ bool endpoint::is_loopback() const {
     return is_ipv4(host) && host.starts_with("127.");
 }
 
-endpoint parse_endpoint(std::string_view text, purpose why) { return parser(text, why).parse(); }
+endpoint parse_endpoint(std::string_view text, purpose why, std::string_view operation) {
+    return parser(text, why, named(operation, why)).parse();
+}
 
-std::vector<endpoint> resolve(const endpoint& where, purpose why) {
+std::vector<endpoint> resolve(const endpoint& where, purpose why, std::string_view operation) {
     if (!where.is_network() || is_numeric(where.host)) return {where};
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
@@ -298,11 +306,13 @@ std::vector<endpoint> resolve(const endpoint& where, purpose why) {
         }
     }
     if (found.empty()) {
-        std::string text{verb(why)};
+        std::string text{named(operation, why)};
         text += " " + where.text() + ": the host \"" + where.host + "\" is unknown";
         if (fault != 0) text += std::string(" (") + gai_strerror(fault) + ")";
         if (if_nametoindex(where.host.c_str()) != 0)
             text += "; it is a network interface: write one of its addresses";
+        else
+            text += "; check its spelling and the resolver";
         throw error(errc::host_unknown, text);
     }
     std::ranges::stable_partition(found, [](const endpoint& e) { return is_ipv4(e.host); });

@@ -81,9 +81,10 @@ handshake_advice undetailed_failure(std::int32_t error_number, side ours, bool h
     if (has_keys)
         return {errc::server_key_mismatch,
                 "the peer hung up during the handshake, most likely because security.server_key "
-                "is not its public key: compare them"};
+                "is not its public key, or it has no keys: compare them"};
     return {errc::not_cairn,
-            "the peer hung up during the handshake: it is no cairn node, or it is just stopping"};
+            "the peer hung up during the handshake: it demands keys and this node has none, or it "
+            "is no cairn node, or just stopping"};
 }
 
 }  // namespace

@@ -108,6 +108,32 @@ bool asks_store(wire::kind kind) {
     }
 }
 
+// What a request asks for that its peer has no right to.
+std::string missing_right(const wire::control_frame& frame) {
+    const std::string_view what = std::visit(
+        []<typename F>(const F&) -> std::string_view {
+            if constexpr (std::is_same_v<F, wire::open_source> || std::is_same_v<F, wire::fenced>)
+                return "publish on ";
+            if constexpr (std::is_same_v<F, wire::attach> || std::is_same_v<F, wire::attach_group>)
+                return "consume ";
+            if constexpr (std::is_same_v<F, wire::subscribe> || std::is_same_v<F, wire::locate>)
+                return "subscribe to ";
+            if constexpr (std::is_same_v<F, wire::list_sources> ||
+                          std::is_same_v<F, wire::list_groups>)
+                return "see ";
+            return "manage ";
+        },
+        frame);
+    const std::string_view topic = std::visit(
+        [](const auto& f) -> std::string_view {
+            if constexpr (requires { f.pattern; }) return f.pattern;
+            if constexpr (requires { f.topic; }) return f.topic;
+            return "all of it";
+        },
+        frame);
+    return "no right to " + std::string(what) + std::string(topic);
+}
+
 // A peer that asks for what it may not have, or for what is over by now, is no enemy: its next
 // request may be in order. An answer costs no more than a PONG.
 bool breaks_protocol(errc code) {
@@ -152,15 +178,16 @@ void check(const node_options& options) {
         static_cast<void>(resolve(parse_endpoint(text, purpose::connect), purpose::connect));
 }
 
-hub::hub(node_options options)
+hub::hub(node_options options, bool is_store)
     : id_(random_id()),
+      is_store_(is_store),
       random_name_(options.name.empty()),
       options_(checked(std::move(options), id_)),
       allowed_keys_(options_.security.allowed_keys.begin(), options_.security.allowed_keys.end()),
       gate_(options_.access),
       context_(context::shared()),
       sockets_(context_, options_, [this](const refusal& r) {
-          log(log_level::warning, "refused", r.text());
+          log_repeated(log_level::warning, "refused", r.text());
           refusals_.fetch_add(1, std::memory_order_relaxed);
           const std::lock_guard lock(log_mutex_);
           last_refusal_ = r.text();
@@ -174,7 +201,7 @@ hub::hub(node_options options)
     local_link_->peer_name_ = options_.name;
     local_link_->peer_body_bytes_max_ = options_.body_bytes_max;
     primary_links_.push_back(local_link_.get());
-    loop_.at(housekeeping_, loop_.now() + options_.heartbeat / 2);
+    loop_.at(housekeeping_, loop_.now() + duration(options_.heartbeat) / 2);
     loop_.start(options_.name);
     try {
         for (const std::string& endpoint : options_.bind) bind(endpoint);
@@ -201,6 +228,7 @@ void hub::close() {
                 for (frame_handler* h : std::vector(handlers_)) h->link_down(*l);
         connectors_.clear();
         acceptor_.reset();
+        counters_.links = 0;
         loop_.changed();
     }
     loop_.stop();
@@ -226,8 +254,8 @@ std::string hub::bind(std::string_view text) {
 
 bool hub::unbind(std::string_view text) {
     check_open("unbind");
-    const endpoint where = parse_endpoint(text, purpose::bind);
-    const std::vector<endpoint> resolved = resolve(where, purpose::bind);
+    const endpoint where = parse_endpoint(text, purpose::bind, "unbind");
+    const std::vector<endpoint> resolved = resolve(where, purpose::bind, "unbind");
     const loop::guard holding(loop_);
     return acceptor_ && acceptor_->unbind(resolved.front());
 }
@@ -242,13 +270,18 @@ std::string hub::connect_store(std::string_view text) {
 
 std::string hub::connect(std::string_view text, const std::string& server_key, bool store) {
     check_open(store ? "connect to a store" : "connect");
-    check_server_key(options_.security, server_key);
-    const std::string& key = server_key.empty() ? options_.security.server_key : server_key;
     const endpoint where = parse_endpoint(text, purpose::connect);
+    std::string name = where.text();
+    check_server_key(options_.security, server_key, "connect " + name);
+    const std::string& key = server_key.empty() ? options_.security.server_key : server_key;
+    if (sockets_.secure() && key.empty())
+        throw error(errc::key_invalid,
+                    "connect " + name +
+                        ": the node has keys, so it needs security.server_key, the public key of "
+                        "the nodes that it connects to (or connect_options, security.store_key)");
     std::vector<endpoint> addresses = resolve(where, purpose::connect);
     const loop::guard holding(loop_);
     check_open("connect");  // resolving a name takes its time
-    std::string name = where.text();
     auto found = connectors_.find(name);
     if (found == connectors_.end()) {
         auto made = std::make_unique<connector>(*this, where, std::move(addresses), key);
@@ -266,7 +299,7 @@ std::string hub::connect(std::string_view text, const std::string& server_key, b
 
 bool hub::disconnect(std::string_view text) {
     check_open("disconnect");
-    const endpoint where = parse_endpoint(text, purpose::connect);
+    const endpoint where = parse_endpoint(text, purpose::connect, "disconnect");
     const loop::guard holding(loop_);
     const auto found = connectors_.find(where.text());
     if (found == connectors_.end()) return false;
@@ -328,8 +361,8 @@ bool hub::wait_for_peers(std::size_t count, std::chrono::milliseconds deadline) 
 // --- Links ------------------------------------------------------------------------------------
 
 wire::hello hub::our_hello() const {
-    return {wire::protocol_version, wire::protocol_version, id_, options_.name,
-            options_.body_bytes_max};
+    return {wire::protocol_version, wire::protocol_version,  id_,
+            options_.name,          options_.body_bytes_max, is_store_};
 }
 
 void hub::received(link& from, zmq::message_t& frame1, zmq::message_t* frame2, time_point now) {
@@ -361,8 +394,9 @@ void hub::received(link& from, zmq::message_t& frame1, zmq::message_t* frame2, t
 
 void hub::received_batch_frame(link& from, wire::kind kind, zmq::message_t& frame1,
                                zmq::message_t* frame2) {
-    auto batch = received_batch::make(frame1);
-    const auto whole = batch->frame1();
+    auto batch = std::make_unique<received_batch>();
+    batch->frame1.move(frame1);
+    const auto whole = bytes_of(batch->frame1);
     std::size_t header_bytes = 0;
     if (kind == wire::kind::batch) {
         auto decoded = wire::decode_batch(whole);
@@ -440,7 +474,10 @@ void hub::control_frame(link& from, wire::kind kind, const zmq::message_t& bytes
                     " answers: " + std::string(std::get<wire::error_reply>(*frame).text));
         return;
     }
-    if (const errc wrong = handler->frame(from, *frame); wrong != errc::ok)
+    const errc wrong = handler->frame(from, *frame);
+    if (wrong == errc::not_authorised)
+        refuse(from, reader_channel(*frame), wrong, missing_right(*frame));
+    else if (wrong != errc::ok)
         refuse(from, reader_channel(*frame), wrong, describe(wrong));
 }
 
@@ -465,6 +502,7 @@ void hub::greet(link& from, const wire::hello& hello) {
         return turn_away(from, errc::too_many_peers, "this node has as many peers as it allows");
     from.peer_ = hello.node;
     from.peer_body_bytes_max_ = hello.body_bytes_max;
+    from.peer_is_store_ = hello.store;
     from.state_ = link::state::greeted;
     from.was_greeted_ = true;
     if (from.side() == link::role::binding) from.send(our_hello());
@@ -593,7 +631,10 @@ void hub::refuse(link& from, wire::channel channel, errc code, std::string_view 
     const bool broken = breaks_protocol(code);
     log(log_level::warning, broken ? "malformed" : "refused",
         from.description() + (broken ? " broke the protocol: " : " asked in vain: ") +
-            std::string(cairn::name(code)) + ": " + std::string(text));
+            std::string(cairn::name(code)) + ": " + std::string(text) +
+            (code == errc::not_authorised && !from.peer_key().empty()
+                 ? "; its key is " + from.peer_key()
+                 : ""));
     if (!from.greeted()) {
         from.send(wire::bye{errc::malformed, text});
         from.state_ = link::state::refused;
@@ -621,7 +662,7 @@ void hub::count_refused(errc code) noexcept {
 void hub::housekeeping::run(time_point now) {
     owner.bury_lost();
     if (now < next_check) return;
-    next_check = now + owner.options_.heartbeat / 2;
+    next_check = now + duration(owner.options_.heartbeat) / 2;
     owner.keep_alive(now);
     owner.loop_.at(*this, next_check);
 }
@@ -633,13 +674,13 @@ void hub::keep_alive(time_point now) {
             // Should it only have slept, this tells it to start over.
             l->send(wire::bye{errc::peer_silent, "nothing was heard for too long"});
             l->fail(errc::peer_silent);
-        } else if (now - l->last_sent_ >= options_.heartbeat / 2) {
+        } else if (now - l->last_sent_ >= duration(options_.heartbeat) / 2) {
             l->send(wire::heartbeat{});
         }
     }
     const std::lock_guard lock(log_mutex_);
     for (const auto& summary : limiter_.due(now))
-        if (options_.log) options_.log(log_level::warning, summary.text());
+        if (options_.log) options_.log(log_level::warning, printable(summary.text()));
 }
 
 void hub::local_delivery::run(time_point now) {
@@ -654,6 +695,18 @@ void hub::log(log_level level, std::string_view cause, std::string_view text) {
     const std::lock_guard lock(log_mutex_);
     if (!limiter_.admit(cause, loop_.now())) return;
     options_.log(level, printable(text));
+}
+
+void hub::log_repeated(log_level level, std::string_view cause, std::string_view text) {
+    if (!options_.log) return;
+    const std::lock_guard lock(log_mutex_);
+    if (!limiter_.admit_repeated(cause, text, loop_.now())) return;
+    options_.log(level, printable(text));
+}
+
+void hub::handshake_failed(std::string_view text) {
+    ++counters_.handshakes_failed;
+    log_repeated(log_level::warning, "handshake", text);
 }
 
 node_stats hub::stats() {

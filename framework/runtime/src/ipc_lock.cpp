@@ -60,8 +60,8 @@ ipc_lock::ipc_lock(const std::filesystem::path& path, const std::string& operati
             const std::string holder = holder_of(descriptor_);
             ::close(descriptor_);
             if (fault != EWOULDBLOCK) fail(operation, file_, fault);
-            throw error(errc::address_in_use,
-                        operation + ": in use by " + holder + " (it holds " + file_.string() + ")");
+            throw error(errc::address_in_use, operation + ": in use by " + holder + " (it holds " +
+                                                  file_.string() + "); choose another path");
         }
         if (still_there(descriptor_, file_)) break;
         ::close(descriptor_);

@@ -42,8 +42,16 @@ void link::fail(errc why, std::string_view text) {
 }
 
 io link::transmit(zmq::message_t& frame1, zmq::message_t* frame2) {
-    ++hub_.counters_.frames_sent;
-    hub_.counters_.bytes_sent += frame1.size() + (frame2 ? frame2->size() : 0);
+    const std::size_t bytes = frame1.size() + (frame2 ? frame2->size() : 0);
+    const io outcome = hand_over(frame1, frame2);
+    if (outcome == io::done) {
+        ++hub_.counters_.frames_sent;
+        hub_.counters_.bytes_sent += bytes;
+    }
+    return outcome;
+}
+
+io link::hand_over(zmq::message_t& frame1, zmq::message_t* frame2) {
     if (role_ == role::local) {
         hub_.local_.frames.emplace_back(std::move(frame1),
                                         frame2 ? std::move(*frame2) : zmq::message_t());

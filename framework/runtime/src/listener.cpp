@@ -3,11 +3,14 @@
 #include <cairn/runtime/zmq_calls.hpp>
 
 #include "internal_socket.hpp"
+#include "signals_blocked.hpp"
 #include "unique_fd.hpp"
 
 #include <arpa/inet.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,7 +19,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstring>
+#include <limits>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -138,8 +143,8 @@ void require_free(const std::string& path, const std::string& operation) {
         throw error(errc::address_in_use,
                     operation + ": " + path + " exists and is not a socket; choose another path");
     if (answers(path))
-        throw error(errc::address_in_use,
-                    operation + ": another program listens there (without " + path + ".lock)");
+        throw error(errc::address_in_use, operation + ": another program listens there (without " +
+                                              path + ".lock); choose another path");
 }
 
 unique_fd listen_file(const std::string& path, const std::string& operation) {
@@ -168,6 +173,37 @@ std::string last_endpoint(zmq::socket_ref socket) {
             [&] { return zmq_getsockopt(socket.handle(), ZMQ_LAST_ENDPOINT, text, &size); }) != 0)
         throw_zmq("read the endpoint of", "a listener", zmq_errno());
     return {text, size - 1};
+}
+
+/// Whether a connection waits to be accepted.
+bool somebody_waits(int listening) noexcept {
+    pollfd asked{listening, POLLIN, 0};
+    return ::poll(&asked, 1, 0) == 1 && (asked.revents & POLLIN) != 0;
+}
+
+/// Accepts and ends all who wait, on a thread with a table of descriptors of its own: it has one
+/// for each of them, whatever the process has. The process's are in that table for a moment.
+std::size_t accept_and_end(int listening) noexcept {
+    std::size_t ended = 0;
+    const auto work = [&]() noexcept {
+        const auto ours = static_cast<unsigned>(listening);
+        if (::unshare(CLONE_FILES) != 0) return;
+        if (ours != 0 && ::close_range(0, ours - 1, 0) != 0) return;
+        if (::close_range(ours + 1, std::numeric_limits<unsigned>::max(), 0) != 0) return;
+        // Not more than may wait: where nobody could be kept from coming there would be no end.
+        for (; ended <= socket_limits::backlog && somebody_waits(listening); ++ended) {
+            const int accepted = ::accept4(listening, nullptr, nullptr, SOCK_CLOEXEC);
+            if (accepted < 0) break;
+            ::close(accepted);
+        }
+    };
+    try {
+        const signals_blocked here;
+        std::thread(work).join();
+    } catch (const std::system_error&) {
+        // No thread is to be had either: its owner tries again.
+    }
+    return ended;
 }
 
 std::string paused_name(const std::string& path) { return path + ".paused"; }
@@ -281,6 +317,14 @@ bool listener::resume() noexcept {
     else
         paused_ = setsockopt(descriptor_, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none) != 0;
     return !paused_;
+}
+
+std::size_t listener::turn_away_waiting(time_point now) noexcept {
+    if (descriptor_ < 0 || bound_to_.empty() || !*socket_ || owner_->fork().forked()) return 0;
+    if (now < turn_away_at_ || !somebody_waits(descriptor_)) return 0;
+    const std::size_t ended = accept_and_end(descriptor_);
+    if (ended == 0) turn_away_at_ = now + std::chrono::seconds(1);
+    return ended;
 }
 
 // A connection has the local address of the listener that it came in by.

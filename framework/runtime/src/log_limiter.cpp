@@ -26,6 +26,25 @@ bool log_limiter::admit(std::string_view cause, time_point now) {
     return false;
 }
 
+bool log_limiter::admit_repeated(std::string_view cause, std::string_view line, time_point now) {
+    const auto known = repeated_.find(std::string(line));
+    // Told again by due() alone, should it be asked late.
+    if (known != repeated_.end() &&
+        (now - known->second.told < repeat_interval || known->second.since > 0)) {
+        ++known->second.since;
+        ++suppressed_total_;
+        next_due_ = std::min(next_due_, known->second.told + repeat_interval);
+        return false;
+    }
+    if (!admit(cause, now)) return false;
+    if (repeated_.size() >= causes_max)
+        std::erase_if(repeated_, [now](const auto& entry) {
+            return entry.second.since == 0 && now - entry.second.told >= repeat_interval;
+        });
+    if (repeated_.size() < causes_max) repeated_.insert_or_assign(std::string(line), repeated{now});
+    return true;
+}
+
 std::vector<log_limiter::summary> log_limiter::due(time_point now) {
     std::vector<summary> told;
     if (now < next_due_) return told;
@@ -37,6 +56,15 @@ std::vector<log_limiter::summary> log_limiter::due(time_point now) {
             of = {.began = now};
         } else {
             next_due_ = std::min(next_due_, of.began + window);
+        }
+    }
+    for (auto& [line, of] : repeated_) {
+        if (of.since == 0) continue;
+        if (now - of.told >= repeat_interval) {
+            told.push_back({line, of.since});
+            of = {.told = now};
+        } else {
+            next_due_ = std::min(next_due_, of.told + repeat_interval);
         }
     }
     return told;

@@ -3,6 +3,7 @@
 #include <cairn/runtime/zmq_calls.hpp>
 
 #include "bell.hpp"
+#include "signals_blocked.hpp"
 
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -15,7 +16,6 @@
 #include <cerrno>
 #include <chrono>
 #include <climits>
-#include <csignal>
 #include <cstring>
 #include <ctime>
 #include <span>
@@ -106,18 +106,13 @@ void loop::close_descriptors() noexcept {
 }
 
 void loop::start(std::string_view thread_name) {
-    // Signals belong to the application's threads.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     int fault = 0;
     try {
+        const signals_blocked here;
         thread_ = std::thread([this] { run(); });
     } catch (const std::system_error& e) {
         fault = e.code().value();
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (fault != 0)
         throw error(errc::limit_exceeded, std::string("make a node: it needs a thread: ") +
                                               std::strerror(fault) +
@@ -241,8 +236,7 @@ void loop::run() {
     while (!stopping_.load()) {
         lock();
         turn();
-        planned_ = timers_.empty() ? never : timers_.begin()->first;
-        const time_point until = planned_;
+        planned_.store(timers_.empty() ? never : timers_.begin()->first);
         unlock();
         sleeping_.store(true);
         // Flagged after our turn and before we said that we sleep: nobody rang.
@@ -256,6 +250,8 @@ void loop::run() {
             continue;
         }
         turns_without_a_look = 0;
+        // Who sets an earlier time from now on rings.
+        const time_point until = planned_.load();
         // In whole milliseconds, so that timers that are close to each other share a turn.
         collect(loop_set_, until == never
                                ? forever
@@ -297,9 +293,9 @@ void loop::at(task& t, time_point when) {
     t.due_ = when;
     if (when == never) return;
     timers_.insert({when, &t});
-    if (when < planned_) {
+    if (when < planned_.load()) {
         // The loop's thread would sleep past it.
-        planned_ = when;
+        planned_.store(when);
         wake();
     }
 }

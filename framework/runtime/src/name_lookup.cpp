@@ -1,8 +1,8 @@
 #include <cairn/runtime/name_lookup.hpp>
 
-#include <pthread.h>
+#include "signals_blocked.hpp"
+
 #include <atomic>
-#include <csignal>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -46,11 +46,7 @@ name_lookup::name_lookup(const endpoint& where) : question_(std::make_shared<que
         question_->put({});
         return;
     }
-    // Signals belong to the application's threads.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const signals_blocked here;
     try {
         std::thread([asked = question_] {
             asked->ask();
@@ -60,7 +56,6 @@ name_lookup::name_lookup(const endpoint& where) : question_(std::make_shared<que
         under_way.fetch_sub(1);
         question_->put({});
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 std::optional<std::vector<endpoint>> name_lookup::answer() const {

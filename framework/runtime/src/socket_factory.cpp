@@ -113,8 +113,8 @@ std::int64_t frame_bytes(std::size_t body_bytes_max) {
 void check_keys(const security_options& security) {
     if (security.allow_any_key && !security.allowed_keys.empty())
         throw error(errc::invalid_argument,
-                    "security.allow_any_key admits every key, so that security.allowed_keys means "
-                    "nothing: set one of them");
+                    "node: security.allow_any_key admits every key, so that security.allowed_keys "
+                    "means nothing: set one of them");
     const key_pair& keys = security.keys;
     if (keys.public_key.empty() && keys.secret_key.empty()) {
         check_server_key(security, security.server_key);
@@ -122,33 +122,44 @@ void check_keys(const security_options& security) {
         // Silence would be worse: whoever lists keys expects that others are kept out.
         if (!security.allowed_keys.empty())
             throw error(errc::key_invalid,
-                        "security.allowed_keys is set but security.keys is not; give the node a "
-                        "key pair of its own (cairn::generate_keys)");
+                        "node: security.allowed_keys is set but security.keys is not; give the "
+                        "node a key pair of its own (cairn::generate_keys)");
         return;
     }
+    if (keys.secret_key.empty())
+        throw error(errc::key_invalid,
+                    "node: security.keys has no secret_key; load the file FILE_secret that cairn "
+                    "keygen FILE or save_keys made, not the public one beside it");
     char derived[41] = {};
     if (!is_key(keys.secret_key) || zmq_curve_public(derived, keys.secret_key.c_str()) != 0)
         throw error(errc::key_invalid,
-                    "security.keys.secret_key is not a secret key of 40 Z85 characters");
+                    "node: security.keys.secret_key is not a secret key of 40 Z85 characters; "
+                    "take a pair of cairn::generate_keys or load_keys");
     if (keys.public_key != derived)
         throw error(errc::key_invalid,
-                    "security.keys.public_key is not the public key of its secret_key");
+                    "node: security.keys.public_key is not the public key of its secret_key; take "
+                    "both from one pair");
     check_server_key(security, security.server_key);
     check_server_key(security, security.store_key);
 }
 
 }  // namespace
 
-void check_server_key(const security_options& security, const std::string& server_key) {
+void check_server_key(const security_options& security, const std::string& server_key,
+                      std::string_view operation) {
     if (server_key.empty()) return;
+    const std::string start =
+        std::string(operation) + ": server key \"" + printable(server_key, 64);
     if (!is_key(server_key))
-        throw error(errc::key_invalid, "server_key \"" + printable(server_key, 64) +
-                                           "\" is not a public key of 40 Z85 characters");
+        throw error(errc::key_invalid,
+                    start +
+                        "\" is not a public key of 40 Z85 characters; take that of the node "
+                        "to connect to (cairn::load_keys)");
     if (security.keys.public_key.empty())
         throw error(errc::key_invalid,
-                    "a server key (security.server_key or store_key, connect_options) is set but "
-                    "security.keys is not; give the node a key pair of its own "
-                    "(cairn::generate_keys)");
+                    start +
+                        "\" is set but security.keys is not; give the node a key pair of its "
+                        "own (cairn::generate_keys)");
 }
 
 void check_security(const security_options& security) {
@@ -255,8 +266,7 @@ socket socket_factory::dealer(const std::string& server_key, frame_limits limits
     if (!secure()) return made;
     if (server_key.empty())
         throw error(errc::key_invalid,
-                    "connect: the node has keys, so it needs security.server_key, the public key "
-                    "of the nodes that it connects to (or connect_options, security.store_key)");
+                    "make a socket: with keys of its own it needs security.server_key");
     set(made, ZMQ_CURVE_SERVERKEY, server_key, "CURVE_SERVERKEY");
     set(made, ZMQ_CURVE_PUBLICKEY, keys_.public_key, "CURVE_PUBLICKEY");
     set(made, ZMQ_CURVE_SECRETKEY, keys_.secret_key, "CURVE_SECRETKEY");

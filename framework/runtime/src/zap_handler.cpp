@@ -4,9 +4,9 @@
 #include <cairn/runtime/zmq_calls.hpp>
 
 #include "internal_socket.hpp"
+#include "signals_blocked.hpp"
 
 #include <pthread.h>
-#include <csignal>
 #include <cstring>
 #include <optional>
 
@@ -18,22 +18,6 @@ constexpr std::string_view zap_version = "1.0";
 constexpr std::size_t credentials_max = 2;  // PLAIN's, the most of all mechanisms
 constexpr std::size_t request_parts = 6;    // version, id, domain, address, routing id, mechanism
 constexpr std::size_t curve_key_bytes = 32;
-
-/// No signal handler of the program runs on a thread that the program did not start.
-class signals_blocked {
-public:
-    signals_blocked() {
-        sigset_t all;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before_);
-    }
-    ~signals_blocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-    signals_blocked(const signals_blocked&) = delete;
-    signals_blocked& operator=(const signals_blocked&) = delete;
-
-private:
-    sigset_t before_;
-};
 
 std::optional<std::string> z85(std::string_view key) {
     if (key.size() != curve_key_bytes) return std::nullopt;
@@ -61,12 +45,12 @@ void reply_part(zmq::socket_t& socket, std::string_view text, bool more) {
 
 void check_allowed_keys(const std::vector<std::string>& keys) {
     if (keys.size() > admission::allowed_keys_max)
-        throw error(errc::limit_exceeded, "allow-list: " + std::to_string(keys.size()) + " keys, " +
+        throw error(errc::limit_exceeded, "allow keys: " + std::to_string(keys.size()) + " keys, " +
                                               std::to_string(admission::allowed_keys_max) +
                                               " are allowed");
     for (const std::string& key : keys)
         if (!is_key(key))
-            throw error(errc::key_invalid, "allow-list: \"" + key.substr(0, 64) +
+            throw error(errc::key_invalid, "allow keys: \"" + key.substr(0, 64) +
                                                "\" is not a public key of 40 Z85 characters");
 }
 

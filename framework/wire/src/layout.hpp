@@ -190,6 +190,7 @@ void layout(auto& io, F& f) {
     io.id(f.node);
     io.text(f.node_name, name_bytes_max);
     io.number(f.body_bytes_max);
+    io.flag(f.store);
 }
 
 template <is<bye> F>

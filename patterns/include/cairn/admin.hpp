@@ -59,7 +59,7 @@ struct stored_source {
 struct durable_group {
     std::string name;
     std::uint64_t next = 1;     ///< all offsets before are done
-    std::uint64_t done = 0;     ///< messages done behind `next`
+    std::uint64_t done = 0;     ///< messages after `next` that are done, out of order
     std::uint64_t pending = 0;  ///< messages stored and not done
     std::uint32_t members = 0;  ///< attached now
     bool damaged = false;       ///< its record fails its checksum: only name and members are known
@@ -119,7 +119,9 @@ public:
     void create_topic(std::string_view name, const topic_settings& settings = {});
     /// Throws error topic_unknown, or not_supported (last_per_key).
     void alter_topic(std::string_view name, const topic_settings& settings);
-    /// What it holds goes, and with it its groups. Its publishers and readers are told.
+    /// What it holds goes, and with it its groups and settings. Publishers that go on make it anew,
+    /// as the store's new topics are, with what their rings still hold of it; purge() empties a
+    /// topic that is in use.
     void delete_topic(std::string_view name);
     /// All before that place goes; from::live(): everything stored. Returns how many messages.
     /// from::after() does not go with it.

@@ -122,7 +122,8 @@ public:
     /// beyond the deadline, 10 s at most). Returns how many messages are still on their
     /// way to one of them: those not sent are counted, and of those sent to a node that answers no
     /// more, the number is estimated by their bytes. What was dropped for a reader that was left
-    /// behind is in stats().drops, and not in here. Idempotent.
+    /// behind is in stats().drops, and not in here. Ends with its node, and then returns what was
+    /// left before. Idempotent.
     std::uint64_t close(std::chrono::milliseconds deadline);
 
 private:

@@ -35,6 +35,7 @@ struct job_id {
     std::uint32_t attachment = 0;
     std::uint32_t stream = 0;
     cairn::sequence sequence;
+    std::uint64_t delivery = 0;
 };
 
 /// A message to work on; a view like message.

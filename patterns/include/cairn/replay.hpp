@@ -44,7 +44,9 @@ struct replay_options {
     cairn::until until{};
     /// Endpoint of the store. Empty: node_options::store.
     std::string store{};
-    /// Bytes that the store may send ahead of the application.
+    /// Bytes that the store may send ahead of the application. The batch that reaches it may go
+    /// beyond it: at first wholly, later by what is more than an eighth of it, or than the largest
+    /// batch before.
     std::size_t credit_bytes = std::size_t{8} << 20;
     /// Called in order, in receive()'s thread, for messages that the store does not hold any more.
     std::function<void(const gap&)> on_gap{};
@@ -52,7 +54,7 @@ struct replay_options {
 
 /// Reads a range of one topic from a store and stops: for batch jobs. Messages come in the store's
 /// order. While the store is away it waits; once the store refuses for good it is over, and
-/// failure() says why.
+/// failure() says why. A topic that does not exist is an empty one.
 ///
 /// Owns:    its queue. The node must outlive it.
 /// Threads: one at a time; close() is thread-safe.
@@ -80,7 +82,9 @@ public:
     /// All was given.
     bool finished() const noexcept;
     /// Why the store gives no more, when receive() has returned nothing before the end:
-    /// not_authorised, not_supported (no store listens there), store_damaged … errc::ok otherwise.
+    /// not_authorised, not_supported (no store listens there), store_damaged, topic_unknown (it was
+    /// deleted meanwhile), gone (what was to be read is in the store no more: the topic was deleted
+    /// and made anew, or the store was) … errc::ok otherwise.
     errc failure() const noexcept;
     handle_stats stats() const;
     void close();

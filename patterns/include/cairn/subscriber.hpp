@@ -130,6 +130,8 @@ struct subscriber_options {
     /// in the log and in state().
     std::chrono::milliseconds converge_wait = std::chrono::seconds(30);
     /// Bytes that a peer may send ahead of the application; memory for what waits, for each peer.
+    /// The batch that reaches it may go beyond it: over a new connection wholly, later by what is
+    /// more than an eighth of it, or than the largest batch before.
     std::size_t credit_bytes = std::size_t{8} << 20;
     /// Called in order, in receive()'s thread, for each gap. Without it gaps are counted and
     /// logged.
@@ -211,7 +213,8 @@ public:
     /// Waits until state() is live. False when the deadline passed first.
     bool wait_live(std::chrono::milliseconds deadline);
 
-    /// The next position of each stream, for from::after() in a later run.
+    /// The next position of each stream, for from::after() in a later run. Of sources that nobody
+    /// publishes any more it is forgotten when there are more than topics_per_peer_max.
     std::vector<resume_from> positions() const;
 
     bool closed() const noexcept;

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <fstream>
 #include <iterator>
@@ -135,11 +136,36 @@ void fail_unsure(int fd, std::uint64_t offset, const void* data, std::size_t siz
     if (lost) w.pages.push_back(std::move(page));
 }
 
-struct hold {
-    std::mutex mutex;
-    std::condition_variable changed;
-    bool wanted = false;
-    bool held = false;
+/// Where a call stands still while it is wanted.
+class hold {
+public:
+    void want(bool wanted) {
+        const std::lock_guard lock(mutex_);
+        wanted_ = wanted;
+        changed_.notify_all();
+    }
+    void wait_until_held() {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return held_; });
+    }
+    bool is_wanted_and_not_held() {
+        const std::lock_guard lock(mutex_);
+        return wanted_ && !held_;
+    }
+    void stop_here() {
+        std::unique_lock lock(mutex_);
+        if (!wanted_) return;
+        held_ = true;
+        changed_.notify_all();
+        changed_.wait(lock, [this] { return !wanted_; });
+        held_ = false;
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool wanted_ = false;
+    bool held_ = false;
 };
 
 hold& copies() {
@@ -147,23 +173,36 @@ hold& copies() {
     return one;
 }
 
+hold& syncs() {
+    static hold one;
+    return one;
+}
+
+/// Where a write stands still until writing back is asked for.
+struct writeback_gate {
+    std::mutex mutex{};
+    std::condition_variable changed{};
+    bool wanted = false;
+    bool held = false;
+    bool asked = false;  // while a write was held
+};
+
+writeback_gate& gate() {
+    static writeback_gate one;
+    return one;
+}
+
+void wait_for_writeback() {
+    writeback_gate& g = gate();
+    std::unique_lock lock(g.mutex);
+    if (!g.wanted) return;
+    g.held = true;
+    g.changed.wait_for(lock, std::chrono::minutes(1), [&] { return !g.wanted; });
+    g.wanted = g.held = false;
+}
+
 // The first write of a copy is LMDB's two meta pages; the one after has all the rest.
 constexpr std::size_t copy_bytes_min = 16'384;
-
-void stop_here() {
-    hold& h = copies();
-    std::unique_lock lock(h.mutex);
-    if (!h.wanted) return;
-    h.held = true;
-    h.changed.notify_all();
-    h.changed.wait(lock, [&] { return !h.wanted; });
-    h.held = false;
-}
-
-bool is_copy_wanted() {
-    const std::lock_guard lock(copies().mutex);
-    return copies().wanted && !copies().held;
-}
 
 std::optional<std::vector<std::filesystem::path>>& noted_syncs() {
     static std::optional<std::vector<std::filesystem::path>> noted;
@@ -199,22 +238,29 @@ std::vector<std::filesystem::path> stop_noting_syncs() {
     return std::move(*noted);
 }
 
-held_copy::held_copy() {
-    const std::lock_guard lock(copies().mutex);
-    copies().wanted = true;
-}
-
+held_copy::held_copy() { copies().want(true); }
 held_copy::~held_copy() { let_go(); }
+void held_copy::wait_until_held() { copies().wait_until_held(); }
+void held_copy::let_go() { copies().want(false); }
 
-void held_copy::wait_until_held() {
-    std::unique_lock lock(copies().mutex);
-    copies().changed.wait(lock, [] { return copies().held; });
+held_syncs::held_syncs() { syncs().want(true); }
+held_syncs::~held_syncs() { let_go(); }
+void held_syncs::wait_until_held() { syncs().wait_until_held(); }
+void held_syncs::let_go() { syncs().want(false); }
+
+held_write::held_write() {
+    const std::lock_guard lock(gate().mutex);
+    gate().wanted = true;
+    gate().asked = false;
 }
-
-void held_copy::let_go() {
-    const std::lock_guard lock(copies().mutex);
-    copies().wanted = false;
-    copies().changed.notify_all();
+held_write::~held_write() {
+    const std::lock_guard lock(gate().mutex);
+    gate().wanted = false;
+    gate().changed.notify_all();
+}
+bool held_write::was_let_go_by_writeback() const {
+    const std::lock_guard lock(gate().mutex);
+    return gate().asked;
 }
 
 void pretend_full(bool full) { is_full() = full; }
@@ -283,6 +329,7 @@ using namespace cairn::test::disk;
 extern "C" ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
     const auto write = [&](size_t n) { return ::syscall(SYS_pwrite64, fd, data, n, offset); };
     if (!is_watched(fd)) return write(size);
+    wait_for_writeback();
     const fault f = fault_now();
     if (f == fault::short_write) {
         watched().struck = true;
@@ -296,6 +343,7 @@ extern "C" ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
 
 extern "C" ssize_t writev(int fd, const iovec* parts, int count) {
     if (!is_watched(fd)) return ::syscall(SYS_writev, fd, parts, count);
+    wait_for_writeback();
     const fault f = fault_now();
     if (f == fault::short_write && count > 1) {
         watched().struck = true;
@@ -311,9 +359,10 @@ extern "C" ssize_t writev(int fd, const iovec* parts, int count) {
 }
 
 extern "C" ssize_t write(int fd, const void* data, size_t size) {
-    if (size < copy_bytes_min || !is_copy_wanted()) return ::syscall(SYS_write, fd, data, size);
+    if (size < copy_bytes_min || !copies().is_wanted_and_not_held())
+        return ::syscall(SYS_write, fd, data, size);
     const ssize_t half = ::syscall(SYS_write, fd, data, size / 2);
-    stop_here();
+    copies().stop_here();
     return half;
 }
 
@@ -351,9 +400,21 @@ extern "C" int fdatasync(int fd) {
         keep_sync(true);
         return static_cast<int>(refuse(f));
     }
+    syncs().stop_here();
     const auto done = static_cast<int>(::syscall(SYS_fdatasync, fd));
     keep_sync(false);
     return done;
+}
+
+extern "C" int sync_file_range(int fd, off_t offset, off_t size, unsigned flags) {
+    if (is_watched(fd)) {
+        writeback_gate& g = gate();
+        const std::lock_guard lock(g.mutex);
+        g.asked = g.asked || g.held;
+        if (g.held) g.wanted = false;
+        g.changed.notify_all();
+    }
+    return static_cast<int>(::syscall(SYS_sync_file_range, fd, offset, size, flags));
 }
 
 extern "C" int posix_fallocate(int fd, off_t offset, off_t size) {

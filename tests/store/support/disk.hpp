@@ -61,6 +61,34 @@ public:
     void let_go();
 };
 
+/// Stops every fdatasync() of the file that is recorded, as a disk does that takes long.
+///
+/// Threads: made and let go on one thread, while others sync.
+class held_syncs {
+public:
+    held_syncs();
+    /// Lets go.
+    ~held_syncs();
+    held_syncs(const held_syncs&) = delete;
+    held_syncs& operator=(const held_syncs&) = delete;
+    void wait_until_held();
+    void let_go();
+};
+
+/// Stops the first write of the file that is recorded until somebody asks the kernel to begin
+/// writing the file back, with sync_file_range(); for a minute at most.
+///
+/// Threads: made and asked on one thread, while others write.
+class held_write {
+public:
+    held_write();
+    /// Lets go.
+    ~held_write();
+    held_write(const held_write&) = delete;
+    held_write& operator=(const held_write&) = delete;
+    bool was_let_go_by_writeback() const;
+};
+
 /// Whether no file gets room of its own from now on, whatever is written.
 void pretend_full(bool full);
 

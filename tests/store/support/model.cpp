@@ -7,6 +7,7 @@
 #include "../../../store/src/records.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace cairn::test {
 
@@ -303,6 +304,13 @@ reply model::on(const ack& w) {
     return {errc::ok, acked{added, {g.floor}}};
 }
 
+std::uint64_t model::source::last_of(cairn::epoch e) const {
+    if (e == epoch) return last.value;
+    const auto behind = where.lower_bound({e.value + 1, 0});
+    if (behind == where.begin() || std::prev(behind)->first.first != e.value) return 0;
+    return std::prev(behind)->first.second;
+}
+
 reply model::on(const ack_positions& w) {
     topic* const t = find(w.topic);
     if (t == nullptr) return {errc::topic_unknown, {}};
@@ -311,14 +319,18 @@ reply model::on(const ack_positions& w) {
     if (found == t->sources.end()) return {errc::source_unknown, {}};
     const source& s = found->second;
     group& g = t->groups.at(w.group.value);
-    for (const sequence_range& r : w.ranges) {
+    const sequence last{s.last_of(w.epoch)};
+    std::vector<sequence_range> ranges = w.ranges;
+    for (sequence_range& r : ranges) {
         if (r.empty() || r.first.value == 0) return {errc::invalid_argument, {}};
-        if (w.epoch != s.epoch || r.last > s.last) return {errc::not_stored, {}};
+        // What lies behind the end of a former run will never come.
+        if (w.epoch < s.epoch && r.first <= last) r.last = std::min(r.last, last);
+        if (w.epoch > s.epoch || r.last > last) return {errc::not_stored, {}};
     }
     g.floor = std::max(g.floor, t->first - 1);
     settle(g);
     std::uint64_t added = 0;
-    for (const sequence_range& r : w.ranges)
+    for (const sequence_range& r : ranges)
         for (sequence at = r.first; at <= r.last; ++at) {
             const std::uint64_t o = s.where.at({w.epoch.value, at.value});
             if (o >= t->first) added += ack_one(g, o);
@@ -428,7 +440,7 @@ reply model::on(const redrive& w) {
     group& g = t->groups.at(1);
     std::vector<std::uint64_t> letters;
     for (auto o = std::max(w.range.first.value, t->first); o <= w.range.last.value; ++o) {
-        if (done(*t, g, o)) continue;
+        if (done(*t, g, o) || !t->origins.contains(o)) continue;
         if (!names.contains(t->origins.at(o))) return {errc::topic_unknown, {}};
         letters.push_back(o);
     }
@@ -518,7 +530,7 @@ errc model::drop_for(topic& t, std::uint64_t cost, std::uint64_t messages) {
     if (over_bytes() || over_messages) {
         drop_trimmed(t);
         if (keep.when_full == full_policy::refuse) {
-            if (over_bytes() || over_messages) return errc::store_full;
+            if ((over_bytes() || over_messages) && !t.batches.empty()) return errc::store_full;
         } else {
             if (over_messages)
                 trim_to(t, std::min(t.first + (wanted - keep.messages_max), t.next) - 1);
@@ -559,6 +571,12 @@ void model::end_commit() {
         drop_trimmed(t);
         while (drops && keep.bytes_max > 0 && t.bytes() > keep.bytes_max && drop_oldest(t, true)) {
         }
+        auto age = keep.age_max;
+        if (of_store.age_max.count() > 0 && (age.count() == 0 || of_store.age_max < age))
+            age = of_store.age_max;
+        while (age.count() > 0 && !t.batches.empty() &&
+               time - t.batches.begin()->second.stored > age)
+            drop_oldest(t, false);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <cairn/store/database.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -15,7 +16,7 @@
 namespace cairn::test {
 
 /// What a database should hold, in plain containers, one message at a time: the store without any
-/// of its cleverness. Limits of age and full disks are not in it.
+/// of its cleverness. Full disks are not in it.
 class model {
 public:
     struct message {
@@ -40,6 +41,9 @@ public:
         // Where each position went; 0: lost.
         std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint64_t> where;
         std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint64_t> lost_at;
+
+        /// Highest sequence that was stored of a run; 0: nothing.
+        std::uint64_t last_of(cairn::epoch e) const;
     };
     struct group {
         std::string name;
@@ -85,6 +89,7 @@ public:
         std::uint64_t messages_max = 0;
         std::uint64_t bytes_max = 0;
         store::full_policy when_full = store::full_policy::refuse;
+        std::chrono::milliseconds age_max{0};
     };
 
     void begin_commit(wall_time now) { time = std::max(time, now); }
@@ -98,6 +103,8 @@ public:
     std::uint32_t next_topic = 1;
     limits of_store;
     wall_time time = wall_time::min();
+    /// Commits that changed nothing have not set the time that later ones get: it is compared.
+    bool exact_times = false;
 
 private:
     store::reply on(const store::open_source& w);

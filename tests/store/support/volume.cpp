@@ -1,6 +1,7 @@
 #include "volume.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -34,6 +35,9 @@ struct watch {
     bool lasting = false;
     std::uint64_t calls = 0;
     std::uint64_t strikes = 0;
+    bool looks_fail = false;
+    std::uint64_t look_at = 0;
+    std::uint64_t looks = 0;
 };
 
 watch& watched() {
@@ -133,6 +137,17 @@ auto call(Whole&& whole, Note&& note) -> decltype(whole()) {
         note);
 }
 
+// One that changes nothing: whether it fails.
+bool look_fails() {
+    watch& w = watched();
+    const std::lock_guard hold(w.mutex);
+    const std::uint64_t number = w.looks++;
+    const bool fails = w.looks_fail && (number == w.look_at || (w.lasting && number > w.look_at));
+    w.strikes += fails ? 1U : 0U;
+    if (fails) errno = EIO;
+    return fails;
+}
+
 void keep_write(int fd, std::uint64_t offset, const void* data, std::size_t size) {
     event e;
     e.file = file_of(fd);
@@ -167,9 +182,11 @@ int open_at(int dir, const char* path, int flags, mode_t mode) {
     const auto plain = [&] {
         return static_cast<int>(::syscall(SYS_openat, dir, path, flags, mode));
     };
-    const auto where = (flags & O_CREAT) != 0 ? path_at(dir, path) : std::nullopt;
+    const auto where = path_at(dir, path);
+    if (!where) return plain();
     struct stat info {};
-    if (!where || ::fstatat(dir, path, &info, 0) == 0) return plain();
+    if ((flags & O_CREAT) == 0 || ::fstatat(dir, path, &info, 0) == 0)
+        return look_fails() ? -1 : plain();
     int fd = -1;
     return call([&] { return fd = plain(); },
                 [&] {
@@ -332,10 +349,21 @@ void plan(fate what, std::uint64_t at, bool lasting) {
     w.lasting = lasting;
     w.calls = 0;
     w.strikes = 0;
+    w.looks_fail = false;
+    w.looks = 0;
 }
+
+void plan_looks(std::uint64_t at, bool lasting) {
+    plan(fate::done, 0, lasting);
+    watched().looks_fail = true;
+    watched().look_at = at;
+}
+
+std::uint64_t looks() { return watched().looks; }
 
 std::uint64_t unplan() {
     watched().what = fate::done;
+    watched().looks_fail = false;
     return watched().calls;
 }
 
@@ -444,6 +472,16 @@ extern "C" ssize_t write(int fd, const void* data, size_t size) {
     const ssize_t done = write_at(fd, data, size, static_cast<std::uint64_t>(at));
     if (done > 0) ::lseek(fd, at + done, SEEK_SET);
     return done;
+}
+
+extern "C" ssize_t pread(int fd, void* data, size_t size, off_t offset) {
+    if (path_of(fd) && look_fails()) return -1;
+    return ::syscall(SYS_pread64, fd, data, size, offset);
+}
+
+extern "C" void* mmap(void* at, size_t size, int rights, int flags, int fd, off_t offset) noexcept {
+    if (fd >= 0 && path_of(fd) && look_fails()) return MAP_FAILED;
+    return reinterpret_cast<void*>(::syscall(SYS_mmap, at, size, rights, flags, fd, offset));
 }
 
 extern "C" ssize_t writev(int fd, const iovec* parts, int count) {

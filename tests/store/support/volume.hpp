@@ -10,7 +10,8 @@
 
 /// All that changes under one directory, whoever asks for it: the program that links volume.cpp
 /// defines the calls that make, write, size, sync, rename and remove files itself. Each is a step,
-/// at which the process can end or the call fail.
+/// at which the process can end or the call fail. Those that open what is there, read it with
+/// pread() or map it are looks, and can fail.
 ///
 /// Threads: one directory at a time; started and stopped while nothing else runs.
 namespace cairn::test::volume {
@@ -51,6 +52,10 @@ inline constexpr std::uint64_t no_file = 0;
 void start(const std::filesystem::path& directory);
 /// The calls from now on are counted from 0: number `at` meets that fate, or all from it on do.
 void plan(fate what, std::uint64_t at, bool lasting);
+/// The same for looks, which fail with an error of input and output.
+void plan_looks(std::uint64_t at, bool lasting);
+/// How many there were since plan(), plan_looks() or start().
+std::uint64_t looks();
 /// No call meets another fate any more. Returns how many there were since plan() or start().
 std::uint64_t unplan();
 /// Calls that met their fate since plan().

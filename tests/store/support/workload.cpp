@@ -1,6 +1,7 @@
 #include "workload.hpp"
 
 #include <algorithm>
+#include <chrono>
 
 namespace cairn::test {
 
@@ -26,6 +27,8 @@ std::string workload::a_text() {
 
 retention workload::a_retention() {
     retention r{.until_acked = random_.chance(30)};
+    if (kind_.aged_topics && random_.chance(70))
+        r.age_max = std::chrono::milliseconds(random_.between(1, 400));
     if (!kind_.limited_topics) return r;
     r.until_acked = random_.chance(10);
     if (random_.chance(50)) r.messages_max = random_.between(1, 15);
@@ -52,7 +55,7 @@ command workload::next(const model& known) {
                         {random_.between(1, 1 + random_.below(3))},
                         random_.chance(5) ? "other" : "",
                         random_.chance(95)};
-        if (kind_.limited_topics) one.config.retention = a_retention();
+        if (kind_.limited_topics || kind_.aged_topics) one.config.retention = a_retention();
         return one;
     }
     if (choice < 14)
@@ -127,14 +130,15 @@ command workload::a_group_command(std::uint32_t t, const model::topic& topic) {
         const auto s =
             static_cast<std::uint32_t>(random_.between(1, std::max(1U, topic.next_source - 1)));
         const auto found = topic.sources.find(s);
-        const source_id from{s};
-        const std::uint64_t last = found == topic.sources.end() ? 1 : found->second.last.value;
+        epoch run{1};
+        std::uint64_t last = 1;
+        if (found != topic.sources.end()) {
+            run = found->second.epoch;
+            if (run.value > 1 && random_.chance(40)) run.value = random_.between(1, run.value);
+            last = found->second.last_of(run);
+        }
         const std::uint64_t first = random_.between(1, last + 1);
-        return ack_positions{id,
-                             g,
-                             from,
-                             found == topic.sources.end() ? epoch{1} : found->second.epoch,
-                             {{{first}, {first + random_.below(4)}}}};
+        return ack_positions{id, g, {s}, run, {{{first}, {first + random_.below(4)}}}};
     }
     const offset message{random_.between(topic.first, topic.next)};
     if (choice < 74)
@@ -165,7 +169,7 @@ command workload::a_topic_command(std::uint32_t t, const model::topic& topic) {
         case 2: {
             topic_config c = topic.config;
             if (topic.letters) return purge{id};
-            if (kind_.limited_topics)
+            if (kind_.limited_topics || kind_.aged_topics)
                 c.retention = a_retention();
             else
                 c.retention.until_acked = !c.retention.until_acked;

@@ -15,6 +15,7 @@ class workload {
 public:
     struct kind {
         bool limited_topics = false;
+        bool aged_topics = false;
         bool one_command = false;  ///< a commit, which stores into one topic
     };
 

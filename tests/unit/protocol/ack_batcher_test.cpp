@@ -180,6 +180,20 @@ TEST_F(AckBatcher, AcksAllAgainForAStoreThatWasReplacedAlsoBehindAHole) {
     EXPECT_EQ(send(), (std::vector<ranges>{{range(1, 6), range(9, 9)}}));
 }
 
+TEST_F(AckBatcher, GivesBackWhatAReplacedStoreHasYetToGet) {
+    attach();
+    ack(1, 3);
+    ack(5, 6);
+    batcher_.flush(now_);
+    EXPECT_EQ(send().size(), 1u);
+    batcher_.acked(1);
+    batcher_.repeat_all();
+    EXPECT_EQ(batcher_.take_back(stream_), (ranges{range(1, 3), range(5, 6)}));
+    EXPECT_EQ(batcher_.waiting(), 0u);
+    attach();
+    EXPECT_TRUE(send().empty());
+}
+
 /// A few streams, a store that syncs when it likes and loses what it did not, and a link that
 /// breaks.
 std::optional<std::string> acks_reach_the_store(std::uint64_t seed) {

@@ -41,6 +41,22 @@ TEST(CreditSender, NeverTakesAGrantBack) {
     EXPECT_EQ(sender.outstanding(), 0U);
 }
 
+TEST(CreditSender, LearnsTheWindowOfAReaderThatHadMessagesWaiting) {
+    credit_sender sender(10);
+    EXPECT_EQ(sender.window(), 10U);
+    sender.spend(10);
+    (void)sender.raise({.granted = 40, .consumed = 0});
+    EXPECT_EQ(sender.window(), 40U);
+    (void)sender.raise({.granted = 100, .consumed = 10});
+    EXPECT_EQ(sender.window(), 90U);
+    (void)sender.raise({.granted = 101, .consumed = 10});
+    EXPECT_EQ(sender.window(), 91U);
+    credit_sender none;
+    none.spend(100);
+    (void)none.raise({.granted = 50, .consumed = 80});
+    EXPECT_EQ(none.window(), 0U);
+}
+
 TEST(CreditSender, BelievesNoReaderThatItTookMoreThanWasSent) {
     credit_sender sender(100);
     sender.spend(50);
@@ -57,21 +73,21 @@ TEST(CreditReader, GrantsItsWindowAtFirst) {
 
 TEST(CreditReader, GrantsAgainWhenAQuarterOfTheWindowWasTaken) {
     credit_reader reader(100);
-    EXPECT_TRUE(reader.received(90));
+    for (int i = 0; i != 90; ++i) EXPECT_TRUE(reader.received(1));
     reader.consumed(24);
     EXPECT_EQ(reader.due(), std::nullopt);
     reader.consumed(1);
-    EXPECT_EQ(reader.due(), (grant{.granted = 125, .consumed = 25}));
+    EXPECT_EQ(reader.due(), (grant{.granted = 124, .consumed = 25})) << "a batch of 1 less";
     EXPECT_EQ(reader.due(), std::nullopt);
 }
 
 TEST(CreditReader, ReportsSoonerThanAQuarterOfALargeWindow) {
     credit_reader reader(8 << 20);
-    EXPECT_TRUE(reader.received(1 << 20));
+    for (int i = 0; i != 1 << 10; ++i) EXPECT_TRUE(reader.received(1 << 10));
     reader.consumed(protocol::report_bytes - 1);
     EXPECT_EQ(reader.due(), std::nullopt);
     reader.consumed(1);
-    EXPECT_EQ(reader.due(), (grant{.granted = (8 << 20) + protocol::report_bytes,
+    EXPECT_EQ(reader.due(), (grant{.granted = (8 << 20) + protocol::report_bytes - (1 << 10),
                                    .consumed = protocol::report_bytes}));
     EXPECT_EQ(reader.due(), std::nullopt);
 }
@@ -83,15 +99,43 @@ TEST(CreditReader, ToleratesOneBatchBeyondAndNoMore) {
     EXPECT_FALSE(reader.received(1));
 }
 
+// Of the batch that reaches what is granted, all may lie beyond it but a byte.
+TEST(CreditReader, StaysInsideItsWindowOnceItKnowsHowLargeBatchesAre) {
+    credit_reader reader(1'000);
+    credit_sender sender(reader.initial());
+    const auto send_all = [&] {
+        while (sender.may_send()) {
+            sender.spend(90);
+            EXPECT_TRUE(reader.received(90));
+        }
+    };
+    send_all();
+    EXPECT_EQ(reader.waiting(), 1'080U);
+    for (int i = 0; i != 100; ++i) {
+        while (reader.waiting() > 700) reader.consumed(90);
+        if (const auto due = reader.due()) sender.raise(*due);
+        send_all();
+        EXPECT_LT(reader.waiting(), 1'000U);
+        EXPECT_GE(reader.waiting(), 900U);
+    }
+}
+
+TEST(CreditReader, LeavesSevenEighthsOfItsWindowToLargeBatches) {
+    credit_reader reader(100);
+    EXPECT_TRUE(reader.received(1'000));
+    reader.consumed(990);
+    EXPECT_EQ(reader.due(), (grant{.granted = 1'078, .consumed = 990}));
+}
+
 TEST(CreditReader, CountsWhatStillWaitsFromAnEarlierLink) {
     credit_reader reader(100, 70);
     EXPECT_EQ(reader.initial(), 30U);
-    EXPECT_TRUE(reader.received(30));
+    for (int i = 0; i != 30; ++i) EXPECT_TRUE(reader.received(1));
     EXPECT_FALSE(reader.received(1));
     reader.consumed(70);
-    EXPECT_EQ(reader.due(), (grant{.granted = 100, .consumed = 0}));
+    EXPECT_EQ(reader.due(), (grant{.granted = 99, .consumed = 0}));
     reader.consumed(31);
-    EXPECT_EQ(reader.due(), (grant{.granted = 131, .consumed = 31}));
+    EXPECT_EQ(reader.due(), (grant{.granted = 130, .consumed = 31}));
 }
 
 TEST(CreditReader, GrantsNothingWhileAnEarlierLinkFillsItsWindow) {

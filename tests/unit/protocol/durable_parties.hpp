@@ -187,6 +187,13 @@ struct source_side {
     bool drops = false;     // a run may leave history out
     bool permitted = true;  // to publish, at the store
     std::uint64_t with_store_percent = 100;
+
+    /// Some of it is in the store, and not from a twin.
+    bool holds(cairn::epoch run_of, sequence_range range) const {
+        for (sequence s = range.first; s <= range.last; s = s + 1)
+            if (stored.holds(run_of, {s, s}) && !by_twin.has(run_of, s)) return true;
+        return false;
+    }
 };
 
 /// A reader's end of one stream.

@@ -5,8 +5,8 @@
 namespace cairn::test {
 
 void durable_world::start_run(source_side& of) {
-    // Who spills is alone: a directory has one user.
-    if (of.spill.contains(of.run)) stop_run(of, 0);
+    // Whose messages lie in the directory, or who pays what does, is alone: it has one user.
+    if (of.spill.contains(of.run) || (of.runs[0] && !of.runs[0]->debts.empty())) stop_run(of, 0);
     if (of.runs[0]) {
         // Its process lives on, and does not know.
         stop_run(of, 1);

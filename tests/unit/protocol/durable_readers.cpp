@@ -104,7 +104,12 @@ void durable_world::turn_member(member& m) {
         store_sent(m, *f);
     }
     for (std::uint32_t i = 0; i != sources_.size(); ++i) {
-        tell(m, i, m.streams[i].splice->wake(now_), {});
+        // As a reader's timers do it: nobody looks who was not told to.
+        spliced_stream& is = *m.streams[i].splice;
+        for (int times = 0; is.wake_at() <= now_ && failure_.empty(); ++times) {
+            tell(m, i, is.wake(now_), {});
+            if (times == 8) fail("wakes again and again");
+        }
         ask(m, i);
         if (m.in_group) ack_some(m, i);
     }
@@ -264,7 +269,7 @@ void durable_world::tell(member& m, std::uint32_t source, const splice_verdict& 
     const source_side& of = sources_[source];
     if (v.what == verdict::kind::malformed) fail("a frame is called malformed");
     note(s, v);
-    if (v.tail) told_lost(m, source, *v.tail, v.cause);
+    if (v.tail) told_lost(m, source, *v.tail, errc::gone);
     if (v.orphaned && (v.orphaned->epoch != s.at_run || v.orphaned->range.last >= s.at_next))
         fail("orphaned, and never given: ", v.orphaned->range);
     if (v.orphaned && !wiped_ && !of.had_twin &&
@@ -327,8 +332,7 @@ void durable_world::told_lost(member& m, std::uint32_t source, const verdict::lo
     }
     if (what.epoch != s.at_run || what.range.first != s.at_next)
         fail("a gap at ", what.range, " instead of ", s.at_next);
-    if (patient_ && of.stored.holds(what.epoch, what.range) &&
-        !of.by_twin.has(what.epoch, what.range.last))
+    if (patient_ && of.holds(what.epoch, what.range))
         fail("a gap over what the store holds: ", what.range);
     const process* const p = of.runs[0].get();
     if (patient_ && p && what.epoch == p->run && p->ring.first_held() <= what.range.last)

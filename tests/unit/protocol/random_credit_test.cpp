@@ -73,6 +73,10 @@ std::optional<std::string> send_bytes_by_credit(std::uint64_t seed) {
         while (!queue.empty()) consume();
         if (!grants.empty()) (void)sender.raise(grants.back());
         if (sender.outstanding() >= reader.step()) return "taken, and not reported";
+        // The publisher's rule (subscription::idle()), with what its reader may leave unreported.
+        if (sender.outstanding() + reader.step() / 2 >
+            std::max<std::uint64_t>(1 + reader.step() / 2, sender.window() / 2))
+            return "all is taken, and the sender waits for more to gather";
         if (to_send == 0) return std::nullopt;
         if (!sender.may_send()) return "all is taken, and nothing may be sent";
         data.push_back(1);

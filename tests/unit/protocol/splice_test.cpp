@@ -115,7 +115,10 @@ TEST_F(SplicedStream, WaitsAnewAfterEachMessage) {
     left_behind(11, 15);
     now_ += 4s;
     EXPECT_EQ(store(11).what, kind::deliver);
-    EXPECT_FALSE(stream_.wake(now_).gap);
+    EXPECT_EQ(stream_.wake_at(), now_ + 5s);
+    now_ += 4s;
+    last_ = stream_.live_gone(run, range(12, 12), errc::too_large, now_);
+    EXPECT_TRUE(last_.gap);
     EXPECT_EQ(stream_.wake_at(), now_ + 5s);
 }
 
@@ -254,6 +257,46 @@ TEST_F(RestartedSource, TellsAGapWhereItsPublisherStoresNothing) {
     EXPECT_EQ(last_.gap->range, range(1, 2));
 }
 
+// A restart is told before a gap: a verdict with both would put the loss into the newer run.
+TEST_F(RestartedSource, IsEnteredAfterTheLossInTheRunBeforeIsTold) {
+    live_head(head(newer, 1, 3, 1));
+    ask_when_due();
+    ask_store(head(run, 1, 20, 11));
+    const splice_verdict loss = stream_.store_gone(run, range(11, 20), errc::lost, now_);
+    ASSERT_TRUE(loss.gap);
+    EXPECT_EQ(loss.gap->epoch, run);
+    EXPECT_FALSE(loss.restart);
+    ASSERT_LE(stream_.wake_at(), now_);
+    const splice_verdict next = stream_.wake(now_);
+    EXPECT_TRUE(next.restart);
+    EXPECT_FALSE(next.gap || next.tail);
+}
+
+// Its publisher and the store may have nothing more to say.
+TEST_F(RestartedSource, IsEnteredAfterTheLastMessageOfTheRunBefore) {
+    live_head(head(newer, 1, 3, 1, epoch{}));
+    ask_when_due();
+    ask_store(head(run, 1, 12, 11));
+    EXPECT_EQ(store(11, 2).what, kind::deliver);
+    ASSERT_LE(stream_.wake_at(), now_);
+    EXPECT_TRUE(stream_.wake(now_).restart);
+}
+
+TEST_F(RestartedSource, TellsTwoLossesOneAfterTheOther) {
+    live_head(head(run, 20, 30, 20, epoch{}));
+    ask_when_due();
+    ask_store(head(run, 1, 15, 11));
+    const splice_verdict stored = stream_.store_gone(run, range(11, 15), errc::lost, now_);
+    ASSERT_TRUE(stored.gap);
+    EXPECT_EQ(stored.gap->range, range(11, 15));
+    EXPECT_EQ(stored.cause, errc::lost);
+    ASSERT_LE(stream_.wake_at(), now_);
+    const splice_verdict unstored = stream_.wake(now_);
+    ASSERT_TRUE(unstored.gap);
+    EXPECT_EQ(unstored.gap->range, range(16, 19));
+    EXPECT_EQ(unstored.cause, errc::gone);
+}
+
 TEST_F(RestartedSource, AsksAStoreThatTellsOnlyOfRunsBefore) {
     live_head(head(run, 8, 14, 11));
     store_head(head(epoch{3}, 1, 5, 1, epoch{4}));
@@ -261,6 +304,30 @@ TEST_F(RestartedSource, AsksAStoreThatTellsOnlyOfRunsBefore) {
     store_head(head(epoch{3}, 1, 5, 1, run));
     EXPECT_EQ(stream_.question_at(), now_ + spliced_stream::question_wait);
     ask_store(head(run, 1, 10, 11));
+    EXPECT_EQ(stream_.question_at(), time_point::max());
+}
+
+// A store that gets no credit stays where it has something to send, and tells of nothing newer.
+TEST_F(SplicedStream, AsksAStoreAnewThatStaysInTheRunBefore) {
+    live_head(head(newer, 1, 3, 1));
+    store_head(head(run, 1, 19, 11, newer));
+    now_ = stream_.wake_at();
+    ASSERT_TRUE(stream_.wake(now_).restart);
+    EXPECT_FALSE(stream_.wants_store());
+    ASSERT_EQ(stream_.question_at(), now_ + spliced_stream::question_wait);
+    now_ = stream_.question_at();
+    stream_.store_asked(now_);
+    EXPECT_EQ(stream_.question_at(), time_point::max());
+}
+
+TEST_F(SplicedStream, AsksNoStoreAnewThatComesToTheRunByItself) {
+    live_head(head(newer, 1, 3, 1));
+    store_head(head(run, 1, 19, 11, newer));
+    now_ = stream_.wake_at();
+    ASSERT_TRUE(stream_.wake(now_).restart);
+    EXPECT_EQ(store(11, 9).what, kind::duplicate);
+    EXPECT_NE(stream_.question_at(), time_point::max());
+    store_head(head(newer, 1, 3, 1));
     EXPECT_EQ(stream_.question_at(), time_point::max());
 }
 
@@ -321,6 +388,18 @@ TEST_F(SplicedStream, TellsAtOnceWhatAPublisherWillNotSendForItsSize) {
     ASSERT_TRUE(last_.gap);
     EXPECT_EQ(last_.cause, errc::too_large);
     EXPECT_EQ(stream_.standing(), state::live);
+}
+
+TEST_F(SplicedStream, CallsNoTailLostForAGapBehindIt) {
+    live_head(head(run, 8, 14, 11));
+    EXPECT_EQ(live(11).what, kind::deliver);
+    store_head(head(run, 1, 11, 12));
+    live_head(head(newer, 6, 9, 6));
+    last_ = stream_.store_gone(newer, range(1, 5), errc::lost, now_);
+    ASSERT_TRUE(last_.tail && last_.gap);
+    EXPECT_EQ(last_.tail->range, range(12, 14));
+    EXPECT_EQ(last_.gap->epoch, newer);
+    EXPECT_EQ(last_.cause, errc::lost) << "of the gap";
 }
 
 TEST_F(SplicedStream, RefusesWhatMakesNoSense) {

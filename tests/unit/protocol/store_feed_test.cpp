@@ -176,7 +176,7 @@ TEST_F(StoreFeed, SendsNoMoreThanWasGranted) {
     feed_->opened(one, seq(0), 1, now_);
     send(kind::batch);
     send(kind::nothing);
-    EXPECT_TRUE(feed_->confirmed(seq(1), 139, now_));
+    EXPECT_TRUE(feed_->confirmed(seq(1), 10 + wire::batch_charge_bytes + 1, now_));
     send(kind::batch);
 }
 
@@ -185,11 +185,11 @@ TEST_F(StoreFeed, OwesWhatIsWrittenUntilItIsFlushed) {
     for (int i = 0; i < 2; ++i) ASSERT_EQ(publish(), room::yes);
     feed_->opened(one, seq(0), 1, now_);
     send(kind::batch);
-    EXPECT_TRUE(feed_->written(139));
+    EXPECT_TRUE(feed_->written(10 + wire::batch_charge_bytes + 1));
     EXPECT_EQ(feed_->durable(), seq(0));
     EXPECT_EQ(feed_->debt(now_).messages, 2U);
     EXPECT_EQ(send(kind::batch), range(2, 2)) << "its credit counts";
-    EXPECT_FALSE(feed_->written(139));
+    EXPECT_FALSE(feed_->written(10 + wire::batch_charge_bytes + 1));
     feed_->refused(errc::store_failed, seq(1), now_);
     now_ = feed_->paused_until();
     feed_->confirmed(seq(0), plenty, now_);

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstddef>
+#include <limits>
+
 namespace {
 
 using cairn::runtime::connection_guard;
@@ -15,6 +18,13 @@ TEST(ConnectionGuard, AcceptsSomeMoreThanPeersMaxSoThatTheyCanBeToldWhy) {
     guard.update(100 + connection_guard::spare);
     EXPECT_TRUE(guard.must_stop());
     EXPECT_FALSE(guard.limited_by_descriptors());
+}
+
+TEST(ConnectionGuard, HasNoBoundWithTheLargestPeersMax) {
+    connection_guard guard(std::numeric_limits<std::size_t>::max(), 65'536);
+    guard.update(40'000);
+    EXPECT_FALSE(guard.must_stop());
+    EXPECT_TRUE(guard.limited_by_descriptors());
 }
 
 // Z9

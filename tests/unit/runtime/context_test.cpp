@@ -188,7 +188,7 @@ TEST(SocketFactory, SaysWhatIsWrongWithKeysThatDoNotFit) {
     EXPECT_NE(fault({.keys = {keys.public_key, "x"}}).find("secret_key"), std::string::npos);
     EXPECT_NE(fault({.keys = {generate_keys().public_key, keys.secret_key}}).find("public_key"),
               std::string::npos);
-    EXPECT_NE(fault({.keys = keys, .server_key = "x"}).find("server_key \"x\""), std::string::npos);
+    EXPECT_NE(fault({.keys = keys, .server_key = "x"}).find("server key \"x\""), std::string::npos);
     EXPECT_NE(fault({.server_key = keys.public_key}).find("security.keys is not"),
               std::string::npos);
     EXPECT_NE(fault({.allowed_keys = {keys.public_key}}).find("security.keys is not"),

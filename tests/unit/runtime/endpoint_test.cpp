@@ -48,6 +48,7 @@ TEST(Endpoint, SaysWhichPartIsWrongAndWhatWouldBeRight) {
     EXPECT_EQ(fault("tcp://host:"), "connect tcp://host:: no port; write tcp://host:5556");
     EXPECT_EQ(fault(""), "connect : it is empty; write tcp://127.0.0.1:5556");
     EXPECT_EQ(fault("host:5556"), "connect host:5556: no scheme; write tcp://host:5556");
+    EXPECT_EQ(fault("/tmp/x"), "connect /tmp/x: no scheme; write ipc:///tmp/x");
     EXPECT_EQ(fault("tcp:/host:5556"),
               "connect tcp:/host:5556: two slashes follow the scheme; write tcp://host:5556");
     EXPECT_EQ(fault("ipc:/tmp/x"),

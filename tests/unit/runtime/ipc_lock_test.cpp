@@ -34,7 +34,7 @@ TEST_F(IpcLock, IsHeldByOneAndNamesTheHolderToTheOther) {
         EXPECT_EQ(e.code(), errc::address_in_use);
         EXPECT_EQ(std::string(e.what()), "bind here: in use by process " +
                                              std::to_string(::getpid()) + " (it holds " +
-                                             file_.string() + ")");
+                                             file_.string() + "); choose another path");
     }
 }
 

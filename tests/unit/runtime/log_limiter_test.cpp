@@ -59,6 +59,47 @@ TEST(LogLimiter, LosesNoCountWhenNobodyAskedInTime) {
     EXPECT_EQ(told[0].suppressed, 5U);
 }
 
+TEST(LogLimiter, TellsALineThatRepeatsOnceAMinuteAndHowOften) {
+    log_limiter limiter;
+    EXPECT_TRUE(limiter.admit_repeated("refused", "ann is unknown", noon));
+    EXPECT_TRUE(limiter.admit_repeated("refused", "bob is unknown", noon));
+    for (int i = 1; i != 30; ++i)
+        EXPECT_FALSE(limiter.admit_repeated("refused", "ann is unknown", noon + i * 2s));
+    EXPECT_EQ(limiter.next_due(), noon + 60s);
+    EXPECT_TRUE(limiter.due(noon + 59s).empty());
+    const auto told = limiter.due(noon + 60s);
+    ASSERT_EQ(told.size(), 1U);
+    EXPECT_EQ(told[0].text(), "ann is unknown: (29 more suppressed)");
+    EXPECT_FALSE(limiter.admit_repeated("refused", "ann is unknown", noon + 62s)) << "just told";
+    EXPECT_TRUE(limiter.admit_repeated("refused", "bob is unknown", noon + 62s));
+    EXPECT_EQ(limiter.suppressed_total(), 30U);
+}
+
+TEST(LogLimiter, LosesNoRepetitionWhenNobodyAskedInTime) {
+    log_limiter limiter;
+    EXPECT_TRUE(limiter.admit_repeated("refused", "ann is unknown", noon));
+    EXPECT_FALSE(limiter.admit_repeated("refused", "ann is unknown", noon + 1s));
+    EXPECT_FALSE(limiter.admit_repeated("refused", "ann is unknown", noon + 90s));
+    const auto told = limiter.due(noon + 90s);
+    ASSERT_EQ(told.size(), 1U);
+    EXPECT_EQ(told[0].suppressed, 2U);
+}
+
+TEST(LogLimiter, HoldsLinesThatRepeatToTheirCauseAndItsLimit) {
+    log_limiter limiter;
+    int lines = 0;
+    for (int i = 0; i != 10'000; ++i) {
+        const time_point now = noon + i * 10ms;
+        limiter.due(now);
+        lines += limiter.admit_repeated("refused", "peer " + std::to_string(i), now);
+    }
+    EXPECT_EQ(lines, 1'000) << "ten a second";
+    limiter.due(noon + 3min);
+    EXPECT_TRUE(limiter.admit_repeated("refused", "peer 20000", noon + 3min));
+    EXPECT_FALSE(limiter.admit_repeated("refused", "peer 20000", noon + 3min + 1s))
+        << "lines of long ago make room";
+}
+
 TEST(LogLimiter, HoldsNoMoreCausesThanItsLimit) {
     log_limiter limiter;
     int lines = 0;

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -91,6 +92,34 @@ TEST_F(Turn, IsFollowedByALookAtDescriptorsThoughTasksFlagThemselvesForever) {
     watching.reset();
     loop_.remove(restless);
     ::close(reading.bell);
+}
+
+// Another thread sets the time at any moment between the turn of the loop's thread and its sleep.
+TEST_F(Turn, ComesForATimeThatIsSetWhileTheThreadGoesToSleep) {
+    struct counting_task final : task {
+        void run(time_point) override { ++runs; }
+        std::atomic<int> runs = 0;
+    };
+    counting_task other;
+    counting_task timed;
+    loop_.start("timed");
+    constexpr int rounds = 10'000;
+    for (int n = 0; n != rounds && !HasFailure(); ++n) {
+        loop_.flag(other);
+        loop_.wake();
+        for (std::atomic<int> spin = n % 2'000; spin > 0;) --spin;
+        const int before = timed.runs;
+        {
+            const loop::guard holding(loop_);
+            loop_.at(timed, loop_.now());
+        }
+        const time_point end = loop_.now() + std::chrono::seconds(30);
+        while (timed.runs == before && loop_.now() < end) std::this_thread::yield();
+        EXPECT_NE(timed.runs, before) << "in round " << n;
+    }
+    loop_.stop();
+    loop_.remove(other);
+    loop_.remove(timed);
 }
 
 TEST_F(Turn, DoesNotRunATaskThatAnotherOneRemovedAndEnded) {

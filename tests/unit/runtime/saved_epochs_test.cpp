@@ -15,7 +15,7 @@ using namespace cairn;
 using cairn::runtime::saved_epochs;
 using namespace std::chrono_literals;
 
-constexpr wall_time noon{std::chrono::milliseconds(1'800'000'000'000)};
+constexpr wall_time today{std::chrono::milliseconds(1'800'000'000'000)};
 
 class SavedEpochs : public testing::Test {
 protected:
@@ -35,20 +35,20 @@ protected:
 
 TEST_F(SavedEpochs, RiseWithEachCallAndWithTheClock) {
     saved_epochs epochs(directory());
-    EXPECT_EQ(epochs.take(noon).value, 1'800'000'000'000U);
-    EXPECT_EQ(epochs.take(noon).value, 1'800'000'000'001U);
-    EXPECT_EQ(epochs.take(noon + 1h).value, 1'800'003'600'000U);
+    EXPECT_EQ(epochs.take(today).value, 1'800'000'000'000U);
+    EXPECT_EQ(epochs.take(today).value, 1'800'000'000'001U);
+    EXPECT_EQ(epochs.take(today + 1h).value, 1'800'003'600'000U);
 }
 
 TEST_F(SavedEpochs, RiseOverARestartEvenWhenTheClockWentBack) {
-    const epoch before = restart_and_take(noon);
-    EXPECT_GT(restart_and_take(noon - 24h), before);
+    const epoch before = restart_and_take(today);
+    EXPECT_GT(restart_and_take(today - 24h), before);
 }
 
 TEST_F(SavedEpochs, RiseOverManyRestartsInOneMillisecond) {
     epoch last{};
     for (int i = 0; i < 20; ++i) {
-        const epoch next = restart_and_take(noon);
+        const epoch next = restart_and_take(today);
         ASSERT_GT(next, last);
         last = next;
     }
@@ -56,11 +56,11 @@ TEST_F(SavedEpochs, RiseOverManyRestartsInOneMillisecond) {
 
 TEST_F(SavedEpochs, WriteOnceForManyCalls) {
     saved_epochs epochs(directory());
-    epochs.take(noon);
+    epochs.take(today);
     const std::string written = content();
-    for (std::uint64_t i = 0; i < saved_epochs::epochs_ahead; ++i) epochs.take(noon);
+    for (std::uint64_t i = 0; i < saved_epochs::epochs_ahead; ++i) epochs.take(today);
     EXPECT_EQ(content(), written);
-    epochs.take(noon);
+    epochs.take(today);
     EXPECT_NE(content(), written);
 }
 
@@ -76,7 +76,7 @@ TEST_F(SavedEpochs, AreRefusedToASecondNode) {
 }
 
 TEST_F(SavedEpochs, OfADamagedFileAreNotGuessed) {
-    restart_and_take(noon);
+    restart_and_take(today);
     const std::string good = content();
     for (std::size_t i = 0; i < good.size(); ++i) {
         std::string bad = good;
@@ -93,10 +93,10 @@ TEST_F(SavedEpochs, OfADamagedFileAreNotGuessed) {
 }
 
 TEST_F(SavedEpochs, SayWhichFileIsDamagedAndWhatToDo) {
-    restart_and_take(noon);
+    restart_and_take(today);
     write("nonsense");
     try {
-        restart_and_take(noon);
+        restart_and_take(today);
         FAIL() << "it was read";
     } catch (const error& e) {
         EXPECT_EQ(e.code(), errc::malformed);
@@ -106,9 +106,9 @@ TEST_F(SavedEpochs, SayWhichFileIsDamagedAndWhatToDo) {
 }
 
 TEST_F(SavedEpochs, SurviveALeftoverOfAnInterruptedWrite) {
-    const epoch before = restart_and_take(noon);
+    const epoch before = restart_and_take(today);
     std::ofstream(directory() / "epochs.new") << "half a li";
-    EXPECT_GT(restart_and_take(noon), before);
+    EXPECT_GT(restart_and_take(today), before);
 }
 
 TEST_F(SavedEpochs, DoNotMakeAMissingParent) {
@@ -121,9 +121,9 @@ TEST_F(SavedEpochs, DoNotMakeAMissingParent) {
 }
 
 TEST(Epochs, OfOneProcessDifferWithoutAStateDirectory) {
-    const epoch first = cairn::runtime::epoch_of(noon);
-    EXPECT_GT(cairn::runtime::epoch_of(noon), first);
-    EXPECT_GE(cairn::runtime::epoch_of(noon + 1h).value, 1'800'003'600'000U);
+    const epoch first = cairn::runtime::epoch_of(today);
+    EXPECT_GT(cairn::runtime::epoch_of(today), first);
+    EXPECT_GE(cairn::runtime::epoch_of(today + 1h).value, 1'800'003'600'000U);
 }
 
 }  // namespace

@@ -288,8 +288,8 @@ TEST(Frame, CarriesErrorNumbersOfNewerVersions) {
 
 TEST(Frame, RefusesANodeIdOfAnotherLength) {
     const auto hello_with_id = [](int size) {
-        const bytes frame =
-            bytes_of({0x96, 1, 1, 1, 0xc4, size}) + bytes(size, std::byte{9}) + bytes_of({0xa0, 0});
+        const bytes frame = bytes_of({0x97, 1, 1, 1, 0xc4, size}) + bytes(size, std::byte{9}) +
+                            bytes_of({0xa0, 0, 0xc2});
         return decode(frame).error();
     };
     EXPECT_EQ(hello_with_id(16), errc::ok);

@@ -14,7 +14,7 @@ namespace cairn {
 ///
 /// Limits: key and content type 255 bytes, 64 headers, 64 KiB encoded in all.
 struct attributes {
-    std::string key{};           ///< orders work per key, keeps the last value per key; empty: none
+    std::string key{};           ///< what it is about (ordered_by_key of pushers); empty: none
     std::string content_type{};  ///< a media type, for example "application/msgpack"; empty: none
     std::array<std::byte, 16> trace_id{};                        ///< W3C trace id; all zero: none
     std::vector<std::pair<std::string, std::string>> headers{};  ///< the user's own, order kept

@@ -178,7 +178,8 @@ struct dead_letter {
     std::string reason;  ///< up to 1,024 bytes
 };
 
-/// Appends dead letters to the topics that they come from, and removes them. Replies counted.
+/// Appends dead letters to the topics that they come from, and removes them; what a source of its
+/// own appended there stays. Replies counted.
 /// Fails: not_supported (not a topic of dead letters), not_stored, store_full, limit_exceeded
 /// (more than 10,000 at once).
 struct redrive {

@@ -51,12 +51,13 @@ protected:
 };
 
 struct committer_options {
-    /// Bytes of bodies, and 256 a command, that may wait at once.
+    /// Bytes that commands hold (bodies, ranges, texts), and 256 each, that may wait at once.
     std::size_t waiting_bytes_max = std::size_t{64} << 20;
-    /// Bytes after which a transaction is closed although more waits: 1 byte to commit_bytes_max.
+    /// The same bytes after which a transaction is closed although more waits: 1 to
+    /// commit_bytes_max.
     std::size_t transaction_bytes_max = std::size_t{8} << 20;
     std::size_t transaction_commands_max = 8'192;
-    /// While nothing is asked: how often retention is looked after.
+    /// While nothing is asked: how often retention is looked after. Counts as 24 h above that.
     std::chrono::milliseconds idle_interval{1'000};
     /// Must outlive the committer. None: its thread sleeps.
     waiting_room* room = nullptr;
@@ -74,8 +75,9 @@ struct committer_stats {
 ///
 /// Nothing waits for a timer: a lone command is committed at once.
 ///
-/// Owns:    its thread, and the commands that wait. Database and completions must outlive it. From
-///          construction to close() nobody else may call database::commit().
+/// Owns:    its thread, one that lets the disk begin with a large transaction before its sync, and
+///          the commands that wait. Database and completions must outlive it. From construction to
+///          close() nobody else may call database::commit().
 /// Threads: thread-safe, but close() one at a time.
 /// Fails:   construction throws error(invalid_argument). Submitting returns ok, full, closed,
 ///          timed_out, forked, or too_large (a command above waiting_bytes_max or

@@ -68,7 +68,8 @@ public:
     using early = std::function<void(std::size_t, const reply&)>;
 
     /// Applies all commands in order, in one transaction, and syncs; in several when dead letters,
-    /// redrives or forgotten attempts would make one too large. `replies` gets one for each.
+    /// redrives, forgotten attempts, keys or some 24,000 commands would make one too large.
+    /// `replies` gets one for each.
     ///
     /// Does a bounded share of what is due besides (retention, deleted topics) and returns whether
     /// more is. Without commands it does only that. After a failed write or sync every reply is

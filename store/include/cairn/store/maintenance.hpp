@@ -29,8 +29,8 @@ struct verify_report {
     bool sound() const noexcept { return found == 0; }
 };
 
-// All of these take the lock of a closed database, and throw error as the database's constructor
-// does. Threads: one at a time for one directory.
+// verify() and compact() take the lock of a closed database, and throw error as the database's
+// constructor does. Threads: one at a time for one directory.
 
 /// Walks everything: tree pages, pieces, checksums, indexes, sequences, group state.
 /// Changes nothing.
@@ -46,7 +46,13 @@ std::uint64_t compact(const std::filesystem::path& directory);
 /// it is restoring it.
 /// Returns its bytes. Any thread. While it runs, pages that writers free are not used again, so the
 /// file grows by what is written meanwhile.
-/// Fails: throws error: invalid_argument (`target` holds something), disk_full, store_failed.
+/// Fails: throws error: invalid_argument (`target` holds something), disk_full, store_failed,
+/// forked (in a child of the process that opened it).
 std::uint64_t backup(const database& source, const std::filesystem::path& target);
+
+/// The same for a database that another process has open, or nobody; it goes on, or is opened,
+/// meanwhile. The copy's trees are looked at, as when a database is opened after a crash.
+/// Fails: as above; invalid_argument (no database, or this process has it open), store_damaged.
+std::uint64_t backup(const std::filesystem::path& source, const std::filesystem::path& target);
 
 }  // namespace cairn::store

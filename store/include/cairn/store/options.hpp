@@ -12,7 +12,9 @@ namespace cairn::store {
 
 /// What happens to an append when a limit in bytes or messages is reached.
 enum class full_policy : std::uint8_t {
-    refuse = 0,       ///< the append is refused with store_full
+    /// The append is refused with store_full. For the limit of its topic it is not while the topic
+    /// holds nothing, or a batch larger than the limit would be refused for ever.
+    refuse = 0,
     drop_oldest = 1,  ///< the oldest messages go; it is never refused for the limit of its topic
 };
 
@@ -67,8 +69,9 @@ struct options {
     full_policy when_full = full_policy::refuse;
     /// Age limit of every topic that has none or a longer one; 0: none.
     std::chrono::milliseconds age_max{0};
-    std::uint64_t messages_max = 0;  ///< of all topics together; 0: no limit
-    bool until_acked = false;        ///< retention::until_acked for every topic
+    /// Of all topics together; 0: no limit. A batch that has more is refused.
+    std::uint64_t messages_max = 0;
+    bool until_acked = false;  ///< retention::until_acked for every topic
     /// A file of this size stands ready to be given back when the disk is full, so that acks and
     /// trims go on. 0: none.
     std::size_t ballast_bytes = std::size_t{16} << 20;

@@ -136,9 +136,9 @@ struct letter_story {
 ///
 /// Owns:    a slot in the reader table. The database must outlive it.
 /// Threads: one at a time; any number of readers on as many threads.
-/// Fails:   construction throws error limit_exceeded (readers_max). A call that meets damage beyond
-///          a batch returns store_damaged; a disk that cannot be read, store_failed; in a forked
-///          child, forked.
+/// Fails:   construction throws error limit_exceeded (readers_max), forked. A call that meets
+///          damage beyond a batch returns store_damaged; a disk that cannot be read, store_failed;
+///          in a forked child, forked.
 /// Limits:  see read().
 class reader {
 public:

@@ -55,6 +55,8 @@ public:
     /// The store has forgotten what it was told, since it was replaced by another one: all that was
     /// acked of the streams waits again. Call before attached().
     void repeat_all();
+    /// What waits of a stream, and does so no more. Requires: nothing of it is under way.
+    std::vector<sequence_range> take_back(stream which);
 
     /// GROUP_ATTACHED came: what waits is sent at once.
     void attached(time_point now);

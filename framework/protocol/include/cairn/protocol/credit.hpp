@@ -23,7 +23,7 @@ struct grant {
 /// Limits:  the last batch may overrun what was granted.
 class credit_sender {
 public:
-    explicit credit_sender(std::uint64_t granted = 0) : granted_(granted), first_(granted) {}
+    explicit credit_sender(std::uint64_t granted = 0) : granted_(granted), window_(granted) {}
 
     bool may_send() const noexcept { return spent_ < granted_; }
     /// Bytes that may still be sent.
@@ -35,12 +35,15 @@ public:
     /// was taken as readers take before they say so. A reader that only claims to move does not
     /// hold its publisher up for longer.
     bool moved() noexcept;
+    /// The most that was ever granted beyond what was consumed: about the reader's window.
+    /// SUBSCRIBE grants less of it, or nothing, while messages of an earlier link wait.
+    std::uint64_t window() const noexcept { return window_; }
     /// Sent, and not yet taken by the reader's application, as far as it said.
     std::uint64_t outstanding() const noexcept { return spent_ - consumed_; }
 
 private:
     std::uint64_t granted_;
-    std::uint64_t first_;  // what SUBSCRIBE granted: the reader's window
+    std::uint64_t window_;
     std::uint64_t spent_ = 0;
     std::uint64_t consumed_ = 0;
     std::uint64_t noted_ = 0;  // of consumed_, when it last moved
@@ -50,7 +53,10 @@ private:
 /// outstanding for a sign of how busy the reader is.
 inline constexpr std::uint64_t report_bytes = wire::credit_report_bytes;
 
-/// The reader's side: keeps at most `window` bytes, and one batch more, on their way and waiting.
+/// The reader's side: keeps about `window` bytes on their way and waiting. The batch that reaches
+/// what is granted may go beyond it; so as much as the largest seen took, up to an eighth of the
+/// window, is left out of what CREDIT grants. There is one batch more, or what is left of it, when
+/// batches are larger than that, or grow, or the reader has taken nothing yet.
 ///
 /// Threads: one at a time.
 class credit_reader {
@@ -82,7 +88,8 @@ private:
     std::uint64_t waiting_;
     std::uint64_t received_ = 0;
     std::uint64_t granted_;
-    std::uint64_t fresh_ = 0;  // consumed since the last grant
+    std::uint64_t fresh_ = 0;    // consumed since the last grant
+    std::uint64_t largest_ = 0;  // batch, up to an eighth of the window
 };
 
 }  // namespace cairn::protocol

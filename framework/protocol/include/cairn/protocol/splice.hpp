@@ -16,7 +16,7 @@ struct [[nodiscard]] splice_verdict : verdict {
     /// Of the run before: given to us, and never stored. Told with the restart, and only when the
     /// store has said how far that run came: who did not wait for it does not know.
     std::optional<lost_range> orphaned;
-    errc cause = errc::gone;  ///< of tail and gap
+    errc cause = errc::gone;  ///< of the gap; nobody has a tail
 };
 
 /// A reader's next position of one stream, that is one (topic, source), which its publisher's ring,
@@ -123,10 +123,11 @@ private:
     void hear(side& from, cairn::epoch epoch, sequence last) noexcept;
     bool is_ahead(cairn::epoch told, time_point now) noexcept;
     void begin(cairn::epoch epoch, sequence next) noexcept;
-    void advance(sequence last) noexcept;
-    void tell_through(sequence last, errc cause, splice_verdict& out) noexcept;
+    void advance(sequence last, time_point now) noexcept;
+    void tell_through(sequence last, errc cause, time_point now, splice_verdict& out) noexcept;
     void enter(cairn::epoch epoch, bool store_said_all, splice_verdict& out) noexcept;
-    void take(side& from, cairn::epoch epoch, sequence first, sequence last, splice_verdict& out);
+    void take(side& from, cairn::epoch epoch, sequence first, sequence last, time_point now,
+              splice_verdict& out);
     void settle(time_point now, splice_verdict& out);
     bool in_ring(sequence s) const noexcept;
     bool blocked() const noexcept;

@@ -160,6 +160,9 @@ public:
     }
     /// All up to here was durable once. Never goes back.
     sequence durable() const noexcept { return durable_most_; }
+    /// All up to here is durable in the store as it is now, or was when it was last there: goes
+    /// back when it is replaced by one that has less.
+    sequence stored() const noexcept { return durable_; }
     store_debt debt(time_point now) {
         const Batch* batch = oldest();
         return {owed_bytes_, last() - durable_,

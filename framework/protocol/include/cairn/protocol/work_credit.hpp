@@ -96,6 +96,8 @@ public:
                                 time_point now) noexcept;
     /// The application is done with them. More than was received is ignored.
     void consumed(std::uint64_t messages, std::uint64_t bytes, time_point now) noexcept;
+    /// They wait no more, though nobody worked on them: they say nothing of the pace.
+    void dropped(std::uint64_t messages, std::uint64_t bytes) noexcept;
     /// The WORK_CREDIT to send now, if one is worth it: a quarter of the window of messages, or of
     /// that of bytes, was consumed since the last.
     std::optional<work_grant> due() noexcept;

@@ -65,6 +65,7 @@ private:
     void handle(const monitor_event& event);
     void look_at_process();
     void check_limits(time_point now);
+    void turn_away_waiting(time_point now);
     void note_stranger(int descriptor, time_point now);
     void end_strangers(time_point now);
     /// False when it has to be tried again.
@@ -93,6 +94,7 @@ private:
     std::size_t look_at_ = 0;  // so many connections
     time_point check_limits_at_{};
     bool paused_ = false;
+    bool exhausted_ = false;  // libzmq had no descriptor for one who came
     // A connection broke. Which link that was is only sure when sending to it is refused.
     time_point suspect_until_{};
     loop::watching watching_frames_;

@@ -90,10 +90,11 @@ private:
     time_point retry_at_ = loop::never;
     time_point greeting_due_ = loop::never;  // connected, and no HELLO yet
     protocol::backoff pause_;
-    endpoint_stats told_;    // but for its state
-    bool failing_ = false;   // since the last link, or the beginning
-    bool reached_ = false;   // this socket was connected
-    bool nameless_ = false;  // the last lookup knew no address
+    endpoint_stats told_;                  // but for its state
+    bool failing_ = false;                 // since the last link, or the beginning
+    time_point tell_again_ = loop::never;  // what has failed in the same way since
+    bool reached_ = false;                 // this socket was connected
+    bool nameless_ = false;                // the last lookup knew no address
     bool store_ = false;
     bool abandon_ = false;      // this socket's life is over: close it at the end of the turn
     bool told_silent_ = false;  // of this connection

@@ -45,14 +45,15 @@ struct endpoint {
 
 /// Reads an endpoint. Throws error (address_invalid) whose text says which part is wrong and what
 /// would be right: "connect tcp://host: no port; write tcp://host:5556". Asks nobody: host names
-/// are not looked up.
-endpoint parse_endpoint(std::string_view text, purpose why);
+/// are not looked up. `operation` is what the text calls the caller's doing, where that is not the
+/// purpose itself.
+endpoint parse_endpoint(std::string_view text, purpose why, std::string_view operation = {});
 
 /// The same endpoint with each numeric address that its host has, IPv4 first; never empty. What
 /// needs no resolving (numeric, `*`, ipc, inproc) comes back alone and unchanged. Blocks as long as
 /// the system's resolver does, so never call it on the loop. Throws error (host_unknown) when
 /// the name has no address now.
-std::vector<endpoint> resolve(const endpoint& where, purpose why);
+std::vector<endpoint> resolve(const endpoint& where, purpose why, std::string_view operation = {});
 
 /// A bound endpoint as others can connect to it: `*` becomes the address of this machine's first
 /// interface that is up and not loopback, or 127.0.0.1.

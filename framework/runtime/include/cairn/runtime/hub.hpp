@@ -78,7 +78,8 @@ void check(const node_options& options);
 /// Fails:   construction, bind, connect and open_tap throw error as node's do.
 class hub {
 public:
-    explicit hub(node_options options);
+    /// `is_store`: it says so to its peers.
+    explicit hub(node_options options, bool is_store = false);
     ~hub();
     hub(const hub&) = delete;
     hub& operator=(const hub&) = delete;
@@ -113,6 +114,10 @@ public:
     void allow(std::vector<access_rule> rules);
     node_stats stats();
     void log(log_level level, std::string_view cause, std::string_view text);
+    /// What comes again with each try of a peer: once a minute, and how often.
+    void log_repeated(log_level level, std::string_view cause, std::string_view text);
+    /// Somebody came who could not be spoken with: counted, and logged as what comes again.
+    void handshake_failed(std::string_view text);
     /// Throws error (closed or forked): "OPERATION: …".
     void check_open(std::string_view operation) const;
     /// The epoch of a new run of a source; blocks for a sync when there is a state directory.
@@ -210,6 +215,7 @@ private:
     void keep_alive(time_point now);
 
     const node_id id_;
+    const bool is_store_;
     const bool random_name_;
     const node_options options_;
     std::set<std::string, std::less<>> allowed_keys_;  // loop; of who may connect to us

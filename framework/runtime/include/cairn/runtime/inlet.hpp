@@ -68,12 +68,17 @@ public:
     /// From now on add() answers `status` (closed or fenced); wakes who waits for room.
     void stop(send_status status);
 
+    /// What stop() said; accepted: nothing yet.
+    send_status stopped() const;
+
     /// Highest sequence given out.
     sequence last() const;
     std::size_t waiting_bytes() const;
     std::uint64_t waiting_messages() const;
     std::uint64_t accepted_messages() const;
     std::uint64_t accepted_bytes() const;
+    /// A call that found it full. Any thread.
+    void count_refusal() noexcept { refusals_.fetch_add(1, std::memory_order_relaxed); }
     std::uint64_t refusals() const noexcept { return refusals_.load(std::memory_order_relaxed); }
 
 private:
@@ -93,7 +98,8 @@ private:
     block_ref open_;
     std::size_t open_bytes_ = 0;
     std::uint32_t open_count_ = 0;
-    std::size_t open_expected_bytes_ = 0;  // size of the last batch: what to reserve at once
+    std::size_t grown_bytes_ = 0;  // of the last batch of several messages: what more will need
+    bool last_was_lone_ = true;    // the last batch was one message
     wall_time open_time_;
     sequence next_{1};
     std::size_t sealed_bytes_ = 0;

@@ -60,6 +60,8 @@ public:
     /// What to call the peer in a log line.
     std::string description() const;
     std::uint64_t peer_body_bytes_max() const noexcept { return peer_body_bytes_max_; }
+    /// By its own word, whether anybody named it so or not.
+    bool peer_is_store() const noexcept { return peer_is_store_; }
 
     /// The user named this peer as a store, by this endpoint (hub::connect_store).
     bool is_store(std::string_view endpoint) const noexcept {
@@ -100,6 +102,7 @@ private:
     enum class state : std::uint8_t { connected, greeted, refused, lost };
 
     io transmit(zmq::message_t& frame1, zmq::message_t* frame2);
+    io hand_over(zmq::message_t& frame1, zmq::message_t* frame2);
     sent settle(io outcome);
     void note_batch(std::size_t bytes);
     void note_pong(std::uint64_t token);
@@ -128,6 +131,7 @@ private:
     std::vector<std::string> stores_;  // endpoints by which the user named it as a store
     int descriptor_ = -1;  // of the connection, binding side: disconnected events name it
     std::uint64_t peer_body_bytes_max_ = 0;
+    bool peer_is_store_ = false;
     std::deque<std::vector<std::byte>> waiting_;
     std::size_t waiting_bytes_ = 0;
     time_point last_sent_;

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <cairn/ids.hpp>
 #include <cairn/runtime/endpoint.hpp>
 #include <cairn/runtime/ipc_lock.hpp>
 #include <cairn/runtime/socket_factory.hpp>
 
 #include <sys/types.h>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,6 +47,12 @@ public:
     [[nodiscard]] bool resume() noexcept;
     bool paused() const noexcept { return paused_; }
 
+    /// Ends all who wait to be accepted, and returns how many: while the process has no descriptor
+    /// for the first of them, libzmq's I/O thread tries to accept it without a pause. Needs no
+    /// descriptor, and blocks for some milliseconds. Without effect where pause() has none, where
+    /// unshare(2) is denied, and for a second after it had none.
+    std::size_t turn_away_waiting(time_point now) noexcept;
+
     /// Whether the descriptor is that of a connection that came in by this listener. It need not be
     /// one of a socket at all.
     bool accepted(int descriptor) const noexcept;
@@ -62,6 +70,7 @@ private:
     int descriptor_ = -1;   // listening; libzmq's since bind
     ino_t inode_ = 0;       // of that socket: its number may be another's when libzmq has closed it
     bool paused_ = false;
+    time_point turn_away_at_{};  // not before
 };
 
 }  // namespace cairn::runtime

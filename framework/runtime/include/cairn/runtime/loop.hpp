@@ -243,9 +243,10 @@ private:
     std::atomic<bool> sleeping_{false};  // the loop's thread is waiting, or about to
     std::atomic<bool> driven_{false};    // a driver exists
     std::atomic<std::int64_t> last_inline_{
-        0};                       // ns; when a publishing thread last took a turn itself
-    time_point turn_time_;        // guarded by the lock
-    time_point planned_ = never;  // until when the loop's thread sleeps; guarded by the lock
+        0};                 // ns; when a publishing thread last took a turn itself
+    time_point turn_time_;  // guarded by the lock
+    // Until when the loop's thread sleeps: written under the lock, read by it on its way to sleep.
+    std::atomic<time_point> planned_{never};
     std::atomic<bool> stopping_{false};
     std::thread thread_;
 };

@@ -6,7 +6,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 
 namespace cairn::runtime {
@@ -22,28 +21,12 @@ struct received_batch {
     std::uint32_t stream = 0;    ///< the reader's number for the (topic,) source that it came from
     std::uint64_t delivery = 0;  ///< the puller's number for this run; 1, 2, 3 …
 
+    zmq::message_t frame1;
     zmq::message_t frame2;
 
-    /// With the bytes of `frame1`, which is left empty or as it is: small ones are copied behind
-    /// the batch itself, since they are views of a buffer that libzmq shares among many, and each
-    /// kept as it is would hold 8 KiB.
-    static std::unique_ptr<received_batch> make(zmq::message_t& frame1);
-    static void operator delete(void* batch) noexcept { ::operator delete(batch); }
-
-    std::span<const std::byte> frame1() const noexcept { return frame1_; }
-
+    received_batch() = default;
     received_batch(const received_batch&) = delete;
     received_batch& operator=(const received_batch&) = delete;
-
-private:
-    received_batch() = default;
-    static void* operator new(std::size_t bytes, std::size_t behind) {
-        return ::operator new(bytes + behind);
-    }
-    static void operator delete(void* batch, std::size_t) noexcept { ::operator delete(batch); }
-
-    zmq::message_t large_;
-    std::span<const std::byte> frame1_;
 };
 
 }  // namespace cairn::runtime

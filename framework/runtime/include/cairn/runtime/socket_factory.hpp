@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace cairn::runtime {
 
@@ -117,7 +118,9 @@ private:
 void check_security(const security_options& security);
 
 /// Throws error (key_invalid) when the node cannot connect to who holds that key; empty: none.
-void check_server_key(const security_options& security, const std::string& server_key);
+/// `operation` begins the error's text.
+void check_server_key(const security_options& security, const std::string& server_key,
+                      std::string_view operation = "node");
 
 /// Whether the text can be a key of CURVE: 40 characters of Z85.
 bool is_key(const std::string& text);

@@ -32,6 +32,8 @@ struct hello {
     node_id node;
     std::string_view node_name;
     std::uint64_t body_bytes_max = 0;  ///< largest message body that the sender takes
+    /// The sender keeps what others publish, and passes it on: its streams are not its own.
+    bool store = false;
     bool operator==(const hello&) const = default;
 };
 

@@ -35,8 +35,8 @@ inline constexpr std::size_t frame_bytes_max = batch_bytes_max + header_bytes_ma
 inline constexpr std::size_t inline_body_bytes_max = std::size_t{2} << 10;
 
 /// What a batch costs of its reader's credit beside the bytes of its body: about the memory that it
-/// takes on both sides, so that many small batches do not hide from the limit.
-inline constexpr std::size_t batch_charge_bytes = 128;
+/// takes, so that many small batches do not hide from the limit (note 0017).
+inline constexpr std::size_t batch_charge_bytes = 512;
 /// A reader that has consumed so much, or a quarter of its window if that is less, says so.
 inline constexpr std::size_t credit_report_bytes = std::size_t{256} << 10;
 

@@ -15,6 +15,19 @@ zmq::context_t& context() {
 
 }  // namespace
 
+bool receive_whole(zmq::socket_t& from, std::vector<zmq::message_t>& to,
+                   std::chrono::steady_clock::time_point end) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        end - std::chrono::steady_clock::now());
+    from.set(zmq::sockopt::rcvtimeo, static_cast<int>(std::max<std::int64_t>(0, left.count())));
+    to.clear();
+    do {
+        to.emplace_back();
+        if (!from.recv(to.back())) return false;
+    } while (to.back().more());
+    return true;
+}
+
 stranger::stranger(const std::string& endpoint, std::string_view routing_id)
     : socket_(context(), zmq::socket_type::dealer) {
     socket_.set(zmq::sockopt::linger, 0);
@@ -55,14 +68,7 @@ bool stranger::greet(node_id node) {
 }
 
 bool stranger::receive(std::chrono::steady_clock::time_point end) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        end - std::chrono::steady_clock::now());
-    socket_.set(zmq::sockopt::rcvtimeo, static_cast<int>(std::max<std::int64_t>(0, left.count())));
-    last_.clear();
-    do {
-        last_.emplace_back();
-        if (!socket_.recv(last_.back())) return false;
-    } while (last_.back().more());
+    if (!receive_whole(socket_, last_, end)) return false;
     if (heard() == wire::kind::ping) {
         const auto asked = wire::decode(
             {static_cast<const std::byte*>(last_.front().data()), last_.front().size()});

@@ -15,6 +15,10 @@
 
 namespace cairn::test {
 
+/// One message with all its frames into `to`. False when the deadline passes first.
+bool receive_whole(zmq::socket_t& from, std::vector<zmq::message_t>& to,
+                   std::chrono::steady_clock::time_point end);
+
 /// A peer that speaks ZeroMQ as a DEALER and says what a test wants it to say: frames of the
 /// protocol in any order, or bytes that are none. While it listens it answers PING, as every peer
 /// must.

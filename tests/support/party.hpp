@@ -1,6 +1,6 @@
 #pragma once
 
-#include "../hazards/stranger.hpp"
+#include "stranger.hpp"
 
 #include <cairn/error.hpp>
 #include <cairn/ids.hpp>

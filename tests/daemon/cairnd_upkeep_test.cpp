@@ -1,0 +1,125 @@
+#include "cairnd_fixture.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+// What cairnd does with data that it does not serve.
+namespace {
+
+using namespace cairn;
+using namespace cairn::test;
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+
+class CairndUpkeep : public Cairnd {
+protected:
+    std::pair<int, std::string> upkeep(std::vector<std::string> flags,
+                                       const std::string& data = "data") {
+        flags.emplace_back("--data");
+        flags.push_back((directory_ / data).string());
+        return said(flags);
+    }
+    void store(std::uint64_t first, std::uint32_t count) {
+        ASSERT_TRUE(party(endpoints_.front()).store("quakes", "usgs", 7, first, count));
+    }
+};
+
+TEST_F(CairndUpkeep, BacksUpWhatIsServedAndRestoresIt) {
+    start();
+    store(1, 5);
+    const std::string copy = (directory_ / "copy").string();
+    const auto [code, words] = upkeep({"--backup", copy});
+    ASSERT_EQ(code, 0) << words;
+    EXPECT_TRUE(has(words, "restore it with --data " + copy)) << words;
+    store(6, 5);
+    EXPECT_EQ(upkeep({"--backup", copy}).first, 1) << "what is there is not written over";
+    EXPECT_EQ(end(SIGTERM), 0);
+
+    fs::remove_all(directory_ / "data");
+    fs::rename(copy, directory_ / "data");
+    start();
+    EXPECT_TRUE(has(running_->output(), " 5 messages")) << running_->output();
+    store(6, 5);
+}
+
+TEST_F(CairndUpkeep, VerifiesAndCompactsWhatNobodyServes) {
+    start();
+    store(1, 1'000);
+    for (const char* flag : {"--verify", "--compact"}) {
+        const auto [code, words] = upkeep({flag});
+        EXPECT_EQ(code, 1);
+        EXPECT_TRUE(has(words, "close it there first")) << words;
+    }
+    EXPECT_EQ(end(SIGTERM), 0);
+    const auto [compacted, room] = upkeep({"--compact"});
+    EXPECT_EQ(compacted, 0);
+    EXPECT_TRUE(has(room, "bytes back to the disk")) << room;
+    const auto [code, words] = upkeep({"--verify"});
+    EXPECT_EQ(code, 0) << words;
+    EXPECT_TRUE(has(words, "1 topics, 1000 messages")) << words;
+    EXPECT_TRUE(has(words, "sound")) << words;
+}
+
+TEST_F(CairndUpkeep, LeavesTheDataToItsUserAlone) {
+    const auto only_ours = [&](const fs::path& what) {
+        const fs::perms others = fs::perms::group_all | fs::perms::others_all;
+        EXPECT_EQ(fs::status(what).permissions() & others, fs::perms::none) << what;
+    };
+    start();
+    store(1, 5);
+    ASSERT_EQ(upkeep({"--backup", (directory_ / "copy").string()}).first, 0);
+    EXPECT_EQ(end(SIGTERM), 0);
+    ASSERT_EQ(upkeep({"--compact"}).first, 0);
+    for (const char* where : {"data", "copy"}) {
+        only_ours(directory_ / where);
+        only_ours(directory_ / where / "data.mdb");
+    }
+}
+
+TEST_F(CairndUpkeep, TellsWhereItFoundDamage) {
+    start();
+    store(1, 100);
+    EXPECT_EQ(end(SIGTERM), 0);
+    const std::string body = records_from(1, 100);
+    const fs::path file = directory_ / "data" / "data.mdb";
+    std::string bytes;
+    {
+        std::ifstream in(file, std::ios::binary);
+        bytes.assign(std::istreambuf_iterator<char>(in), {});
+    }
+    const std::size_t at = bytes.find(body);
+    ASSERT_NE(at, std::string::npos);
+    bytes[at + body.size() / 2] ^= 1;
+    std::ofstream(file, std::ios::binary) << bytes;
+    const auto [code, words] = upkeep({"--verify"});
+    EXPECT_EQ(code, 5) << words;
+    EXPECT_TRUE(has(words, "damaged  topic 1, offsets 1 to 100: ")) << words;
+}
+
+TEST_F(CairndUpkeep, TakesDataThatCameWithoutItsLock) {
+    start();
+    store(1, 5);
+    EXPECT_EQ(end(SIGTERM), 0);
+    fs::create_directory(directory_ / "bare");
+    fs::copy_file(directory_ / "data" / "data.mdb", directory_ / "bare" / "data.mdb");
+    for (const char* flag : {"--verify", "--compact", "--verify"}) {
+        const auto [code, words] = upkeep({flag}, "bare");
+        EXPECT_EQ(code, 0) << words;
+    }
+}
+
+TEST_F(CairndUpkeep, IsRefusedInWordsWhereThereIsNoData) {
+    for (const std::vector<std::string>& flags :
+         {std::vector<std::string>{"--verify"}, {"--compact"}, {"--backup", "x"}}) {
+        const auto [code, words] = upkeep(flags, "nowhere");
+        EXPECT_EQ(code, 1) << words;
+        EXPECT_TRUE(has(words, "nowhere: ")) << words;
+    }
+    EXPECT_EQ(upkeep({"--verify", "--compact"}).first, 2);
+    EXPECT_EQ(upkeep({"--backup", ""}).first, 2) << "an empty variable is no directory";
+    EXPECT_EQ(upkeep({"-c", directory_.path().string(), "--check-config"}).first, 2);
+}
+
+}  // namespace
