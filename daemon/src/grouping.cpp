@@ -163,7 +163,7 @@ void grouping::joined(const std::shared_ptr<member>& of, store::group_id id) {
     of->of = g.get();
     g->members.push_back(of);
     if (g->members.size() == 1) return activate(*g);
-    of->link->send(wire::group_attached{of->channel, parts_.generation, false, false, {}, {}});
+    of->link->send(wire::group_attached{of->channel, parts_.generation, false, false, {}, {}, {}});
 }
 
 void grouping::activate(group& of) {
@@ -190,7 +190,7 @@ void grouping::tell(member& to, const group_progress& progress) {
             if (p.id == id) return p.source;
         return {};
     };
-    wire::group_attached told{to.channel, parts_.generation, true, true, {}, {}};
+    wire::group_attached told{to.channel, parts_.generation, true, true, {}, {}, progress.of};
     const auto flush = [&] {
         if (sabotaged("forget-acks")) told.points = {}, told.done = {};
         to.link->send(told);

@@ -409,6 +409,24 @@ result<std::vector<located_point>> locate(store::reader& reader, store::topic_id
     return points;
 }
 
+namespace {
+
+/// Numbers of topics and groups are not used again.
+incarnation incarnation_of(store::topic_id topic, const store::group_info& group) {
+    incarnation made;
+    auto out = made.bytes.rbegin();
+    const auto put = [&](auto number) {
+        for (std::size_t i = 0; i != sizeof number; ++i, number >>= 8)
+            *out++ = static_cast<std::byte>(number & 0xff);
+    };
+    put(group.moves);
+    put(group.id.value);
+    put(topic.value);
+    return made;
+}
+
+}  // namespace
+
 result<group_progress> progress_of(store::reader& reader, store::topic_id topic,
                                    store::group_id group) {
     const auto g = reader.group(topic, group);
@@ -416,6 +434,7 @@ result<group_progress> progress_of(store::reader& reader, store::topic_id topic,
     const auto sources = reader.sources(topic);
     if (!sources) return sources.error();
     group_progress progress;
+    progress.of = incarnation_of(topic, *g);
     for (const store::source_info& s : *sources) {
         const auto at = reader.position_of(topic, group, s.id);
         if (!at) return at.error();

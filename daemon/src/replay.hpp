@@ -138,6 +138,7 @@ struct done_positions {
 struct group_progress {
     std::vector<located_point> points;
     std::vector<done_positions> done;
+    incarnation of;
 };
 
 /// Ranges of acked messages above a group's floor that its member is told; what is beyond comes

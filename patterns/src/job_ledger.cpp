@@ -29,9 +29,18 @@ std::uint64_t job_ledger::apply(const job_verb& verb) {
     for_each_held(verb.stream, verb.range, verb.delivery, true, [&](sequence_range part) {
         messages += part.size();
         note(verb, part);
-        return verb.what != job_verb::kind::extend;
+        return verb.what != job_verb::kind::extend && verb.what != job_verb::kind::begun;
     });
     return messages;
+}
+
+void job_ledger::note_begun(std::uint64_t delivery, sequence last) {
+    for (const auto& [at, r] : held_) {
+        if (r.delivery > delivery) continue;
+        const sequence_range part{at.second,
+                                  r.delivery < delivery ? r.last : std::min(r.last, last)};
+        if (!part.empty()) note({job_verb::kind::begun, at.first, part, {}, {}, r.delivery}, part);
+    }
 }
 
 template <typename Ends>

@@ -14,7 +14,7 @@ namespace cairn::patterns {
 
 /// What a puller did with messages: one verb about one stretch of one stream.
 struct job_verb {
-    enum class kind : std::uint8_t { ack, nack, reject, extend, release };
+    enum class kind : std::uint8_t { ack, nack, reject, extend, release, begun };
 
     job_verb::kind what = kind::ack;
     std::uint32_t stream = 0;
@@ -37,7 +37,8 @@ struct finished_work {
 /// Which messages a puller holds, and what it has to tell their pushers.
 ///
 /// A message is held from its arrival until a verb ends it; ack, nack, reject and release do,
-/// extend does not. Kept as runs: the verbs of a whole batch cost as much as that of one message.
+/// extend and begun do not. Kept as runs: the verbs of a whole batch cost as much as that of one
+/// message.
 ///
 /// Threads: one at a time; the puller guards it with its mutex.
 /// Limits:  a run a batch held, and one more a hole in it.
@@ -51,6 +52,9 @@ public:
 
     /// Does `verb` to what is held of its range. Returns for how many messages.
     std::uint64_t apply(const job_verb& verb);
+    /// Says of all that is held of deliveries before this one, and of it up to `last`, that it was
+    /// begun: what comes first is worked on first.
+    void note_begun(std::uint64_t delivery, sequence last);
     /// Of this delivery and those before some may have been replaced by a later one. Any thread.
     std::uint64_t replaced_up_to() const noexcept {
         return replaced_up_to_.load(std::memory_order_relaxed);

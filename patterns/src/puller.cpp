@@ -9,9 +9,7 @@
 #include <cairn/runtime/received_batch.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <exception>
-#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -70,32 +68,14 @@ struct puller::impl {
     void close() {
         if (hub.forked()) return;
         const runtime::loop::guard holding(hub.loop());
-        if (acks_itself()) ack_to_hand();
         reader->close();
         hub.loop().changed();
     }
 
-    // What was taken before the message in hand is done, whoever closes.
-    void ack_to_hand() {
-        const std::lock_guard lock(hand_mutex);
-        const sequence in_hand{hand.load(std::memory_order_relaxed)};
-        if (in_hand > hand_first)
-            reader->apply({patterns::job_verb::kind::ack,
-                           hand_stream,
-                           {hand_first, in_hand - 1},
-                           {},
-                           {},
-                           hand_delivery});
-    }
-
     void take_in_hand(batch_ptr batch) {
+        reader->take_in_hand(*batch);
         current.open(std::move(batch));
         acked_to = current.next();
-        const std::lock_guard lock(hand_mutex);
-        hand_stream = current.get()->stream;
-        hand_delivery = current.get()->delivery;
-        hand_first = current.next();
-        hand.store(0, std::memory_order_relaxed);
     }
 
     bool acks_itself() const noexcept { return options.acks == ack_mode::on_next; }
@@ -134,7 +114,7 @@ struct puller::impl {
         report_progress();
         const cairn::sequence sequence = current.next();
         const wire::record record = current.take();
-        hand.store(sequence.value, std::memory_order_relaxed);
+        reader->hand.store(sequence.value, std::memory_order_relaxed);
         ++batch_messages;
         batch_bytes += record.attributes.size() + record.body.size();
         return {message(*current.get(), sequence, record.attributes, record.body),
@@ -205,12 +185,6 @@ struct puller::impl {
     std::size_t at = 0;
     patterns::open_batch current;
     sequence acked_to;  // with ack_mode::on_next: all of the open batch before it are acked
-    // What ack_to_hand() needs to know of `current`; the first three are guarded by the mutex.
-    std::mutex hand_mutex;
-    std::uint32_t hand_stream = 0;
-    std::uint64_t hand_delivery = 0;
-    sequence hand_first;
-    std::atomic<std::uint64_t> hand{0};  // sequence of the message in hand; 0: none of this batch
     time_point last_report{};
     std::uint64_t batch_messages = 0;
     std::uint64_t batch_bytes = 0;

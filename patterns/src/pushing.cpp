@@ -44,7 +44,7 @@ std::vector<sequence_range> united(std::vector<sequence_range> ranges) {
 pushing::pushing(runtime::hub& owner) : hub_(owner) {
     using wire::kind;
     for (const kind k : {kind::attach, kind::ack, kind::nack, kind::reject, kind::extend,
-                         kind::release, kind::work_credit, kind::detach})
+                         kind::release, kind::begun, kind::work_credit, kind::detach})
         hub_.serve(k, this);
     hub_.add(*this);
 }

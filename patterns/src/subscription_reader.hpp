@@ -271,7 +271,8 @@ private:
     time_point ask_again_at_ = runtime::loop::never;
     time_point wake_at_ = runtime::loop::never;
     std::optional<generation> generation_;
-    bool ask_anew_ = false;  // the store has to be, for a stream's sake
+    std::optional<incarnation> met_;  // of the group, as it was attached to
+    bool ask_anew_ = false;           // the store has to be, for a stream's sake
     time_point store_asked_at_{};
     std::size_t wanting_ = 0;
     std::size_t live_ = 0;

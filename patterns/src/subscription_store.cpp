@@ -266,11 +266,15 @@ void subscription_reader::group_refused(const wire::error_reply& refused) {
 // What was read and acked so far counts no more: the group's points say where it begins.
 void subscription_reader::forget_group() {
     stand_by();
+    met_.reset();
+    const time_point now = hub_.loop().now();
     for (auto& [key, s] : streams_) {
         for (const auto& [run, acking] : std::exchange(s.acking, {})) batcher_.forget(acking);
         for (const auto& [run, range] : std::exchange(s.early, {})) early_messages_ -= range.size();
         s.stored_run = {};
         s.stored_last = {};
+        begin_at(s, epoch{}, sequence{1});
+        moved(s, now);
     }
 }
 
@@ -316,6 +320,14 @@ void subscription_reader::group_attached(const wire::group_attached& told) {
             batcher_.repeat_all();
         }
         generation_ = told.generation;
+        if (told.active) {
+            if (!replaced && met_ && *met_ != told.of) {
+                log_store(log_level::info,
+                          "the group was moved, or made anew, while it was not attached");
+                forget_group();
+            }
+            met_ = told.of;
+        }
         for (auto& [key, s] : streams_) {
             s.done.clear();
             s.stored_run = {};
@@ -342,18 +354,18 @@ void subscription_reader::group_attached(const wire::group_attached& told) {
     take_acks(hub_.loop().now());
 }
 
+// It keeps its positions: what it gave is its user's, who acks it, or will. Where another member is
+// further by then, the group's points say so.
 void subscription_reader::stand_by() {
     step_ = step::standby;
     started_ = false;
     store_reads_ = false;
     for (const auto& p : peers_) unsubscribe(*p);
-    const time_point now = hub_.loop().now();
     for (auto& [key, s] : streams_) {
         leave(s);
         s.done.clear();
-        begin_at(s, epoch{}, sequence{1});
-        moved(s, now);
     }
+    forget_store_heads();
     hub_.loop().changed();
 }
 
@@ -526,7 +538,7 @@ std::uint64_t subscription_reader::flush_acks() {
 
 reading subscription_reader::state() const {
     reading r;
-    r.lag_messages = lag_;
+    r.lag_messages = step_ == step::standby ? 0 : lag_;  // what another is given
     r.acks_waiting = batcher_.waiting() + early_messages_;
     r.fallbacks = fallbacks_;
     r.converging = convergence_.converging();

@@ -28,6 +28,8 @@ wire::control_frame frame_of(const job_verb& verb, wire::job_ranges what) {
             return wire::extend{std::move(what), ms(verb.time)};
         case job_verb::kind::release:
             return wire::release{std::move(what)};
+        case job_verb::kind::begun:
+            return wire::begun{std::move(what)};
     }
     return wire::heartbeat{};
 }
@@ -53,8 +55,7 @@ work_reader::~work_reader() {
 
 void work_reader::close() {
     if (std::exchange(closed_, true)) return;
-    run(hub_.loop().now());  // verbs that are not told yet
-    for (const auto& [link, count] : pushers_) link->send(wire::detach{channel_});
+    leave();
     hub_.close_channel(channel_);
     hub_.remove(*this);
     inbox_.close();
@@ -64,7 +65,26 @@ void work_reader::close() {
 }
 
 void work_reader::node_closing() {
+    leave();
     inbox_.close();
+}
+
+// What was done and not told yet, and what was begun, which alone counts as delivered.
+void work_reader::leave() {
+    {
+        const std::lock_guard lock(mutex_);
+        const sequence in_hand{hand.load(std::memory_order_relaxed)};
+        if (options_.acks == ack_mode::on_next && in_hand > hand_first_)
+            ledger_.apply({job_verb::kind::ack,
+                           hand_stream_,
+                           {hand_first_, in_hand - 1},
+                           {},
+                           {},
+                           hand_delivery_});
+        ledger_.note_begun(hand_delivery_, in_hand);
+    }
+    run(hub_.loop().now());
+    for (const auto& [link, count] : pushers_) link->send(wire::detach{channel_});
     pushers_.clear();
 }
 
@@ -216,6 +236,14 @@ bool work_reader::apply(const job_verb& verb) {
 bool work_reader::is_held_anew(const runtime::received_batch& batch, sequence which) const {
     const std::lock_guard lock(mutex_);
     return ledger_.is_replaced(batch.stream, which, batch.delivery);
+}
+
+void work_reader::take_in_hand(const runtime::received_batch& batch) {
+    const std::lock_guard lock(mutex_);
+    hand_stream_ = batch.stream;
+    hand_delivery_ = batch.delivery;
+    hand_first_ = batch.header.first;
+    hand.store(0, std::memory_order_relaxed);
 }
 
 void work_reader::asked() {

@@ -45,6 +45,8 @@ public:
     bool is_replaced(const runtime::received_batch& batch, sequence which) const {
         return batch.delivery <= ledger_.replaced_up_to() && is_held_anew(batch, which);
     }
+    /// The application begins with a batch, and says in `hand` how far it is. Its thread.
+    void take_in_hand(const runtime::received_batch& batch);
     /// The application asks for a message, and has taken all that came. Any thread.
     void asked();
 
@@ -62,7 +64,8 @@ public:
     handle_stats stats() const;
     wire::channel channel() const noexcept { return channel_; }
 
-    // Counted on the user's thread.
+    // On the user's thread.
+    std::atomic<std::uint64_t> hand{0};  // sequence of the message in hand; 0: none of its batch
     std::atomic<std::uint64_t> messages{0};
     std::atomic<std::uint64_t> bytes{0};
     std::atomic<std::uint64_t> bytes_taken{0};  // of batches that it is through with
@@ -78,6 +81,7 @@ private:
     /// A stream for what comes; nothing when the link has too many.
     std::optional<job_streams::number> open_stream(runtime::link& from,
                                                    const wire::jobs_header& header);
+    void leave();
     void tell(const std::vector<job_verb>& verbs);
     void grant(const job_stream& to, const std::optional<protocol::work_grant>& total);
     /// Their pushers are gone: nothing of it is held any more.
@@ -96,7 +100,10 @@ private:
     std::map<std::string, std::pair<epoch, node_id>, std::less<>> runs_;  // by source: whose
 
     mutable std::mutex mutex_;
-    job_ledger ledger_;                     // guarded by mutex_
+    job_ledger ledger_;  // guarded by mutex_, and these, of the batch in hand:
+    std::uint32_t hand_stream_ = 0;
+    std::uint64_t hand_delivery_ = 0;
+    sequence hand_first_;
     std::atomic<bool> asked_{false};        // and not yet dealt with
     std::atomic<bool> turned_away_{false};  // somebody, within its credit, for want of room
 

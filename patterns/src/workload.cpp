@@ -258,6 +258,8 @@ void workload::follow(const attachment& puller, const wire::control_frame& verb,
                 not_held);
         } else if (std::holds_alternative<wire::release>(verb)) {
             leases_.release(m->id, range, not_held);
+        } else if (std::holds_alternative<wire::begun>(verb)) {
+            leases_.note_begun(m->id, range, not_held);
         }
         stale.insert(stale.end(), not_held.begin(), not_held.end());
     }

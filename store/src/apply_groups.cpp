@@ -38,7 +38,7 @@ void applier::take_group(topic_id t, group_id g) {
 group_id applier::make_group(topic_id t, std::string_view name, std::string_view settings,
                              offset floor) {
     const group_id g{c_.change(t).next_group++};
-    c_.add(t, g, group_record{std::string(name), std::string(settings), floor, 0, 0});
+    c_.add(t, g, group_record{std::string(name), std::string(settings), floor});
     std::vector<std::byte> number;
     packer(number).number(g.value);
     c_.put(group_name_key(t, name), number);
@@ -98,7 +98,9 @@ reply applier::on(const seek_group& w) {
     take_group(w.topic, w.group);
     forget_acks(c_, w.topic, w.group);
     const offset floor = floor_for(*c_.topic(w.topic), w.next);
-    c_.change(w.topic, w.group).floor = floor;
+    group_record& r = c_.change(w.topic, w.group);
+    r.floor = floor;
+    ++r.moves;
     return {errc::ok, acked{0, floor}};
 }
 

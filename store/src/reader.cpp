@@ -553,6 +553,7 @@ group_info reader::impl::info_of(topic_id t, const topic_record& topic, group_id
     i.settings = r.settings;
     i.floor = std::max(r.floor, topic.first - 1);
     i.acked = r.acked;
+    i.moves = r.moves;
     if (i.floor > r.floor && r.acked > 0) {
         // The floor follows trims with the group's next change only; until then it is counted here.
         i.acked = 0;

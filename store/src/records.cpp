@@ -197,7 +197,8 @@ void encode(const group_record& r, std::vector<std::byte>& out) {
         .text(r.settings)
         .number(r.floor.value)
         .number(r.acked)
-        .number(r.attempts);
+        .number(r.attempts)
+        .number(r.moves);
 }
 
 std::optional<group_record> decode_group(bytes value) {
@@ -208,6 +209,8 @@ std::optional<group_record> decode_group(bytes value) {
     r.floor = {in.number<std::uint64_t>()};
     r.acked = in.number<std::uint64_t>();
     r.attempts = in.number<std::uint64_t>();
+    if (in.rest().empty()) return decoded(in, std::move(r));  // of before it was counted
+    r.moves = in.number<std::uint64_t>();
     return decoded(in, std::move(r));
 }
 

@@ -85,6 +85,7 @@ struct group_record {
     offset floor;
     std::uint64_t acked = 0;     ///< above the floor
     std::uint64_t attempts = 0;  ///< attempt records
+    std::uint64_t moves = 0;     ///< by seek_group
 };
 
 struct attempt_record {

@@ -63,6 +63,74 @@ TEST_P(Failure, GivesWhatAClosedPullerHeldToAnother) {
     for (std::uint64_t i = 0; i != 10; ++i) EXPECT_EQ(got[i].text, std::to_string(i + 1));
 }
 
+TEST_P(Failure, CountsWhatAClosedPullerHadReceivedAsADeliveryAndNothingElse) {
+    pusher jobs(here, "jobs");
+    puller first(there, "jobs", explicitly());
+    push_numbers(jobs, 1, 10);
+    for (int n = 1; n <= 4; ++n) {
+        const auto j = first.receive_for(patience);
+        ASSERT_TRUE(j);
+        if (n == 2) first.ack(j->id());
+    }
+    ASSERT_TRUE(eventually([&] { return first.stats().queue_messages == 9; }, patience));
+
+    first.close();
+
+    puller second(there, "jobs", explicitly());
+    std::vector<taken> expected{{"1", 2}, {"3", 2}, {"4", 2}};
+    const std::vector<taken> others = all_at(5, 10, 1);
+    expected.insert(expected.end(), others.begin(), others.end());
+    EXPECT_EQ(take(second, 9), expected);
+}
+
+TEST_P(Failure, CountsWhatAPullerHadReceivedWhenItsNodeClosesAndNothingElse) {
+    pusher jobs(here, "jobs");
+    node& leaves = connected_to(here, quick_to_notice());
+    puller first(leaves, "jobs", explicitly());
+    push_numbers(jobs, 1, 10);
+    ASSERT_EQ(take(first, 4), all_at(1, 4, 1));
+    ASSERT_TRUE(eventually([&] { return first.stats().queue_messages == 10; }, patience));
+
+    leaves.close(patience);
+
+    puller second(there, "jobs", explicitly());
+    std::vector<taken> expected = all_at(1, 4, 2);
+    const std::vector<taken> others = all_at(5, 10, 1);
+    expected.insert(expected.end(), others.begin(), others.end());
+    EXPECT_EQ(take(second, 10), expected);
+}
+
+TEST_P(Failure, GivesUpWhatItsPullersLeaveWithAgainAndAgain) {
+    std::mutex mutex;
+    std::vector<std::string> rejected;
+    pusher_options options{.deliveries_max = 3};
+    options.on_rejected = [&](const rejected_message& r) {
+        const std::lock_guard lock(mutex);
+        EXPECT_EQ(r.cause, errc::deliveries_exceeded);
+        EXPECT_EQ(r.message.attempt, 3U);
+        rejected.emplace_back(r.message.text());
+    };
+    pusher jobs(here, "jobs", options);
+    jobs.push("poison");
+    push_numbers(jobs, 1, 10);
+    for (std::uint32_t attempt = 1; attempt <= 3; ++attempt) {
+        puller worker(there, "jobs");
+        // What comes for the last time comes alone.
+        for (;;) {
+            const auto j = worker.receive_for(patience);
+            ASSERT_TRUE(j);
+            if (j->text() != "poison") continue;
+            EXPECT_EQ(j->attempt(), attempt);
+            break;
+        }
+    }
+    puller worker(there, "jobs");
+    worker.start([](const message&) {});
+    EXPECT_TRUE(jobs.flush(patience));
+    const std::lock_guard lock(mutex);
+    EXPECT_EQ(rejected, std::vector<std::string>{"poison"});
+}
+
 TEST_P(Failure, PassesOverADeliveryThatCameAgainWhileItWaited) {
     pusher jobs(here, "jobs", {.batch_bytes_max = 1, .ack_wait = 50ms, .deliveries_max = 0});
     puller worker(there, "jobs", explicitly());

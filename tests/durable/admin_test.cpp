@@ -1,4 +1,5 @@
 #include "durable.hpp"
+#include "support/tcp_proxy.hpp"
 
 #include <functional>
 #include <set>
@@ -205,6 +206,66 @@ TEST_F(Administering, DeletesAGroupThatItsMemberMakesAnew) {
     store().delete_group("weather", "alarms");
     EXPECT_EQ(texts(reader, 10), numbers(1, 10)) << "from::earliest(), as it began";
     EXPECT_EQ(thrown_by([&] { store().delete_group("weather", "other"); }), errc::group_unknown);
+}
+
+/// Its link to the store breaks, and comes back later.
+class AdministeringWhileAMemberIsAway : public Administering {
+protected:
+    AdministeringWhileAMemberIsAway() {
+        publish_numbers(sender_, 1, 10);
+        EXPECT_EQ(sender_.flush(patience), 0U);
+        EXPECT_EQ(texts(reader_, 10), numbers(1, 10));
+        EXPECT_EQ(reader_.flush(patience), 0U);
+        way_.swallow();
+        way_.cut();
+        EXPECT_TRUE(
+            eventually([&] { return store().groups("weather")[0].members == 0; }, patience));
+    }
+    node_options by_way_of_the_proxy() {
+        node_options o = with_store("away");
+        o.store = way_.endpoint();
+        o.connect = {home_endpoint_};
+        return o;
+    }
+    publisher sender_{home(), "weather", {.source = "station"}};
+    tcp_proxy way_{endpoint_};
+    node there_{by_way_of_the_proxy()};
+    subscriber reader_{there_, "weather", in_group("alarms")};
+};
+
+TEST_F(AdministeringWhileAMemberIsAway, GivesItNothingAgainThatItAcked) {
+    way_.relay();
+    publish_numbers(sender_, 11, 12);
+    EXPECT_EQ(texts(reader_, 2), numbers(11, 12));
+    EXPECT_EQ(reader_.flush(patience), 0U);
+    EXPECT_FALSE(reader_.receive_for(silence));
+}
+
+TEST_F(AdministeringWhileAMemberIsAway, MovesItsGroupBack) {
+    store().seek_group("weather", "alarms", from::offset(6));
+    way_.relay();
+    EXPECT_EQ(texts(reader_, 5), numbers(6, 10));
+    publish_numbers(sender_, 11, 12);
+    EXPECT_EQ(texts(reader_, 2), numbers(11, 12));
+}
+
+TEST_F(AdministeringWhileAMemberIsAway, DeletesItsGroup) {
+    store().delete_group("weather", "alarms");
+    way_.relay();
+    EXPECT_EQ(texts(reader_, 10), numbers(1, 10)) << "it makes it anew, as it began";
+}
+
+TEST_F(AdministeringWhileAMemberIsAway, DeletesItsTopic) {
+    store().delete_topic("weather");
+    publish_numbers(sender_, 11, 12);
+    ASSERT_EQ(sender_.flush(patience), 0U);
+    way_.relay();
+    // What the publisher still held is there again.
+    const int first = static_cast<int>(replayed("weather").size()) == 12 ? 1 : 11;
+    std::vector<std::string> expected = numbers(11, 12);  // live
+    const std::vector<std::string> again = numbers(first, 12);
+    expected.insert(expected.end(), again.begin(), again.end());
+    EXPECT_EQ(texts(reader_, expected.size()), expected);
 }
 
 TEST_F(Administering, LetsAPublisherMakeADeletedTopicAnew) {

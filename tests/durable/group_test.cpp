@@ -230,6 +230,48 @@ TEST_F(DurableGroup, GivesAllToOneMemberUntilThatIsGone) {
     EXPECT_EQ(texts(second, 2), numbers(11, 12));
 }
 
+// Its link breaks, and another is active for a while, that does nothing.
+TEST_F(DurableGroup, GivesAMemberThatStoodByNothingAgain) {
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 1, 10);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    tcp_proxy way(endpoint_);
+    node_options o = with_store("away");
+    o.store = way.endpoint();
+    o.connect = {home_endpoint_};
+    node there(o);
+    subscriber first(there, "weather", by_hand());
+    std::vector<position> given;
+    while (given.size() != 4) {
+        const auto m = first.receive_for(patience);
+        ASSERT_TRUE(m);
+        given.push_back(m->position());
+    }
+    const auto elsewhere = away();
+    auto second = std::make_unique<subscriber>(*elsewhere, "weather", by_hand());
+    const auto comes_to = [](const subscriber& member, bool stands_by) {
+        return eventually(
+            [&] { return (member.state().state == reading::state::standby) == stands_by; },
+            patience);
+    };
+    ASSERT_TRUE(comes_to(*second, true));
+    way.swallow();
+    way.cut();
+    ASSERT_TRUE(comes_to(*second, false));
+    way.relay();
+    ASSERT_TRUE(comes_to(first, true));
+    EXPECT_EQ(first.state().lag_messages, 0U);
+
+    second.reset();
+
+    ASSERT_TRUE(comes_to(first, false));
+    for (const position& p : given) first.ack(p);
+    EXPECT_EQ(first.flush(patience), 0U);
+    sender.publish("11");
+    EXPECT_EQ(texts(first, 7), numbers(5, 11));
+    EXPECT_FALSE(first.receive_for(silence));
+}
+
 TEST_F(DurableGroup, ThatIsStuckHoldsUpNoneOfTwentyOthers) {
     constexpr std::size_t others = 20;
     constexpr int at_once = 100;

@@ -81,6 +81,8 @@ std::string_view name_of(kind k) {
             return "DETACH";
         case kind::job_refused:
             return "JOB_REFUSED";
+        case kind::begun:
+            return "BEGUN";
         case kind::open_source:
             return "OPEN_SOURCE";
         case kind::source_opened:

@@ -164,8 +164,8 @@ TEST(Format, SaysOfEachRecordWhatTheCodeWrites) {
         reading_of(source_key(topic, {2}), source_record{"a", "owner", {3}, {4}, {{5}, {6}}, 7}),
         "source=2: name=a, owner=owner, epoch=3, last sequence=4, stretch sequence=5, "
         "stretch offset=6, unindexed=7");
-    EXPECT_EQ(reading_of(group_key(topic, {2}), group_record{"workers", "settings", {3}, 4, 5}),
-              "group=2: name=workers, settings=settings, floor=3, acked=4, attempts=5");
+    EXPECT_EQ(reading_of(group_key(topic, {2}), group_record{"workers", "settings", {3}, 4, 5, 6}),
+              "group=2: name=workers, settings=settings, floor=3, acked=4, attempts=5, moves=6");
     EXPECT_EQ(reading_of(attempt_key(topic, {2}, {3}), attempt_record{4, ns(5), "why"}),
               "group=2, offset=3: attempts=4, not before=5, reason=why");
     EXPECT_EQ(reading_of(untold_key(topic, {2}, {3}), untold_record{{4}, {5}}),

@@ -239,7 +239,8 @@ private:
              number<std::uint64_t>()};
     }
     void fill(wire::group_attached& f) {
-        f = {number<std::uint32_t>(), generation(), coin(), coin(), point_list(), {}};
+        f = {number<std::uint32_t>(), generation(), coin(), coin(), point_list(), {}, {}};
+        f.of.bytes = generation().bytes;
         f.done.resize(length());
         for (wire::done_range& d : f.done) d = {source(), {number<std::uint64_t>()}, range()};
     }

@@ -40,6 +40,7 @@ struct run {
     std::uint32_t attempt = 1;
     std::uint32_t timer = UINT32_MAX;
     run_state state = run_state::fresh;
+    bool begun = false;  // out: its member said so
 
     std::uint64_t size() const { return last - first + 1; }
 };

@@ -136,6 +136,7 @@ struct lease_table::impl {
         detach(r);
         r.state = state;
         r.owner = nullptr;
+        r.begun = false;
         r.time = until;
         r.body_bytes = body_bytes;
         attach(r);
@@ -159,7 +160,8 @@ struct lease_table::impl {
 
     static bool alike(const run& a, const run& b) {
         return a.last + 1 == b.first && a.state == b.state && a.attempt == b.attempt &&
-               a.owner == b.owner && a.time == b.time && a.state != run_state::large;
+               a.owner == b.owner && a.time == b.time && a.begun == b.begun &&
+               a.state != run_state::large;
     }
 
     /// Makes two neighbours one, which keeps few what came back in pieces.
@@ -446,16 +448,13 @@ void lease_table::leave(member_id member, departure how, time_point now, std::st
     lease_member* const m = impl_->find(member);
     if (m == nullptr) return;
     pause(member);
-    if (how == departure::orderly) {
-        impl_->counters.released += m->out;
-    } else {
-        impl_->counters.failed += m->out;
-    }
     while (!m->held.empty()) {
         run& r = **m->held.begin();
-        if (how == departure::orderly) {
+        if (how == departure::orderly && !r.begun) {
+            impl_->counters.released += r.size();
             impl_->make_due(r);
         } else {
+            impl_->counters.failed += r.size();
             impl_->fail(r, {now, {}, jitter, reason.empty() ? "the worker failed" : reason});
         }
     }
@@ -574,6 +573,15 @@ std::uint64_t lease_table::release(member_id member, sequence_range range,
         [this](run& r, auto first, auto last) { impl_->make_due(impl_->cut_out(r, first, last)); });
     impl_->counters.released += held;
     return held;
+}
+
+std::uint64_t lease_table::note_begun(member_id member, sequence_range range,
+                                      std::vector<sequence_range>& stale) {
+    return impl_->for_held(member, range, stale, [this](run& r, auto first, auto last) {
+        run& begun = impl_->cut_out(r, first, last);
+        begun.begun = true;
+        impl_->merge_before(begun);
+    });
 }
 
 std::uint64_t lease_table::expire(time_point now, double jitter) {

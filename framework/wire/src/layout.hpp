@@ -74,6 +74,8 @@ inline constexpr kind kind_of<extend> = kind::extend;
 template <>
 inline constexpr kind kind_of<release> = kind::release;
 template <>
+inline constexpr kind kind_of<begun> = kind::begun;
+template <>
 inline constexpr kind kind_of<work_credit> = kind::work_credit;
 template <>
 inline constexpr kind kind_of<detach> = kind::detach;

@@ -80,6 +80,7 @@ void layout(auto& io, F& f) {
     io.flag(f.more);
     io.list(f.points);
     io.list(f.done);
+    io.id(f.of);
 }
 
 template <is<acked> F>

@@ -64,7 +64,7 @@ private:
 class puller {
 public:
     puller(node& owner, std::string_view topic, puller_options options = {});
-    /// Gives back what was not acked; with ack_mode::on_next that includes the message in hand.
+    /// As close().
     ~puller();
     puller(puller&&) noexcept;
     puller& operator=(puller&&) noexcept;
@@ -104,8 +104,9 @@ public:
     bool closed() const noexcept;
     handle_stats stats() const;
 
-    /// Takes no more, gives back what was not acked (the message in hand included), wakes every
-    /// receive().
+    /// Takes no more, gives back what was not acked, and wakes every receive(). What was received
+    /// (the message in hand included) counts as a delivery, as when its process dies; what waited
+    /// does not. So does node::close().
     void close();
 
 private:

@@ -48,14 +48,14 @@ void durable_world::begin_at(member& m, std::uint32_t source, const point& from,
         if (s.to[which].up()) subscribe(m, source, which);
 }
 
-/// Another member is active.
+/// Another member is active. What this one was given it keeps, and acks.
 void durable_world::stand_by(member& m) {
     m.started = false;
     m.subscribed = m.reads = m.reading_store = m.answered = false;
     m.unanswered = 0;
     for (std::uint32_t i = 0; i != sources_.size(); ++i) {
         for (std::size_t which = 0; which != twins_max; ++which) cut_publisher(m, i, which);
-        begin_at(m, i, {}, false);
+        m.streams[i].splice->store_lost();
     }
 }
 

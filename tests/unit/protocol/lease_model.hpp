@@ -21,7 +21,8 @@ public:
 
     struct message {
         state is = state::ready;
-        bool fresh = true;  // never lent, never held back
+        bool fresh = true;   // never lent, never held back
+        bool begun = false;  // as its owner says
         std::uint64_t key = 0;
         std::uint32_t attempt = 1;
         std::uint64_t body_bytes = 0;
@@ -182,6 +183,7 @@ public:
             lent.is = state::out;
             lent.owner = a.member;
             lent.fresh = false;
+            lent.begun = false;
             lent.since = now;
             lent.time = now + options.ack_wait;
         }

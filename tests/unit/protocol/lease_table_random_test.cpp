@@ -163,7 +163,7 @@ private:
         table_.leave(id, how, now_, "gone");
         for (std::uint64_t s = 1; s <= model_.last(); ++s) {
             if (!model_.holds(id, s)) continue;
-            if (how == departure::orderly) {
+            if (how == departure::orderly && !model_.at(s).begun) {
                 model_.give_back(s);
             } else {
                 model_.fail(s, {}, now_, "gone");
@@ -267,6 +267,10 @@ private:
             case 5:
                 taken = table_.release(id, range, stale);
                 for (const std::uint64_t s : held) model_.give_back(s);
+                break;
+            case 6:
+                taken = table_.note_begun(id, range, stale);
+                for (const std::uint64_t s : held) model_.at(s).begun = true;
                 break;
             default:
                 taken = table_.extend(id, range, time, now_, stale);

@@ -389,6 +389,37 @@ TEST_F(LeaseTable, CountsNoDeliveryForWhatADetachedWorkerHeld) {
     EXPECT_EQ(again->attempt, 1u);
 }
 
+TEST_F(LeaseTable, CountsADeliveryForWhatADetachedWorkerHadBegunAndKeepsTheOrder) {
+    const member_id a = worker();
+    table.add(range(1, 5));
+    lend_all();
+    EXPECT_EQ(table.note_begun(a, range(1, 2), stale), 2u);
+    EXPECT_EQ(table.note_begun(a, range(6, 6), stale), 0u);
+    EXPECT_EQ(stale, ranges{only(6)});
+    table.leave(a, departure::orderly, now);
+    EXPECT_EQ(table.counters().failed, 2u);
+    EXPECT_EQ(table.counters().released, 3u);
+    worker();
+    const auto begun = lend();
+    EXPECT_EQ(begun->range, range(1, 2));
+    EXPECT_EQ(begun->attempt, 2u);
+    const auto others = lend();
+    EXPECT_EQ(others->range, range(3, 5));
+    EXPECT_EQ(others->attempt, 1u);
+}
+
+TEST_F(LeaseTable, CountsNoDeliveryForWhatIsReleasedAlthoughItWasBegun) {
+    const member_id a = worker();
+    table.add(only(1));
+    lend_all();
+    table.note_begun(a, only(1), stale);
+    EXPECT_EQ(table.release(a, only(1), stale), 1u);
+    EXPECT_EQ(lend()->attempt, 1u);
+    table.leave(a, departure::orderly, now);
+    worker();
+    EXPECT_EQ(lend()->attempt, 1u) << "it was lent anew, and not begun";
+}
+
 TEST_F(LeaseTable, GivesUpAfterTheLastDeliveryThatIsAllowed) {
     const member_id a = worker();
     table.add(only(1));

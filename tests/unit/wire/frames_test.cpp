@@ -268,10 +268,9 @@ TEST(Frame, RefusesAnEmptyRangeInALossOrInWhatAGroupHasDone) {
         return decode(bytes_of({0x94, 55, 1, 0x92, first, last, 1})).error();
     };
     const auto done_of = [](int first, int last) {
-        const bytes start = bytes_of({0x97, 60, 1, 0xc4, 16}) + bytes(16, std::byte{7});
-        return decode(start +
-                      bytes_of({0xc3, 0xc2, 0x90, 0x91, 0x93, 0xa1, 's', 7, 0x92, first, last}))
-            .error();
+        const bytes id = bytes_of({0xc4, 16}) + bytes(16, std::byte{7});
+        const bytes done = bytes_of({0x90, 0x91, 0x93, 0xa1, 's', 7, 0x92, first, last});
+        return decode(bytes_of({0x98, 60, 1}) + id + bytes_of({0xc3, 0xc2}) + done + id).error();
     };
     EXPECT_EQ(lost_of(3, 3), errc::ok);
     EXPECT_EQ(lost_of(3, 2), errc::malformed);

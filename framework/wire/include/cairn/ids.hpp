@@ -65,6 +65,14 @@ struct generation {
     auto operator<=>(const generation&) const = default;
 };
 
+/// Names what a durable group's progress counts from: another one when the group was moved, or when
+/// it or its topic was made anew.
+struct incarnation {
+    std::array<std::byte, 16> bytes{};
+
+    auto operator<=>(const incarnation&) const = default;
+};
+
 /// Monotone time for deadlines and liveness; passed in wherever rules depend on it.
 using clock = std::chrono::steady_clock;
 using time_point = std::chrono::time_point<clock, std::chrono::nanoseconds>;

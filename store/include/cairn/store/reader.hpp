@@ -107,6 +107,7 @@ struct group_info {
     offset floor;               ///< all up to here are acked
     std::uint64_t acked = 0;    ///< above the floor
     std::uint64_t pending = 0;  ///< stored and not acked
+    std::uint64_t moves = 0;    ///< how often it was moved other than by acks
     bool damaged = false;       ///< only id and name are known
 };
 

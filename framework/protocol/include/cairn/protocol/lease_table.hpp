@@ -73,7 +73,7 @@ struct given_up {
 
 /// How a member left.
 enum class departure : std::uint8_t {
-    orderly,  ///< detached: what it held was not begun, and does not count as delivered
+    orderly,  ///< detached: what it held and did not say it had begun does not count as delivered
     failed,   ///< dead, silent, killed: any of what it held may have been begun, all counts
 };
 
@@ -83,9 +83,9 @@ struct lease_counters {
     std::uint64_t redeliveries = 0;  ///< lent with an attempt above 1
     std::uint64_t acked = 0;
     std::uint64_t nacked = 0;
-    std::uint64_t released = 0;  ///< given back by release() or an orderly departure
+    std::uint64_t released = 0;  ///< given back, not begun, by release() or an orderly departure
     std::uint64_t expired = 0;   ///< taken back because the ack wait ended
-    std::uint64_t failed = 0;    ///< taken back because the member failed
+    std::uint64_t failed = 0;    ///< taken back, maybe begun, because the member left
     std::uint64_t stale = 0;     ///< named in a verb by a member that did not hold them
     std::uint64_t given_up = 0;
 };
@@ -192,6 +192,10 @@ public:
     /// Not begun: to be delivered again at once, as the same attempt.
     std::uint64_t release(member_id member, sequence_range range,
                           std::vector<sequence_range>& stale);
+
+    /// Begun: whichever way the lease ends but by release(), this delivery counts.
+    std::uint64_t note_begun(member_id member, sequence_range range,
+                             std::vector<sequence_range>& stale);
 
     /// Takes back leases whose ack wait has ended and makes delayed messages ready when their time
     /// has come. Returns how many messages became ready, delayed, or were given up.

@@ -233,6 +233,11 @@ struct release : job_ranges {
     bool operator==(const release&) const = default;
 };
 
+/// These were begun: however the lease ends but by an ack, this delivery counts.
+struct begun : job_ranges {
+    bool operator==(const begun&) const = default;
+};
+
 /// Raises what one source may have out with the puller. ATTACH grants the same to each source.
 struct work_credit {
     wire::channel channel = 0;
@@ -243,7 +248,8 @@ struct work_credit {
     bool operator==(const work_credit&) const = default;
 };
 
-/// The puller leaves; everything that it did not ack goes to others.
+/// The puller leaves; everything that it did not ack goes to others. Only what it said that it had
+/// begun counts as delivered.
 struct detach {
     wire::channel channel = 0;
     bool operator==(const detach&) const = default;
@@ -258,10 +264,10 @@ struct job_refused : job_ranges {
 using control_frame =
     std::variant<hello, bye, heartbeat, ping, pong, error_reply, subscribe, subscribed, heads,
                  digest, gone, credit, unsubscribe, fenced, repair, end, attach, attached, ack,
-                 nack, reject, extend, release, work_credit, detach, job_refused, open_source,
-                 source_opened, confirm, append_refused, lost, close_source, locate, located,
-                 attach_group, group_attached, acked, list_topics, topics, list_sources, sources,
-                 list_groups, groups, list_figures, figures, create_topic, alter_topic,
+                 nack, reject, extend, release, begun, work_credit, detach, job_refused,
+                 open_source, source_opened, confirm, append_refused, lost, close_source, locate,
+                 located, attach_group, group_attached, acked, list_topics, topics, list_sources,
+                 sources, list_groups, groups, list_figures, figures, create_topic, alter_topic,
                  delete_topic, trim, create_group, seek_group, delete_group, done>;
 
 /// Appends the frame's bytes to `out`.

@@ -37,6 +37,7 @@ enum class kind : std::uint8_t {
     work_credit = 38,
     detach = 39,
     job_refused = 40,
+    begun = 41,
 
     open_source = 50,
     source_opened = 51,

@@ -136,6 +136,7 @@ struct group_attached {
     bool more = false;
     std::vector<source_point> points;  ///< all before is done
     std::vector<done_range> done;      ///< done behind the points
+    incarnation of;                    ///< whose they are; nobody's when not active
     bool operator==(const group_attached&) const = default;
 };
 
