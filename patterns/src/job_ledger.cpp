@@ -6,13 +6,14 @@
 namespace cairn::patterns {
 
 void job_ledger::hold(std::uint32_t stream, sequence_range range, std::uint64_t bytes,
-                      std::uint64_t delivery) {
+                      std::uint64_t delivery, time_point until) {
     // Delivered again while it was held: the lease was over. What it cost then is free now.
     for_each_held(stream, range, 0, false, [&](sequence_range) {
-        replaced_up_to_.store(delivery - 1, std::memory_order_relaxed);
+        void_up_to_.store(delivery - 1, std::memory_order_relaxed);
         return true;
     });
-    held_.insert_or_assign({stream, range.first}, run{range.last, bytes, delivery});
+    streams_.insert(stream);
+    held_.insert_or_assign({stream, range.first}, run{range.last, bytes, delivery, until});
     held_messages_ += range.size();
 }
 
@@ -20,6 +21,7 @@ void job_ledger::forget(std::uint32_t stream) {
     const auto end = held_.lower_bound({stream + 1, sequence{0}});
     for (auto it = held_.lower_bound({stream, sequence{0}}); it != end; it = held_.erase(it))
         held_messages_ -= it->second.last - it->first.second + 1;
+    streams_.erase(stream);
     std::erase_if(verbs_, [=](const job_verb& v) { return v.stream == stream; });
     std::erase_if(finished_, [=](const finished_work& f) { return f.stream == stream; });
 }
@@ -43,6 +45,29 @@ void job_ledger::note_begun(std::uint64_t delivery, sequence last) {
     }
 }
 
+time_point job_ledger::release_waiting(std::uint64_t delivery, sequence last, time_point now) {
+    time_point next = time_point::max();
+    std::vector<job_verb> over;
+    for (const auto& [at, r] : held_) {
+        if (r.delivery < delivery) continue;
+        const sequence first = r.delivery > delivery ? at.second : std::max(at.second, last + 1);
+        if (first > r.last) continue;
+        if (now < r.until)
+            next = std::min(next, r.until);
+        else
+            over.push_back(
+                {job_verb::kind::release, at.first, {first, r.last}, {}, {}, r.delivery});
+    }
+    for (const job_verb& v : over) {
+        for_each_held(v.stream, v.range, v.delivery, false, [&](sequence_range part) {
+            note(v, part);
+            return true;
+        });
+        void_up_to_.store(std::max(void_up_to(), v.delivery), std::memory_order_relaxed);
+    }
+    return next;
+}
+
 template <typename Ends>
 void job_ledger::for_each_held(std::uint32_t stream, sequence_range range, std::uint64_t delivery,
                                bool worked, Ends&& ends) {
@@ -63,17 +88,18 @@ void job_ledger::for_each_held(std::uint32_t stream, sequence_range range, std::
         const std::uint64_t each = it->second.bytes / whole.size();
         std::uint64_t left = it->second.bytes;
         const std::uint64_t number = it->second.delivery;
+        const time_point until = it->second.until;
         const std::uint64_t before = part.first - whole.first;
         const std::uint64_t after = whole.last - part.last;
         it = held_.erase(it);
         if (after != 0) {
             it = held_.insert_or_assign(it, {stream, part.last + 1},
-                                        run{whole.last, each * after, number});
+                                        run{whole.last, each * after, number, until});
             left -= each * after;
         }
         if (before != 0) {
             held_.insert_or_assign({stream, whole.first},
-                                   run{part.first - 1, each * before, number});
+                                   run{part.first - 1, each * before, number, until});
             left -= each * before;
         }
         held_messages_ -= part.size();
@@ -102,11 +128,12 @@ void job_ledger::finish(std::uint32_t stream, std::uint64_t messages, std::uint6
     finished_.back().bytes += bytes;
 }
 
-bool job_ledger::is_replaced(std::uint32_t stream, sequence which, std::uint64_t delivery) const {
+bool job_ledger::is_void(std::uint32_t stream, sequence which, std::uint64_t delivery) const {
+    if (!streams_.contains(stream)) return false;
     auto it = held_.upper_bound({stream, which});
-    if (it == held_.begin()) return false;
+    if (it == held_.begin()) return true;
     --it;
-    return it->first.first == stream && which <= it->second.last && it->second.delivery != delivery;
+    return it->first.first != stream || it->second.last < which || it->second.delivery != delivery;
 }
 
 std::vector<job_verb> job_ledger::take_verbs() { return std::exchange(verbs_, {}); }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,7 +32,7 @@ struct finished_work {
     std::uint32_t stream = 0;
     std::uint64_t messages = 0;
     std::uint64_t bytes = 0;
-    bool worked = true;  ///< false: a later delivery took their place
+    bool worked = true;  ///< false: a later delivery took their place, or they waited too long
 };
 
 /// Which messages a puller holds, and what it has to tell their pushers.
@@ -44,9 +45,9 @@ struct finished_work {
 /// Limits:  a run a batch held, and one more a hole in it.
 class job_ledger {
 public:
-    /// A batch came. `delivery` is its number, above zero.
+    /// A batch came. `delivery` is its number, above zero. It should not wait longer than `until`.
     void hold(std::uint32_t stream, sequence_range range, std::uint64_t bytes,
-              std::uint64_t delivery);
+              std::uint64_t delivery, time_point until);
     /// The stream's pusher is gone: nothing of it is held any more, and nothing is told.
     void forget(std::uint32_t stream);
 
@@ -55,12 +56,15 @@ public:
     /// Says of all that is held of deliveries before this one, and of it up to `last`, that it was
     /// begun: what comes first is worked on first.
     void note_begun(std::uint64_t delivery, sequence last);
-    /// Of this delivery and those before some may have been replaced by a later one. Any thread.
-    std::uint64_t replaced_up_to() const noexcept {
-        return replaced_up_to_.load(std::memory_order_relaxed);
+    /// Releases what waits behind that and should not any more. Returns when there is more.
+    time_point release_waiting(std::uint64_t delivery, sequence last, time_point now);
+    /// Of this delivery and those before some may be void. Any thread.
+    std::uint64_t void_up_to() const noexcept {
+        return void_up_to_.load(std::memory_order_relaxed);
     }
-    /// Whether a message is held as part of another delivery than this one.
-    bool is_replaced(std::uint32_t stream, sequence which, std::uint64_t delivery) const;
+    /// Whether a message that still waits is not this delivery's any more: it was released, and
+    /// comes, or came, by another. What is left of a pusher that is gone is worked on.
+    bool is_void(std::uint32_t stream, sequence which, std::uint64_t delivery) const;
 
     /// Something is to be told.
     bool pending() const noexcept { return !verbs_.empty(); }
@@ -74,6 +78,7 @@ private:
         sequence last;
         std::uint64_t bytes;  // its share of the batch's
         std::uint64_t delivery;
+        time_point until;
     };
     using key = std::pair<std::uint32_t, sequence>;  // stream, first
 
@@ -85,7 +90,8 @@ private:
     void note(const job_verb& verb, sequence_range part);
     void finish(std::uint32_t stream, std::uint64_t messages, std::uint64_t bytes, bool worked);
 
-    std::atomic<std::uint64_t> replaced_up_to_{0};
+    std::atomic<std::uint64_t> void_up_to_{0};
+    std::set<std::uint32_t> streams_;
     std::map<key, run> held_;
     std::uint64_t held_messages_ = 0;
     std::vector<job_verb> verbs_;

@@ -92,8 +92,8 @@ struct puller::impl {
     std::optional<job> next(std::optional<time_point> deadline) {
         for (;;) {
             if (reader->inbox().closed() || hub.forked()) return std::nullopt;
-            // What came again while it waited is worked on once, then.
-            while (!current.done() && reader->is_replaced(*current.get(), current.next()))
+            // What was given back while it waited, or came again, is another delivery's.
+            while (!current.done() && reader->is_void(*current.get(), current.next()))
                 static_cast<void>(current.take());
             if (!current.done()) return job_here();
             finish_batch();
@@ -158,12 +158,14 @@ struct puller::impl {
     bool apply(patterns::job_verb::kind what, job_id id, duration time = {},
                std::string_view reason = {}) {
         if (hub.forked() || id.attachment != reader->channel()) return false;
-        return reader->apply({what,
-                              id.stream,
-                              {id.sequence, id.sequence},
-                              time,
-                              std::string(reason.substr(0, wire::text_bytes_max)),
-                              id.delivery});
+        const bool held = reader->apply({what,
+                                         id.stream,
+                                         {id.sequence, id.sequence},
+                                         time,
+                                         std::string(reason.substr(0, wire::text_bytes_max)),
+                                         id.delivery});
+        if (!held) reader->too_late.fetch_add(1, std::memory_order_relaxed);
+        return held;
     }
 
     void serve(const std::function<void(const job&)>& handler) {

@@ -34,6 +34,12 @@ wire::control_frame frame_of(const job_verb& verb, wire::job_ranges what) {
     return wire::heartbeat{};
 }
 
+/// How long a message may wait: half of its lease, so that it is given back in time.
+std::chrono::milliseconds waiting_max(const wire::jobs_header& header) {
+    constexpr std::uint64_t year = std::uint64_t{365} * 86'400'000;
+    return std::chrono::milliseconds(std::min(header.ack_wait_ms, year) / 2);
+}
+
 }  // namespace
 
 work_reader::work_reader(runtime::hub& owner, std::string topic, const puller_options& options)
@@ -207,10 +213,13 @@ void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_b
         return;
     }
     batch->delivery = ++batches_;
+    const time_point until = runtime::later(hub_.loop().turn_time(), waiting_max(h));
     {
         const std::lock_guard lock(mutex_);
-        ledger_.hold(batch->stream, {h.first, h.last()}, batch->body.size(), batch->delivery);
+        ledger_.hold(batch->stream, {h.first, h.last()}, batch->body.size(), batch->delivery,
+                     until);
     }
+    if (until < look_at_) hub_.loop().at(*this, look_at_ = until);
     bytes_put_ += batch->body.size();
     inbox_.put(std::move(batch));
 }
@@ -233,9 +242,16 @@ bool work_reader::apply(const job_verb& verb) {
     return messages_held != 0;
 }
 
-bool work_reader::is_held_anew(const runtime::received_batch& batch, sequence which) const {
+bool work_reader::is_void_now(const runtime::received_batch& batch, sequence which) const {
     const std::lock_guard lock(mutex_);
-    return ledger_.is_replaced(batch.stream, which, batch.delivery);
+    return ledger_.is_void(batch.stream, which, batch.delivery);
+}
+
+void work_reader::release_waiting(time_point now) {
+    if (now < look_at_) return;
+    const std::lock_guard lock(mutex_);
+    look_at_ = ledger_.release_waiting(hand_delivery_, {hand.load(std::memory_order_relaxed)}, now);
+    hub_.loop().at(*this, look_at_);
 }
 
 void work_reader::take_in_hand(const runtime::received_batch& batch) {
@@ -264,6 +280,7 @@ void work_reader::grant(const job_stream& to, const std::optional<protocol::work
 }
 
 void work_reader::run(time_point now) {
+    release_waiting(now);
     std::vector<job_verb> verbs;
     std::vector<finished_work> finished;
     {
@@ -325,7 +342,7 @@ handle_stats work_reader::stats() const {
     s.messages = messages.load(std::memory_order_relaxed);
     s.bytes = bytes.load(std::memory_order_relaxed);
     s.batches = batches_;
-    s.refused = refused_acks_;
+    s.refused = refused_acks_ + too_late.load(std::memory_order_relaxed);
     {
         const std::lock_guard lock(mutex_);
         s.queue_messages = ledger_.held_messages();

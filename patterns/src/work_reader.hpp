@@ -41,9 +41,9 @@ public:
 
     /// What the application did. Any thread. False when nothing of it is held.
     bool apply(const job_verb& verb);
-    /// Whether a message of a batch that waited came again since. Any thread.
-    bool is_replaced(const runtime::received_batch& batch, sequence which) const {
-        return batch.delivery <= ledger_.replaced_up_to() && is_held_anew(batch, which);
+    /// Whether a message of a batch that waited was given back, or came again, since. Any thread.
+    bool is_void(const runtime::received_batch& batch, sequence which) const {
+        return batch.delivery <= ledger_.void_up_to() && is_void_now(batch, which);
     }
     /// The application begins with a batch, and says in `hand` how far it is. Its thread.
     void take_in_hand(const runtime::received_batch& batch);
@@ -69,9 +69,12 @@ public:
     std::atomic<std::uint64_t> messages{0};
     std::atomic<std::uint64_t> bytes{0};
     std::atomic<std::uint64_t> bytes_taken{0};  // of batches that it is through with
+    std::atomic<std::uint64_t> too_late{0};     // verbs about what is not held any more; any thread
 
 private:
-    bool is_held_anew(const runtime::received_batch& batch, sequence which) const;
+    bool is_void_now(const runtime::received_batch& batch, sequence which) const;
+    /// What waits for so long that its lease will end is another's, and no delivery.
+    void release_waiting(time_point now);
     bool has_room() const noexcept;
     /// Whether another node has the run that this one says is its own. It is told to stop.
     bool is_twin(runtime::link& from, const wire::jobs_header& header);
@@ -107,6 +110,7 @@ private:
     std::atomic<bool> asked_{false};        // and not yet dealt with
     std::atomic<bool> turned_away_{false};  // somebody, within its credit, for want of room
 
+    time_point look_at_ = runtime::loop::never;  // at what waits
     std::uint64_t batches_ = 0;
     std::uint64_t bytes_put_ = 0;  // into the inbox
     std::uint64_t refused_acks_ = 0;
