@@ -77,6 +77,7 @@ void work_reader::node_closing() {
 
 // What was done and not told yet, and what was begun, which alone counts as delivered.
 void work_reader::leave() {
+    if (pushers_.empty()) return;  // nobody to tell
     {
         const std::lock_guard lock(mutex_);
         const sequence in_hand{hand.load(std::memory_order_relaxed)};
