@@ -106,7 +106,7 @@ TEST_F(Backup, IsThereAfterAPowerCutWithTheDirectoryThatItMade) {
     disk::start_noting_syncs();
     backup(*db_, target);
     const auto synced = disk::stop_noting_syncs();
-    for (const auto& path : {target / "aside" / "data.mdb", target, directory_.path()})
+    for (const auto& path : {target / "unfinished_copy" / "data.mdb", target, directory_.path()})
         EXPECT_NE(std::find(synced.begin(), synced.end(), path), synced.end()) << path;
 }
 
@@ -126,6 +126,18 @@ TEST_F(Backup, GoesToAPlaceOfItsOwn) {
     std::ofstream(directory_ / "used" / "something") << "x";
     EXPECT_EQ(code_of([&] { backup(*db_, directory_ / "used"); }), errc::invalid_argument);
     EXPECT_EQ(code_of([&] { backup(*db_, directory_ / "no/parent"); }), errc::invalid_argument);
+}
+
+TEST_F(Backup, ThatWasInterruptedIsNoDatabaseAndIsBegunAnew) {
+    append_to(opened("jobs", "a"), 1, {"one"});
+    const auto copy = directory_ / "copy";
+    std::filesystem::create_directories(copy / "unfinished_copy");
+    for (const auto& left : {copy / "cairn.lock", copy / "unfinished_copy" / "data.mdb"})
+        std::ofstream(left) << "";
+    EXPECT_EQ(code_of([&] { const database half(copy, small_options()); }), errc::invalid_argument);
+    EXPECT_EQ(code_of([&] { backup(*db_, copy); }), errc::ok);
+    EXPECT_FALSE(std::filesystem::exists(copy / "unfinished_copy"));
+    EXPECT_EQ(restored(copy), strings{"one"});
 }
 
 TEST_F(Backup, ByPathIsForWhatNobodyHereHasOpen) {

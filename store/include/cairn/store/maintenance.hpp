@@ -42,8 +42,8 @@ verify_report verify(const std::filesystem::path& directory);
 std::uint64_t compact(const std::filesystem::path& directory);
 
 /// Copies an open database, while it is written, as it is at one moment, to `target`, a directory
-/// that does not exist or is empty. The copy has a generation of its own; opening
-/// it is restoring it.
+/// that does not exist, is empty, or holds what an interrupted backup left. The copy has a
+/// generation of its own; opening it is restoring it.
 /// Returns its bytes. Any thread. While it runs, pages that writers free are not used again, so the
 /// file grows by what is written meanwhile.
 /// Fails: throws error: invalid_argument (`target` holds something), disk_full, store_failed,
