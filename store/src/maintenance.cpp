@@ -147,6 +147,23 @@ private:
     bool finished_ = false;
 };
 
+/// Whether `inner` is `outer`, or is or would be below it, by whatever names they are given.
+bool lies_in(const fs::path& inner, const fs::path& outer) {
+    std::error_code unknown;  // what cannot be looked at is not written to either
+    fs::path at = fs::weakly_canonical(fs::absolute(inner, unknown), unknown);
+    while (!fs::equivalent(at, outer, unknown) && at.has_relative_path()) at = at.parent_path();
+    return fs::equivalent(at, outer, unknown);
+}
+
+void require_apart(const fs::path& source, const fs::path& target) {
+    const auto refuse = [&](const char* why) {
+        throw error(errc::invalid_argument, "back up to " + target.string() + ": " + why + ", " +
+                                                source.string() + "; name a directory beside it");
+    };
+    if (lies_in(target, source)) refuse("it is in the directory that is to be copied");
+    if (lies_in(source, target)) refuse("it holds the directory that is to be copied");
+}
+
 // The lock's file is empty until a database is opened.
 bool is_of_an_unfinished_copy(const fs::directory_entry& what) {
     const fs::path name = what.path().filename();
@@ -201,6 +218,7 @@ std::uint64_t compact(const fs::path& directory) {
 std::uint64_t backup(const database& source, const fs::path& target) {
     if (source.impl_->forked())
         throw error(errc::forked, "back up to " + target.string() + ": in a forked child");
+    require_apart(source.directory(), target);
     return back_up(source.impl_->env->handle(), target, false);
 }
 
@@ -210,6 +228,7 @@ std::uint64_t backup(const fs::path& source, const fs::path& target) {
     };
     std::error_code ignored;
     if (!fs::exists(source / data_name, ignored)) refuse("there is no database");
+    require_apart(source, target);
     // LMDB would lose the locks of the other environment.
     if (is_open_here(source)) refuse("this process has it open; back up the open database");
     std::optional<lmdb::environment> env;

@@ -71,6 +71,20 @@ TEST_F(CairndUpkeep, ServesNoBackupThatWasKilledHalfWayAndBeginsItAnew) {
     EXPECT_TRUE(has(running_->output(), " 5 messages")) << running_->output();
 }
 
+TEST_F(CairndUpkeep, BacksUpNeitherIntoTheDataNorAroundIt) {
+    start();
+    store(1, 5);
+    EXPECT_EQ(end(SIGTERM), 0);
+    fs::create_directory_symlink(directory_ / "data", directory_ / "link");
+    for (const char* target : {"data", "data/copy", "link/copy", "data/../data/copy", "."}) {
+        const auto [code, words] = upkeep({"--backup", (directory_ / target).string()});
+        EXPECT_EQ(code, 1) << target;
+        EXPECT_TRUE(has(words, "that is to be copied")) << words;
+    }
+    for (const char* written : {"data/copy", "data/unfinished_copy", "unfinished_copy"})
+        EXPECT_FALSE(fs::exists(directory_ / written)) << written;
+}
+
 TEST_F(CairndUpkeep, VerifiesAndCompactsWhatNobodyServes) {
     start();
     store(1, 1'000);

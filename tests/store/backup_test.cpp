@@ -128,6 +128,37 @@ TEST_F(Backup, GoesToAPlaceOfItsOwn) {
     EXPECT_EQ(code_of([&] { backup(*db_, directory_ / "no/parent"); }), errc::invalid_argument);
 }
 
+TEST_F(Backup, LiesNeitherInWhatItCopiesNorAroundIt) {
+    append_to(opened("jobs", "a"), 1, {"one"});
+    const auto db = directory_ / "db";
+    std::filesystem::create_directory_symlink(db, directory_ / "link");
+    const auto refused = [&](const auto& from, const std::filesystem::path& target) {
+        std::string text;
+        try {
+            backup(from, target);
+        } catch (const error& why) {
+            EXPECT_EQ(why.code(), errc::invalid_argument);
+            text = why.what();
+        }
+        EXPECT_NE(text.find("that is to be copied"), std::string::npos) << target << ": " << text;
+    };
+    const auto all_refused = [&](const auto& from) {
+        for (const char* target : {"db", "db/", "db/copy", "db/no/copy", "link", "link/copy",
+                                   "link/../db/copy", "no/../db/copy", "db/.."})
+            refused(from, directory_ / target);
+        refused(from, std::filesystem::relative(db / "copy"));
+        refused(from, directory_.path());
+        EXPECT_FALSE(std::filesystem::exists(db / "copy"));
+        EXPECT_FALSE(std::filesystem::exists(db / "unfinished_copy"));
+    };
+    all_refused(*db_);
+    db_.reset();
+    all_refused(db);
+    all_refused(directory_ / "link");
+    reopen();
+    EXPECT_EQ(backup(*db_, directory_ / "db.copy"), backup(*db_, db / "../beside"));
+}
+
 TEST_F(Backup, ThatWasInterruptedIsNoDatabaseAndIsBegunAnew) {
     append_to(opened("jobs", "a"), 1, {"one"});
     const auto copy = directory_ / "copy";
