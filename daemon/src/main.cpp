@@ -1,4 +1,5 @@
 // cairnd: a store as a program.
+#include "program/ports_file.hpp"
 #include "program/settings.hpp"
 #include "program/supervisor.hpp"
 #include "program/upkeep.hpp"
@@ -19,7 +20,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -208,19 +208,6 @@ std::string mended(const error& e, const settings& chosen, const sources& from) 
 
 // --- Running ------------------------------------------------------------------------------------
 
-void write_ports(const std::filesystem::path& file, const std::vector<std::string>& endpoints) {
-    // Whoever waits for the file finds it whole.
-    std::filesystem::path aside = file;
-    aside += ".new";
-    {
-        std::ofstream to(aside);
-        for (const std::string& e : endpoints) to << e << '\n';
-        if (!to.flush())
-            throw settings_error("ports_file: " + aside.string() + " cannot be written");
-    }
-    std::filesystem::rename(aside, file);
-}
-
 spdlog::level::level_enum level_of(const std::string& name) {
     return name == "debug"     ? spdlog::level::debug
            : name == "warning" ? spdlog::level::warn
@@ -308,7 +295,7 @@ int run(const command_line& line, settings chosen) {
         std::filesystem::create_directories(above);
     const supervisor systemd;
     store_server store(chosen.store);
-    if (!chosen.ports_file.empty()) write_ports(chosen.ports_file, store.endpoints());
+    if (!chosen.ports_file.empty()) write_ports_file(chosen.ports_file, store.endpoints());
     introduce(chosen, store);
     warn_of_closed_doors(chosen, *log);
     systemd.tell("READY=1");
@@ -382,7 +369,10 @@ int main(int argc, char** argv) {
         from.emplace(line);
         chosen = settle(from->all());
         if (line.print) std::fputs(print(chosen, from->all()).c_str(), stdout);
-        if (line.check || !line.leaves()) store_server::check(chosen.store);
+        if (line.check || !line.leaves()) {
+            store_server::check(chosen.store);
+            check_ports_file(chosen, from->all());
+        }
         code = exit_failed;
         if (line.verify) return verify_data(chosen.store.path) ? 0 : exit_damaged;
         if (line.compact) compact_data(chosen.store.path);
