@@ -23,6 +23,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -106,6 +107,17 @@ void add_options(CLI::App& app, command_line& to,
     }
 }
 
+/// "--name=": CLI11 would take the next argument for its value. Empty when there is none.
+std::string_view without_value(int argc, char** argv) {
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view argument(argv[i]);
+        if (argument == "--") break;  // what follows are no options
+        if (argument.starts_with("--") && argument.find('=') == argument.size() - 1)
+            return argument;
+    }
+    return {};
+}
+
 /// What the command line says; a number to leave with instead.
 std::pair<command_line, std::optional<int>> parse(int argc, char** argv) {
     command_line line;
@@ -118,6 +130,12 @@ std::pair<command_line, std::optional<int>> parse(int argc, char** argv) {
                                    "--make-keys", "--verify",       "--compact",
                                    "--backup",    "--version",      "--help"};
     for (const auto& [s, flag] : flags) known.push_back(flag_of(*s));
+    if (const std::string_view open = without_value(argc, argv); !open.empty()) {
+        const std::string flag(open.substr(0, open.size() - 1));
+        std::fprintf(stderr, "cairnd: nothing stands behind %s=; write %s '' for an empty value\n",
+                     flag.c_str(), flag.c_str());
+        return {std::move(line), exit_usage};
+    }
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

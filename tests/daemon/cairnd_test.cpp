@@ -299,6 +299,22 @@ TEST_F(Cairnd, WritesAPortsFileIntoDirectoriesThatItMakesForItsData) {
     }
 }
 
+TEST_F(Cairnd, TakesNoArgumentForAValueThatIsLeftOut) {
+    const std::string help = said({"--help"}).second;
+    const std::regex valued("(--[a-z-]+) [A-Z]+");
+    std::size_t options = 0;
+    for (std::sregex_iterator at(help.begin(), help.end(), valued), end; at != end; ++at) {
+        const std::string name = (*at)[1];
+        const auto [code, words] = said({name + "=", "--check-config"});
+        EXPECT_EQ(code, 2) << name;
+        EXPECT_EQ(words, "cairnd: nothing stands behind " + name + "=; write " + name +
+                             " '' for an empty value\n");
+        ++options;
+    }
+    EXPECT_GT(options, 30U) << help;
+    EXPECT_TRUE(has(said({"--name", "", "--print-config"}).second, "name = ''  # --name"));
+}
+
 TEST_F(Cairnd, TakesNothingOfSettingsThatItCannotTakeAsAWhole) {
     const std::string server = (directory_ / "store").string();
     const std::string server_key = said({"--make-keys", server}).second.substr(0, 40);
