@@ -1,4 +1,5 @@
 // cairnd: a store as a program.
+#include "program/ports_file.hpp"
 #include "program/settings.hpp"
 #include "program/supervisor.hpp"
 #include "program/upkeep.hpp"
@@ -19,10 +20,10 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -106,6 +107,17 @@ void add_options(CLI::App& app, command_line& to,
     }
 }
 
+/// "--name=": CLI11 would take the next argument for its value. Empty when there is none.
+std::string_view without_value(int argc, char** argv) {
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view argument(argv[i]);
+        if (argument == "--") break;  // what follows are no options
+        if (argument.starts_with("--") && argument.find('=') == argument.size() - 1)
+            return argument;
+    }
+    return {};
+}
+
 /// What the command line says; a number to leave with instead.
 std::pair<command_line, std::optional<int>> parse(int argc, char** argv) {
     command_line line;
@@ -118,6 +130,12 @@ std::pair<command_line, std::optional<int>> parse(int argc, char** argv) {
                                    "--make-keys", "--verify",       "--compact",
                                    "--backup",    "--version",      "--help"};
     for (const auto& [s, flag] : flags) known.push_back(flag_of(*s));
+    if (const std::string_view open = without_value(argc, argv); !open.empty()) {
+        const std::string flag(open.substr(0, open.size() - 1));
+        std::fprintf(stderr, "cairnd: nothing stands behind %s=; write %s '' for an empty value\n",
+                     flag.c_str(), flag.c_str());
+        return {std::move(line), exit_usage};
+    }
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
@@ -208,19 +226,6 @@ std::string mended(const error& e, const settings& chosen, const sources& from) 
 
 // --- Running ------------------------------------------------------------------------------------
 
-void write_ports(const std::filesystem::path& file, const std::vector<std::string>& endpoints) {
-    // Whoever waits for the file finds it whole.
-    std::filesystem::path aside = file;
-    aside += ".new";
-    {
-        std::ofstream to(aside);
-        for (const std::string& e : endpoints) to << e << '\n';
-        if (!to.flush())
-            throw settings_error("ports_file: " + aside.string() + " cannot be written");
-    }
-    std::filesystem::rename(aside, file);
-}
-
 spdlog::level::level_enum level_of(const std::string& name) {
     return name == "debug"     ? spdlog::level::debug
            : name == "warning" ? spdlog::level::warn
@@ -308,7 +313,7 @@ int run(const command_line& line, settings chosen) {
         std::filesystem::create_directories(above);
     const supervisor systemd;
     store_server store(chosen.store);
-    if (!chosen.ports_file.empty()) write_ports(chosen.ports_file, store.endpoints());
+    if (!chosen.ports_file.empty()) write_ports_file(chosen.ports_file, store.endpoints());
     introduce(chosen, store);
     warn_of_closed_doors(chosen, *log);
     systemd.tell("READY=1");
@@ -382,7 +387,10 @@ int main(int argc, char** argv) {
         from.emplace(line);
         chosen = settle(from->all());
         if (line.print) std::fputs(print(chosen, from->all()).c_str(), stdout);
-        if (line.check || !line.leaves()) store_server::check(chosen.store);
+        if (line.check || !line.leaves()) {
+            store_server::check(chosen.store);
+            check_ports_file(chosen, from->all());
+        }
         code = exit_failed;
         if (line.verify) return verify_data(chosen.store.path) ? 0 : exit_damaged;
         if (line.compact) compact_data(chosen.store.path);

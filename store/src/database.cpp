@@ -110,9 +110,16 @@ database::impl::impl(const fs::path& where, const options& wanted)
     : directory(where), chosen(wanted), reserve(where / ballast_name, wanted.ballast_bytes) {
     check_options(where, chosen);
     lock = lock_directory("open", directory, chosen.allow_network_filesystem, true);
-    clear_aside(directory);
     try {
-        if (!fs::exists(directory / data_name)) {
+        const bool missing = !fs::exists(directory / data_name);
+        if (const fs::path half = directory / unfinished_copy_name; missing && fs::exists(half))
+            throw error(errc::invalid_argument,
+                        "open " + directory.string() +
+                            ": a backup to it was interrupted, and no copy is there; back up to it "
+                            "again, or remove " +
+                            half.string() + " to begin with nothing");
+        clear_aside(directory);
+        if (missing) {
             create_data(directory, system_now());
             opening.created = true;
         }

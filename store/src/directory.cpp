@@ -235,9 +235,11 @@ std::array<std::byte, 16> random_id() {
 }
 
 void clear_aside(const fs::path& directory) {
-    std::error_code problem;
-    fs::remove_all(directory / aside_name, problem);
-    if (problem) throw_errno("remove", directory / aside_name, problem.value());
+    for (const std::string_view name : {aside_name, unfinished_copy_name}) {
+        std::error_code problem;
+        fs::remove_all(directory / name, problem);
+        if (problem) throw_errno("remove", directory / name, problem.value());
+    }
 }
 
 void create_data(const fs::path& directory, wall_time now) {

@@ -19,6 +19,8 @@ inline constexpr std::string_view data_name = "data.mdb";
 inline constexpr std::string_view lmdb_lock_name = "lock.mdb";
 inline constexpr std::string_view ballast_name = "ballast";
 inline constexpr std::string_view aside_name = "aside";  // a directory for what is not finished
+// The same for a backup: what it leaves in its target is no store that begins.
+inline constexpr std::string_view unfinished_copy_name = "unfinished_copy";
 
 /// An open file descriptor.
 class unique_fd {
@@ -84,7 +86,7 @@ std::array<std::byte, 16> random_id();
 /// Requires: the lock. Throws error; lmdb::failure.
 void create_data(const std::filesystem::path& directory, wall_time now);
 
-/// Removes what an interrupted creation, compaction or upgrade left.
+/// Removes what an interrupted creation, compaction or copy left.
 void clear_aside(const std::filesystem::path& directory);
 
 /// Opens our three databases by name. Throws lmdb::failure.

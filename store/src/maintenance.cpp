@@ -6,6 +6,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -61,7 +62,7 @@ void require_sound_trees(std::string_view operation, const fs::path& directory,
 /// A directory for what is not finished; gone with this.
 class aside_directory {
 public:
-    explicit aside_directory(const fs::path& in) : path_(in / aside_name) {
+    aside_directory(const fs::path& in, std::string_view name) : path_(in / name) {
         clear_aside(in);
         if (::mkdir(path_.c_str(), 0700) != 0) throw_errno("create", path_, errno);
     }
@@ -146,21 +147,44 @@ private:
     bool finished_ = false;
 };
 
+/// Whether `inner` is `outer`, or is or would be below it, by whatever names they are given.
+bool lies_in(const fs::path& inner, const fs::path& outer) {
+    std::error_code unknown;  // what cannot be looked at is not written to either
+    fs::path at = fs::weakly_canonical(fs::absolute(inner, unknown), unknown);
+    while (!fs::equivalent(at, outer, unknown) && at.has_relative_path()) at = at.parent_path();
+    return fs::equivalent(at, outer, unknown);
+}
+
+void require_apart(const fs::path& source, const fs::path& target) {
+    const auto refuse = [&](const char* why) {
+        throw error(errc::invalid_argument, "back up to " + target.string() + ": " + why + ", " +
+                                                source.string() + "; name a directory beside it");
+    };
+    if (lies_in(target, source)) refuse("it is in the directory that is to be copied");
+    if (lies_in(source, target)) refuse("it holds the directory that is to be copied");
+}
+
+// The lock's file is empty until a database is opened.
+bool is_of_an_unfinished_copy(const fs::directory_entry& what) {
+    const fs::path name = what.path().filename();
+    return name == unfinished_copy_name || (name == lock_name && what.file_size() == 0);
+}
+
 std::uint64_t back_up(MDB_env* env, const fs::path& target, bool looks) {
     constexpr std::string_view operation = "back up to";
-    const auto require_empty = [&](bool is_empty) {
-        if (!is_empty)
+    const auto require_free = [&] {
+        if (fs::exists(target) && !std::all_of(fs::directory_iterator(target),
+                                               fs::directory_iterator(), is_of_an_unfinished_copy))
             throw error(errc::invalid_argument,
                         "back up to " + target.string() + ": it is not empty");
     };
-    std::error_code ignored;
-    require_empty(!fs::exists(target, ignored) || fs::is_empty(target, ignored));
-    unfinished_copy copy(target);
-    const unique_fd lock = lock_directory(operation, target, true, true);
-    require_empty(!fs::exists(target / data_name, ignored));
-    copy.locked();
     return told(operation, target, [&] {
-        const aside_directory aside(target);
+        require_free();
+        unfinished_copy copy(target);
+        const unique_fd lock = lock_directory(operation, target, true, true);
+        require_free();  // of another copy, too, that ended meanwhile
+        copy.locked();
+        const aside_directory aside(target, unfinished_copy_name);
         copy_to(aside, env, {.new_generation = true, .looks = looks});
         take_from(aside, target);
         copy.finish();
@@ -177,7 +201,7 @@ std::uint64_t compact(const fs::path& directory) {
     require_sound_trees("compact", directory, file);
     return told("compact", directory, [&] {
         const std::uint64_t before = fs::file_size(file);
-        const aside_directory aside(directory);
+        const aside_directory aside(directory, aside_name);
         {
             lmdb::environment env(directory, {.map_bytes = map_bytes});
             copy_to(aside, env.handle(), {.flags = MDB_CP_COMPACT});
@@ -194,6 +218,7 @@ std::uint64_t compact(const fs::path& directory) {
 std::uint64_t backup(const database& source, const fs::path& target) {
     if (source.impl_->forked())
         throw error(errc::forked, "back up to " + target.string() + ": in a forked child");
+    require_apart(source.directory(), target);
     return back_up(source.impl_->env->handle(), target, false);
 }
 
@@ -203,6 +228,7 @@ std::uint64_t backup(const fs::path& source, const fs::path& target) {
     };
     std::error_code ignored;
     if (!fs::exists(source / data_name, ignored)) refuse("there is no database");
+    require_apart(source, target);
     // LMDB would lose the locks of the other environment.
     if (is_open_here(source)) refuse("this process has it open; back up the open database");
     std::optional<lmdb::environment> env;

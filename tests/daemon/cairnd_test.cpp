@@ -266,6 +266,55 @@ TEST_F(Cairnd, TellsASettingThatItCannotUseBeforeItServes) {
     EXPECT_FALSE(fs::exists(directory_ / "data"));
 }
 
+TEST_F(Cairnd, TellsAPortsFileThatItCannotWriteBeforeItServes) {
+    const std::string data = (directory_ / "data").string();
+    const std::string plain = file("plain", "");
+    for (const auto& [ports, why] : {std::pair{directory_ / "nowhere" / "ports", "No such file"},
+                                     {fs::path(plain) / "ports", "Not a directory"},
+                                     {directory_.path(), "Is a directory"}}) {
+        const std::string config = file("c.toml", "ports_file = \"" + ports.string() + "\"\n");
+        for (const std::vector<std::string>& more :
+             {std::vector<std::string>{}, {"--check-config"}}) {
+            std::vector<std::string> flags{"-c", config, "--data", data};
+            flags.insert(flags.end(), more.begin(), more.end());
+            const auto [code, words] = said(flags);
+            EXPECT_EQ(code, 2) << words;
+            EXPECT_TRUE(has(words, config + ":1:14: ports_file: " + ports.string())) << words;
+            EXPECT_TRUE(has(words, why)) << words;
+        }
+    }
+    EXPECT_FALSE(fs::exists(data));
+    EXPECT_EQ(said({"--data", data, "--ports-file", (directory_ / "p").string(), "--check-config"}),
+              std::pair(0, std::string()));
+    EXPECT_FALSE(fs::exists(directory_ / "p.new")) << "to be asked after leaves nothing";
+}
+
+TEST_F(Cairnd, WritesAPortsFileIntoDirectoriesThatItMakesForItsData) {
+    for (const auto& [data, ports] : {std::pair{"a/data", "a/data/ports"}, {"b/data", "b/ports"}}) {
+        child_process made =
+            program({"--listen", "tcp://127.0.0.1:0", "--data", (directory_ / data).string(),
+                     "--ports-file", (directory_ / ports).string()});
+        EXPECT_TRUE(made.wait_for_output("ready\n", 30s)) << made.output();
+        EXPECT_TRUE(fs::exists(directory_ / ports));
+    }
+}
+
+TEST_F(Cairnd, TakesNoArgumentForAValueThatIsLeftOut) {
+    const std::string help = said({"--help"}).second;
+    const std::regex valued("(--[a-z-]+) [A-Z]+");
+    std::size_t options = 0;
+    for (std::sregex_iterator at(help.begin(), help.end(), valued), end; at != end; ++at) {
+        const std::string name = (*at)[1];
+        const auto [code, words] = said({name + "=", "--check-config"});
+        EXPECT_EQ(code, 2) << name;
+        EXPECT_EQ(words, "cairnd: nothing stands behind " + name + "=; write " + name +
+                             " '' for an empty value\n");
+        ++options;
+    }
+    EXPECT_GT(options, 30U) << help;
+    EXPECT_TRUE(has(said({"--name", "", "--print-config"}).second, "name = ''  # --name"));
+}
+
 TEST_F(Cairnd, TakesNothingOfSettingsThatItCannotTakeAsAWhole) {
     const std::string server = (directory_ / "store").string();
     const std::string server_key = said({"--make-keys", server}).second.substr(0, 40);

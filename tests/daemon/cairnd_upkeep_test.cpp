@@ -1,5 +1,7 @@
 #include "cairnd_fixture.hpp"
 
+#include "support/eventually.hpp"
+
 #include <algorithm>
 #include <fstream>
 #include <iterator>
@@ -42,6 +44,45 @@ TEST_F(CairndUpkeep, BacksUpWhatIsServedAndRestoresIt) {
     start();
     EXPECT_TRUE(has(running_->output(), " 5 messages")) << running_->output();
     store(6, 5);
+}
+
+TEST_F(CairndUpkeep, ServesNoBackupThatWasKilledHalfWayAndBeginsItAnew) {
+    start();
+    store(1, 5);
+    const std::string copy = (directory_ / "copy").string();
+    const std::string hang = file("hang", "");
+    child_process killed({"/usr/bin/env", "CAIRN_TEST_HANG=" + hang, CAIRND_ON_HANGING_DISK,
+                          "--backup", copy, "--data", (directory_ / "data").string()});
+    ASSERT_TRUE(eventually([&] { return fs::exists(hang + ".held"); }, 30s)) << killed.output();
+    killed.signal(SIGKILL);
+    ASSERT_EQ(killed.wait(30s), 128 + SIGKILL);
+
+    const auto [code, words] = said({"--data", copy, "--listen", "tcp://127.0.0.1:0"});
+    EXPECT_EQ(code, 1) << words;
+    EXPECT_TRUE(has(words, copy + ": a backup to it was interrupted")) << words;
+    EXPECT_TRUE(has(words, "back up to it again, or remove " + copy + "/unfinished_copy")) << words;
+    const auto [again, done] = upkeep({"--backup", copy});
+    ASSERT_EQ(again, 0) << done;
+    EXPECT_EQ(end(SIGTERM), 0);
+    EXPECT_FALSE(fs::exists(copy + "/unfinished_copy"));
+    fs::remove_all(directory_ / "data");
+    fs::rename(copy, directory_ / "data");
+    start();
+    EXPECT_TRUE(has(running_->output(), " 5 messages")) << running_->output();
+}
+
+TEST_F(CairndUpkeep, BacksUpNeitherIntoTheDataNorAroundIt) {
+    start();
+    store(1, 5);
+    EXPECT_EQ(end(SIGTERM), 0);
+    fs::create_directory_symlink(directory_ / "data", directory_ / "link");
+    for (const char* target : {"data", "data/copy", "link/copy", "data/../data/copy", "."}) {
+        const auto [code, words] = upkeep({"--backup", (directory_ / target).string()});
+        EXPECT_EQ(code, 1) << target;
+        EXPECT_TRUE(has(words, "that is to be copied")) << words;
+    }
+    for (const char* written : {"data/copy", "data/unfinished_copy", "unfinished_copy"})
+        EXPECT_FALSE(fs::exists(directory_ / written)) << written;
 }
 
 TEST_F(CairndUpkeep, VerifiesAndCompactsWhatNobodyServes) {

@@ -106,7 +106,7 @@ TEST_F(Backup, IsThereAfterAPowerCutWithTheDirectoryThatItMade) {
     disk::start_noting_syncs();
     backup(*db_, target);
     const auto synced = disk::stop_noting_syncs();
-    for (const auto& path : {target / "aside" / "data.mdb", target, directory_.path()})
+    for (const auto& path : {target / "unfinished_copy" / "data.mdb", target, directory_.path()})
         EXPECT_NE(std::find(synced.begin(), synced.end(), path), synced.end()) << path;
 }
 
@@ -126,6 +126,49 @@ TEST_F(Backup, GoesToAPlaceOfItsOwn) {
     std::ofstream(directory_ / "used" / "something") << "x";
     EXPECT_EQ(code_of([&] { backup(*db_, directory_ / "used"); }), errc::invalid_argument);
     EXPECT_EQ(code_of([&] { backup(*db_, directory_ / "no/parent"); }), errc::invalid_argument);
+}
+
+TEST_F(Backup, LiesNeitherInWhatItCopiesNorAroundIt) {
+    append_to(opened("jobs", "a"), 1, {"one"});
+    const auto db = directory_ / "db";
+    std::filesystem::create_directory_symlink(db, directory_ / "link");
+    const auto refused = [&](const auto& from, const std::filesystem::path& target) {
+        std::string text;
+        try {
+            backup(from, target);
+        } catch (const error& why) {
+            EXPECT_EQ(why.code(), errc::invalid_argument);
+            text = why.what();
+        }
+        EXPECT_NE(text.find("that is to be copied"), std::string::npos) << target << ": " << text;
+    };
+    const auto all_refused = [&](const auto& from) {
+        for (const char* target : {"db", "db/", "db/copy", "db/no/copy", "link", "link/copy",
+                                   "link/../db/copy", "no/../db/copy", "db/.."})
+            refused(from, directory_ / target);
+        refused(from, std::filesystem::relative(db / "copy"));
+        refused(from, directory_.path());
+        EXPECT_FALSE(std::filesystem::exists(db / "copy"));
+        EXPECT_FALSE(std::filesystem::exists(db / "unfinished_copy"));
+    };
+    all_refused(*db_);
+    db_.reset();
+    all_refused(db);
+    all_refused(directory_ / "link");
+    reopen();
+    EXPECT_EQ(backup(*db_, directory_ / "db.copy"), backup(*db_, db / "../beside"));
+}
+
+TEST_F(Backup, ThatWasInterruptedIsNoDatabaseAndIsBegunAnew) {
+    append_to(opened("jobs", "a"), 1, {"one"});
+    const auto copy = directory_ / "copy";
+    std::filesystem::create_directories(copy / "unfinished_copy");
+    for (const auto& left : {copy / "cairn.lock", copy / "unfinished_copy" / "data.mdb"})
+        std::ofstream(left) << "";
+    EXPECT_EQ(code_of([&] { const database half(copy, small_options()); }), errc::invalid_argument);
+    EXPECT_EQ(code_of([&] { backup(*db_, copy); }), errc::ok);
+    EXPECT_FALSE(std::filesystem::exists(copy / "unfinished_copy"));
+    EXPECT_EQ(restored(copy), strings{"one"});
 }
 
 TEST_F(Backup, ByPathIsForWhatNobodyHereHasOpen) {

@@ -246,6 +246,26 @@ std::optional<std::string> check_one(const fs::path& where, const std::vector<mo
     return report.sound() ? std::nullopt : std::optional("verify: " + report.findings.front().what);
 }
 
+bool opens(const fs::path& where) {
+    try {
+        const database db(where, small_options());
+        return true;
+    } catch (const error&) {
+        return false;
+    }
+}
+
+/// A copy that was interrupted is no database, and makes room for the next one.
+std::optional<std::string> check_copied_anew(const fs::path& root, const std::vector<model>& models,
+                                             const step& at) {
+    if (fs::exists(root / "copy" / "unfinished_copy") && opens(root / "copy"))
+        return "half a copy is opened";
+    backup(root / "db", root / "copy");
+    if (fs::exists(root / "copy" / "unfinished_copy")) return "what was interrupted is still there";
+    const auto found = check_one(root / "copy", models, at.commits, 1);
+    return found ? "the copy, made anew: " + *found : found;
+}
+
 /// What is left of a life that came as far as `at`.
 std::optional<std::string> check_left(const fs::path& root, const std::vector<model>& models,
                                       const step& at) {
@@ -257,9 +277,11 @@ std::optional<std::string> check_left(const fs::path& root, const std::vector<mo
             if (auto found = difference(db, model())) return found;
         }
         // A copy is there whole, or its data is not there at all.
-        if (at.backed_up || (at.backing_up && fs::exists(root / "copy" / "data.mdb")))
+        const bool copied = at.backed_up || fs::exists(root / "copy" / "data.mdb");
+        if (at.backing_up && copied)
             if (auto found = check_one(root / "copy", models, at.copied, 0))
                 return "the copy: " + *found;
+        if (at.backing_up && !copied) return check_copied_anew(root, models, at);
     } catch (const error& refused) {
         return refused.what();
     }

@@ -1,6 +1,7 @@
 #include "command.hpp"
 
 #include <algorithm>
+#include <regex>
 
 // What all verbs have in common.
 namespace {
@@ -66,6 +67,24 @@ TEST_F(Command, LeavesWithTwoWhenItIsUsedWrongly) {
     EXPECT_NE(said({"pub", "a", "b", "--header", "c"}).find("NAME=VALUE"), std::string::npos);
     EXPECT_NE(said({"topic", "create", "a", "--age-max", "7x"}).find("--age-max"),
               std::string::npos);
+}
+
+TEST_F(Command, TakesNoArgumentForAValueThatIsLeftOut) {
+    const std::regex valued("(--[a-z-]+) [A-Z]+");
+    std::size_t options = 0;
+    for (const strings& verb : verbs_) {
+        const std::string help = cairn(with(verb, {"--help"})).out;
+        for (std::sregex_iterator at(help.begin(), help.end(), valued), end; at != end; ++at) {
+            const std::string name = (*at)[1];
+            const outcome wrong = cairn(with(verb, {name + "=", "a", "b"}));
+            EXPECT_EQ(wrong.code, 2) << testing::PrintToString(wrong);
+            EXPECT_TRUE(wrong.says("nothing stands behind " + name + "=; ")) << wrong.errors;
+            ++options;
+        }
+    }
+    EXPECT_GT(options, 60U);
+    start_store();
+    EXPECT_EQ(cairn({"pub", "quakes", "--", "--name="}).code, 0) << "a message";
 }
 
 TEST_F(Command, GivesUpAfterItsPatienceWithoutAStore) {

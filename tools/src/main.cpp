@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -36,6 +37,18 @@ int complain_of_usage(const CLI::App& app, const std::string& what) {
     return complain(line + "; see " + path_of(app) + " --help", exit_usage);
 }
 
+/// "--name=": CLI11 would take the next argument for its value.
+void require_values(int argc, char** argv) {
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view argument(argv[i]);
+        if (argument == "--") break;  // what follows are no options
+        if (!argument.starts_with("--") || argument.find('=') != argument.size() - 1) continue;
+        const std::string flag(argument.substr(0, argument.size() - 1));
+        throw usage_error("nothing stands behind " + flag + "=; write " + flag +
+                          " '' for an empty value");
+    }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -53,6 +66,7 @@ int main(int argc, char** argv) {
     add_stats(app, chosen);
     add_keygen(app, chosen);
     try {
+        require_values(argc, argv);
         app.parse(argc, argv);
         return chosen();
     } catch (const CLI::ParseError& e) {

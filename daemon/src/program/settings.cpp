@@ -515,6 +515,11 @@ settings settle(const std::vector<const given_values*>& sources) {
     return chosen;
 }
 
+std::string origin_of(std::string_view name, const std::vector<const given_values*>& sources) {
+    const given_values::value* const v = first(sources, name);
+    return v ? v->origin : "default";
+}
+
 // An option has the name of its setting, or that with its unit.
 std::string settings_named_in(std::string_view text,
                               const std::vector<const given_values*>& sources) {
@@ -537,8 +542,7 @@ std::string settings_named_in(std::string_view text,
         if (dot == std::string_view::npos) continue;
         const std::string option(s.name.substr(dot + 1));
         if (!names(option) && !names(option + "_bytes")) continue;
-        const given_values::value* const v = first(sources, s.name);
-        all += "; " + std::string(s.name) + ": " + (v ? v->origin : "default");
+        all += "; " + std::string(s.name) + ": " + origin_of(s.name, sources);
     }
     return all;
 }
@@ -551,9 +555,8 @@ std::string print(const settings& chosen, const std::vector<const given_values*>
         const std::string of(dot == std::string_view::npos ? "" : s.name.substr(0, dot));
         if (of != table) text += "\n[" + of + "]\n";
         table = of;
-        const given_values::value* const v = first(sources, s.name);
         text += std::string(dot == std::string_view::npos ? s.name : s.name.substr(dot + 1)) +
-                " = " + s.show(chosen) + "  # " + (v ? v->origin : "default") + "\n";
+                " = " + s.show(chosen) + "  # " + origin_of(s.name, sources) + "\n";
     }
     for (const access_rule& r : chosen.store.access) {
         strings may;

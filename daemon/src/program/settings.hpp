@@ -69,6 +69,9 @@ given_values read_environment();
 /// The first of `sources` that names a setting wins; then the default. Reads the key file.
 settings settle(const std::vector<const given_values*>& sources);
 
+/// Where a setting's value came from; "default" when none of `sources` names it.
+std::string origin_of(std::string_view name, const std::vector<const given_values*>& sources);
+
 /// Of what the store says about its options: which settings they are, and where those came from.
 /// Begins with "; ", or is empty.
 std::string settings_named_in(std::string_view text,

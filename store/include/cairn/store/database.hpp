@@ -54,6 +54,7 @@ void check_options(const std::filesystem::path& directory, const options& chosen
 class database {
 public:
     /// Opens the database in `directory`, or makes one, with the directory when its parent exists.
+    /// What an interrupted backup left there is neither: it throws invalid_argument.
     explicit database(const std::filesystem::path& directory, const options& chosen = {});
     /// Closes.
     ~database();

@@ -42,12 +42,12 @@ verify_report verify(const std::filesystem::path& directory);
 std::uint64_t compact(const std::filesystem::path& directory);
 
 /// Copies an open database, while it is written, as it is at one moment, to `target`, a directory
-/// that does not exist or is empty. The copy has a generation of its own; opening
-/// it is restoring it.
+/// that does not exist, is empty, or holds what an interrupted backup left. The copy has a
+/// generation of its own; opening it is restoring it.
 /// Returns its bytes. Any thread. While it runs, pages that writers free are not used again, so the
 /// file grows by what is written meanwhile.
-/// Fails: throws error: invalid_argument (`target` holds something), disk_full, store_failed,
-/// forked (in a child of the process that opened it).
+/// Fails: throws error: invalid_argument (`target` holds something, or one of the two directories
+/// lies in the other), disk_full, store_failed, forked (in a child of the process that opened it).
 std::uint64_t backup(const database& source, const std::filesystem::path& target);
 
 /// The same for a database that another process has open, or nobody; it goes on, or is opened,
