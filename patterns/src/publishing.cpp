@@ -229,6 +229,11 @@ bool publishing::may_fence(runtime::link& who, std::string_view topic) {
 
 void publishing::link_down(runtime::link& gone) {
     const auto of_link = [&](const auto& entry) { return entry.first.first == gone.number(); };
+    if (gone.broken())
+        for (auto it = subscriptions_.lower_bound({gone.number(), 0});
+             it != subscriptions_.end() && of_link(*it); ++it)
+            for (publication* p : it->second->by_schedule)
+                if (p) p->cut_off(*it->second);
     std::erase_if(subscriptions_, of_link);
     std::erase_if(partial_, of_link);
     hub_.loop().changed();

@@ -117,6 +117,22 @@ TEST_F(Network, GoesOnWhereItWasWhenTheSilenceEnds) {
     EXPECT_EQ(reader.stats().gaps, 0U);
 }
 
+TEST_F(Network, IsWaitedForByAPublisherThatCloses) {
+    publisher sender(here, "weather", {.batch_bytes_max = 1});
+    subscriber reader(there, "weather", {.credit_bytes = 1'000});
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    publish_numbers(sender, 1, 100);
+    EXPECT_GT(sender.close(0ms), 50U);
+    network.swallow();
+    ASSERT_TRUE(eventually([&] { return sender.subscribers() == 0; }, patience));
+    EXPECT_GT(sender.close(0ms), 50U) << "to a reader that is away";
+
+    network.relay();
+
+    EXPECT_EQ(texts(reader, 100), numbers(1, 100));
+    EXPECT_EQ(sender.close(patience), 0U);
+}
+
 TEST_F(Network, GivesAJobToAnotherWhenItSwallowsTheWorker) {
     pusher jobs(here, "jobs");
     puller lost(there, "jobs", {.acks = ack_mode::on_request});

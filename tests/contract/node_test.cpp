@@ -241,6 +241,26 @@ TEST_P(Node, ReturnsWhatAPublisherCouldNotHandOver) {
     EXPECT_GT(left, 50U);
 }
 
+TEST_P(Node, WaitsForNoReaderThatLeavesWhileItsPublisherCloses) {
+    node& here = listening();
+    node& there = connected_to(here);
+    node& elsewhere = connected_to(here);
+    publisher sender(here, "weather", {.batch_bytes_max = 1});
+    const subscriber_options stuck{.credit_bytes = 1'000};
+    subscriber ending(here, "weather", stuck);
+    subscriber on_a_node_that_closes(there, "weather", stuck);
+    subscriber disconnected(elsewhere, "weather", stuck);
+    ASSERT_TRUE(sender.wait_for_subscribers(3, patience));
+    publish_numbers(sender, 1, 100);
+    EXPECT_GT(sender.close(0ms), 0U);
+
+    ending.close();
+    there.close(0ms);
+    cut(elsewhere, here);
+
+    EXPECT_EQ(sender.close(patience), 0U);
+}
+
 TEST_P(Node, ClosesAPublisherWithoutSubscribersAtOnce) {
     publisher sender(listening(), "weather");
     publish_numbers(sender, 1, 100);

@@ -1,3 +1,4 @@
+#include "support/eventually.hpp"
 #include "support/stranger.hpp"
 
 #include <cairn/cairn.hpp>
@@ -5,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <future>
+#include <optional>
 #include <string>
 
 // A peer that reaches a node over two links, and asks on the one that the node has as a stand-by:
@@ -61,6 +64,31 @@ TEST_F(StandByLink, BringsJobsAndTakesTheirAcks) {
     ASSERT_TRUE(stand_by_.say(done));
     EXPECT_TRUE(jobs.flush(10s));
     EXPECT_FALSE(first_.hear_batch(kind::jobs, 60ms));
+}
+
+// The reader noticed before its publisher did that the connection broke.
+TEST_F(StandByLink, ServesAReaderThatLeftTheFirstWhileItsPublisherCloses) {
+    publisher sender(node_, "weather", {.batch_bytes_max = 1});
+    const node_id reader = stranger::made_up_node();
+    std::optional<stranger> before(endpoint_);
+    stranger after(endpoint_);
+    ASSERT_TRUE(before->greet(reader));
+    ASSERT_TRUE(after.greet(reader));
+    before->say(wire::subscribe{1, "weather", wire::start::live, 1, false, {}});
+    ASSERT_TRUE(before->answered());
+    ASSERT_TRUE(sender.wait_for_subscribers(1, 10s));
+    for (int n = 1; n <= 20; ++n) sender.publish(std::to_string(n));
+    EXPECT_GT(sender.close(0ms), 0U);
+
+    after.say(wire::subscribe{1, "weather", wire::start::earliest, 1 << 20, false, {}});
+    ASSERT_TRUE(after.hear(kind::subscribed));
+    before.reset();
+    ASSERT_TRUE(eventually([&] { return node_.stats().links == 3; }));
+
+    auto closed = std::async(std::launch::async, [&] { return sender.close(30s); });
+    EXPECT_TRUE(after.hear(kind::end));
+    EXPECT_TRUE(after.answered());
+    EXPECT_EQ(closed.get(), 0U);
 }
 
 }  // namespace
