@@ -84,16 +84,22 @@ private:
     struct stored {
         runtime::sealed_batch batch;
         std::uint32_t unfinished;
+        std::uint32_t kept;        // of which the body has the bytes; the others are empty there
+        std::vector<bool> done{};  // by message; none yet when empty
         // Where the last run that was cut from it ended: the next one mostly begins there.
         sequence known_sequence;
         std::size_t known_offset = 0;
 
         sequence last() const { return batch.first + (batch.count - 1); }
         std::span<const std::byte> body() const { return {batch.body.data(), batch.bytes}; }
+        // So few are unfinished that they are worth a body of their own.
+        bool sparse() const noexcept { return unfinished <= kept / 8; }
     };
 
     void owner_flag();
     bool take_one();
+    bool make_room(std::size_t bytes);
+    void thin(stored& in);
     void admit(runtime::sealed_batch batch);
     bool lend_one(time_point now);
     bool somebody_is_idle() const;
@@ -119,6 +125,7 @@ private:
     std::vector<member> members_;
     std::deque<stored> batches_;
     std::size_t stored_bytes_ = 0;
+    std::size_t sparse_bytes_ = 0;  // of batches that are sparse
     std::uint64_t sent_batches_ = 0;
     std::vector<std::byte> header_;
     bool fenced_ = false;

@@ -79,11 +79,49 @@ bool workload::take_one() {
     const bool wanted = leases_.ready() == 0 && somebody_has_credit();
     const std::size_t bytes = inlet_.next_bytes(wanted && somebody_is_idle());
     if (bytes == 0) return false;
-    if (!batches_.empty() && stored_bytes_ + bytes > options_.backlog_bytes_max) return false;
+    if (!batches_.empty() && !make_room(bytes)) return false;
     auto batch = inlet_.take(wanted && somebody_is_idle());
     if (!batch) return false;
     admit(std::move(*batch));
     return true;
+}
+
+// Slow and delayed messages hold their batches: a few of them could use up the backlog. A look at
+// all batches costs their number, so there must be something to gain: batches that pullers are in
+// the middle of are sparse for a moment, too.
+bool workload::make_room(std::size_t bytes) {
+    const std::size_t most = options_.backlog_bytes_max;
+    if (stored_bytes_ + bytes <= most) return true;
+    if (sparse_bytes_ <= most / 8) return false;
+    for (stored& b : batches_)
+        if (b.unfinished != 0 && b.sparse()) thin(b);
+    return stored_bytes_ + bytes <= most;
+}
+
+// What is finished becomes empty, so that each message stays where its number says. The body before
+// may still be read by ZeroMQ.
+void workload::thin(stored& in) {
+    std::size_t bytes = 0;
+    wire::record_reader all(in.body());
+    for (const bool done : in.done) {
+        const wire::record r = all.next();
+        bytes +=
+            done ? wire::record_word_bytes : wire::record_bytes(r.attributes.size(), r.body.size());
+    }
+    runtime::block_ref body = runtime::block_ref::make(bytes);
+    std::byte* at = body.data();
+    all = wire::record_reader(in.body());
+    for (const bool done : in.done) {
+        const wire::record r = all.next();
+        at = done ? wire::write_record(at, {}, {}) : wire::write_record(at, r.attributes, r.body);
+    }
+    sparse_bytes_ -= in.batch.bytes;
+    stored_bytes_ -= in.batch.bytes - bytes;
+    in.batch.body = std::move(body);
+    in.batch.bytes = bytes;
+    in.kept = in.unfinished;
+    in.known_sequence = in.batch.first;
+    in.known_offset = 0;
 }
 
 void workload::admit(runtime::sealed_batch batch) {
@@ -105,7 +143,7 @@ void workload::admit(runtime::sealed_batch batch) {
     }
     const std::uint32_t count = batch.count;
     const sequence first = batch.first;
-    batches_.push_back({std::move(batch), count, first, 0});
+    batches_.push_back({std::move(batch), count, count, {}, first, 0});
 }
 
 bool workload::lend_one(time_point now) {
@@ -220,10 +258,18 @@ void workload::finished(sequence_range range) {
     while (!range.empty()) {
         stored& in = batch_of(range.first);
         const sequence last = std::min(range.last, in.last());
-        in.unfinished -= static_cast<std::uint32_t>(last - range.first + 1);
+        const auto count = static_cast<std::uint32_t>(last - range.first + 1);
+        if (in.sparse()) sparse_bytes_ -= in.batch.bytes;
+        in.unfinished -= count;
         if (in.unfinished == 0) {
             stored_bytes_ -= in.batch.bytes;
             in.batch.body = {};
+            in.done = {};
+        } else {
+            in.done.resize(in.batch.count);
+            const auto from = static_cast<std::ptrdiff_t>(range.first - in.batch.first);
+            std::fill_n(in.done.begin() + from, count, true);
+            if (in.sparse()) sparse_bytes_ += in.batch.bytes;
         }
         range.first = last + 1;
     }

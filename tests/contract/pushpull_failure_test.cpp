@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -409,6 +410,35 @@ TEST_P(Failure, EndsTheHoldingsOfAPusherThatIsGone) {
     // It may still think that it holds the message, and is then told otherwise.
     EXPECT_TRUE(!worker.ack(held->id()) ||
                 eventually([&] { return worker.stats().refused == 1; }, patience));
+}
+
+TEST_P(Failure, ToFinishAFewMessagesLeavesRoomForOthers) {
+    const auto body = [](int n) { return std::to_string(n) + std::string(1'000, 'x'); };
+    constexpr int count = 1'000;
+    pusher jobs(here, "jobs", {.backlog_bytes_max = 100'000});
+    int pushed = 0;
+    while (jobs.try_push(body(pushed + 1))) ++pushed;
+    puller worker(there, "jobs", explicitly());
+    std::map<std::string, job_id> slow;  // one of each batch
+    for (int n = 1; n <= count; ++n) {
+        while (pushed != count && jobs.try_push(body(pushed + 1))) ++pushed;
+        const auto j = worker.receive_for(patience);
+        ASSERT_TRUE(j) << n;
+        if (n <= 120 && n % 20 == 0)
+            slow.emplace(j->text(), j->id());
+        else
+            EXPECT_TRUE(worker.ack(j->id()));
+    }
+    EXPECT_TRUE(eventually([&] { return jobs.unacked() == slow.size(); }, patience));
+
+    for (const auto& [text, id] : slow) EXPECT_TRUE(worker.nack(id));
+    for (std::size_t n = 0; n != slow.size(); ++n) {
+        const auto again = worker.receive_for(patience);
+        ASSERT_TRUE(again);
+        EXPECT_TRUE(slow.contains(std::string(again->text()))) << again->text().substr(0, 10);
+        EXPECT_TRUE(worker.ack(again->id()));
+    }
+    EXPECT_TRUE(jobs.flush(patience));
 }
 
 // --- Deadlines --------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ struct pusher_options {
     /// Stable name of this pusher on its topic. Empty: the node's name.
     std::string source{};
     /// Memory for messages that are not yet acked, bytes, and one batch more; push() waits when it
-    /// is used up.
+    /// is used up. A batch counts whole until seven eighths of its messages are acked or given up.
     std::size_t backlog_bytes_max = std::size_t{64} << 20;
     std::size_t batch_bytes_max = std::size_t{256} << 10;  ///< 256 KiB at most
     /// A message that a puller neither acks nor extends for so long goes to another. Likewise a
