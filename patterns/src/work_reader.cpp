@@ -145,20 +145,17 @@ errc work_reader::frame(runtime::link& from, const wire::control_frame& frame) {
 
 // Jobs of two processes with one source and, by bad luck, one epoch have the same positions: who
 // notes those that are done would take the one for the other.
-bool work_reader::is_twin(runtime::link& from, const wire::jobs_header& header) {
-    const auto found = runs_.find(header.source);
-    const bool same_run = found != runs_.end() && found->second.first == header.epoch;
-    if (!same_run || found->second.second == from.peer()) {
-        if (runs_.size() >= hub_.options().topics_per_peer_max) runs_.clear();
-        runs_.insert_or_assign(std::string(header.source), std::pair(header.epoch, from.peer()));
-        return false;
-    }
-    const epoch above{header.epoch.value + 1};
-    if (fences_.due(from, header.topic, header.source, header.epoch, above)) {
-        log_twin(hub_, from, header.topic, header.source);
-        from.send(wire::fenced{header.topic, header.source, above});
-    }
-    return true;
+bool work_reader::may_push(runtime::link& from, const wire::jobs_header& h) {
+    using protocol::epoch_standing;
+    const epoch_standing standing = epochs_.judge(h.topic, h.source, h.epoch, from.peer());
+    if (standing != epoch_standing::older && standing != epoch_standing::twin) return true;
+    const bool twin = standing == epoch_standing::twin;
+    const epoch newer =
+        twin ? epoch{h.epoch.value + 1} : epochs_.highest(h.topic, h.source).value_or(h.epoch);
+    if (!fences_.due(from, h.topic, h.source, h.epoch, newer)) return false;
+    if (twin) log_twin(hub_, from, h.topic, h.source);
+    from.send(wire::fenced{h.topic, h.source, newer});
+    return false;
 }
 
 std::optional<job_streams::number> work_reader::open_stream(runtime::link& from,
@@ -191,14 +188,8 @@ void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_b
     if (h.topic != topic_) return hub_.refuse(from, 0, errc::malformed, "work of another topic");
     if (!hub_.gate().allows(from, topic_, &rights::publish))
         return refuse(from, errc::not_authorised, "it may not publish on " + topic_);
-    if (epochs_.judge(h.topic, h.source, h.epoch) == protocol::epoch_standing::older) {
-        const epoch newer = epochs_.highest(h.topic, h.source).value_or(h.epoch);
-        if (fences_.due(from, h.topic, h.source, h.epoch, newer))
-            from.send(wire::fenced{h.topic, h.source, newer});
-        return;
-    }
+    if (!may_push(from, h)) return;
     auto number = streams_.find(from, h.source, h.epoch);
-    if (!number && is_twin(from, h)) return;
     if (!number) number = open_stream(from, h);
     if (!number) return refuse(from, errc::limit_exceeded, "more sources than topics_per_peer_max");
     batch->stream = *number;

@@ -15,7 +15,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -76,8 +75,9 @@ private:
     /// What waits for so long that its lease will end is another's, and no delivery.
     void release_waiting(time_point now);
     bool has_room() const noexcept;
-    /// Whether another node has the run that this one says is its own. It is told to stop.
-    bool is_twin(runtime::link& from, const wire::jobs_header& header);
+    /// Whether no newer run was met, nor another node that has the same. Otherwise it is told to
+    /// stop.
+    bool may_push(runtime::link& from, const wire::jobs_header& header);
     /// Jobs are no request: of those of a link that are refused for one cause the first is
     /// answered, and all are counted.
     void refuse(runtime::link& from, errc why, std::string_view text);
@@ -99,8 +99,7 @@ private:
     job_streams streams_;
     protocol::epoch_table epochs_;
     fences_told fences_;
-    std::set<std::pair<std::uint64_t, errc>> refused_;                    // by number of the link
-    std::map<std::string, std::pair<epoch, node_id>, std::less<>> runs_;  // by source: whose
+    std::set<std::pair<std::uint64_t, errc>> refused_;  // by number of the link
 
     mutable std::mutex mutex_;
     job_ledger ledger_;  // guarded by mutex_, and these, of the batch in hand:

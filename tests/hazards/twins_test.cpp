@@ -38,15 +38,30 @@ protected:
         const std::string record{static_cast<char>(text.size()), '\0', '\0', '\0'};
         as.say(h, record + std::string(text));
     }
+    static void push(stranger& as, wire::channel to, std::string_view text,
+                     std::string_view source = "s", std::uint64_t sequence = 1) {
+        wire::jobs_header h;
+        h.channel = to;
+        h.topic = "t";
+        h.source = source;
+        h.epoch = epoch{7};
+        h.first = cairn::sequence{sequence};
+        h.count = 1;
+        h.ack_wait_ms = 60'000;
+        const std::string record{static_cast<char>(text.size()), '\0', '\0', '\0'};
+        as.say(h, record + std::string(text));
+    }
     static wire::head head(std::uint64_t last) {
         return {"t", "s", epoch{7}, sequence{1}, sequence{last}, sequence{1}};
     }
 
     std::atomic<int> conflicts_{0};
-    node node_{{.log = [this](log_level, std::string_view line) {
-        if (line.find("has the same epoch of source s on t") != std::string_view::npos)
-            ++conflicts_;
-    }}};
+    static constexpr std::size_t topics_max_ = 8;
+    node node_{
+        {.topics_per_peer_max = topics_max_, .log = [this](log_level, std::string_view line) {
+             if (line.find("has the same epoch of source s on t") != std::string_view::npos)
+                 ++conflicts_;
+         }}};
     const std::string endpoint_ = node_.bind("tcp://127.0.0.1:0");
 };
 
@@ -115,18 +130,6 @@ TEST_F(Twins, OfOneEpochMayComeBackToTheirOwnRun) {
 // Whoever notes which jobs are done would take those of one for those of the other.
 TEST_F(Twins, OfOneEpochAreToldApartByWhoPulls) {
     puller in(node_, "t");
-    const auto push = [](stranger& as, wire::channel to, std::string_view text) {
-        wire::jobs_header h;
-        h.channel = to;
-        h.topic = "t";
-        h.source = "s";
-        h.epoch = epoch{7};
-        h.first = sequence{1};
-        h.count = 1;
-        h.ack_wait_ms = 60'000;
-        const std::string record{static_cast<char>(text.size()), '\0', '\0', '\0'};
-        as.say(h, record + std::string(text));
-    };
     stranger first(endpoint_);
     ASSERT_TRUE(first.greet());
     const auto at_first = first.hear<wire::attach>(kind::attach);
@@ -140,6 +143,31 @@ TEST_F(Twins, OfOneEpochAreToldApartByWhoPulls) {
     ASSERT_TRUE(told);
     EXPECT_GT(told->newer, epoch{7});
     EXPECT_FALSE(in.receive_for(0ms));
+    EXPECT_EQ(conflicts_, 1);
+}
+
+TEST_F(Twins, OfOneEpochAreToldApartByWhoPullsFromManyOthersMeanwhile) {
+    puller in(node_, "t");
+    const auto attached = [](stranger& peer) {
+        EXPECT_TRUE(peer.greet());
+        const auto request = peer.hear<wire::attach>(kind::attach);
+        EXPECT_TRUE(request);
+        return request ? request->channel : 0;
+    };
+    stranger first(endpoint_);
+    const wire::channel channel = attached(first);
+    for (std::uint64_t n = 1; n <= 3 * topics_max_; ++n) {
+        push(first, channel, "first's", "s", n);
+        EXPECT_EQ(in.receive_for(10s).value().text(), "first's");
+        stranger other(endpoint_);
+        push(other, attached(other), "other's", "source " + std::to_string(n));
+        EXPECT_EQ(in.receive_for(10s).value().text(), "other's");
+    }
+
+    stranger later(endpoint_);
+    push(later, attached(later), "later's");
+
+    EXPECT_TRUE(later.hear<wire::fenced>(kind::fenced));
     EXPECT_EQ(conflicts_, 1);
 }
 

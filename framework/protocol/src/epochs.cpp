@@ -38,11 +38,12 @@ epoch_table::epoch_table(std::size_t entries_max) : entries_max_(entries_max) {
     assert(entries_max != 0);
 }
 
-epoch_standing epoch_table::judge(std::string_view topic, std::string_view source, epoch run) {
+epoch_standing epoch_table::judge(std::string_view topic, std::string_view source, epoch run,
+                                  const node_id& at) {
     std::string key = key_of(topic, source);
     const auto found = by_key_.find(key);
     if (found == by_key_.end()) {
-        entries_.push_front({.key = std::move(key), .highest = run});
+        entries_.push_front({.key = std::move(key), .highest = run, .at = at});
         by_key_.emplace(entries_.front().key, entries_.begin());
         if (entries_.size() > entries_max_) {
             by_key_.erase(entries_.back().key);
@@ -53,8 +54,10 @@ epoch_standing epoch_table::judge(std::string_view topic, std::string_view sourc
     entry& known = *found->second;
     entries_.splice(entries_.begin(), entries_, found->second);
     if (run < known.highest) return epoch_standing::older;
-    if (run == known.highest) return epoch_standing::current;
+    if (run == known.highest)
+        return at == known.at ? epoch_standing::current : epoch_standing::twin;
     known.highest = run;
+    known.at = at;
     return epoch_standing::newer;
 }
 

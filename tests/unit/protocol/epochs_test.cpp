@@ -18,6 +18,8 @@ using protocol::choose_epoch;
 using protocol::epoch_standing;
 using protocol::epoch_table;
 
+constexpr node_id here{};
+
 constexpr wall_time wall(std::chrono::milliseconds since) { return wall_time(since); }
 
 TEST(EpochChoice, TakesTheClockWhenNothingIsSaved) {
@@ -44,27 +46,38 @@ TEST(EpochChoice, FailsWhenThereIsNoHigherNumber) {
 
 TEST(EpochTable, KnowsNewerFromOlderRuns) {
     epoch_table table(10);
-    EXPECT_EQ(table.judge("t", "s", epoch{5}), epoch_standing::newer);
-    EXPECT_EQ(table.judge("t", "s", epoch{5}), epoch_standing::current);
-    EXPECT_EQ(table.judge("t", "s", epoch{4}), epoch_standing::older);
-    EXPECT_EQ(table.judge("t", "s", epoch{6}), epoch_standing::newer);
-    EXPECT_EQ(table.judge("t", "s", epoch{5}), epoch_standing::older);
+    EXPECT_EQ(table.judge("t", "s", epoch{5}, here), epoch_standing::newer);
+    EXPECT_EQ(table.judge("t", "s", epoch{5}, here), epoch_standing::current);
+    EXPECT_EQ(table.judge("t", "s", epoch{4}, here), epoch_standing::older);
+    EXPECT_EQ(table.judge("t", "s", epoch{6}, here), epoch_standing::newer);
+    EXPECT_EQ(table.judge("t", "s", epoch{5}, here), epoch_standing::older);
     EXPECT_EQ(table.highest("t", "s"), epoch{6});
+}
+
+TEST(EpochTable, KnowsTwinsByTheirNodes) {
+    const node_id there{{std::byte{1}}};
+    epoch_table table(10);
+    (void)table.judge("t", "s", epoch{5}, here);
+    EXPECT_EQ(table.judge("t", "s", epoch{5}, there), epoch_standing::twin);
+    EXPECT_EQ(table.judge("t", "s", epoch{5}, here), epoch_standing::current);
+    EXPECT_EQ(table.judge("t", "s", epoch{4}, there), epoch_standing::older);
+    EXPECT_EQ(table.judge("t", "s", epoch{6}, there), epoch_standing::newer);
+    EXPECT_EQ(table.judge("t", "s", epoch{6}, here), epoch_standing::twin);
 }
 
 TEST(EpochTable, KeepsTopicsAndSourcesApart) {
     epoch_table table(10);
-    (void)table.judge("ab", "c", epoch{5});
-    EXPECT_EQ(table.judge("a", "bc", epoch{1}), epoch_standing::newer);
+    (void)table.judge("ab", "c", epoch{5}, here);
+    EXPECT_EQ(table.judge("a", "bc", epoch{1}, here), epoch_standing::newer);
     EXPECT_EQ(table.highest("ab", "d"), std::nullopt);
 }
 
 TEST(EpochTable, ForgetsWhatWasJudgedLongestAgo) {
     epoch_table table(2);
-    (void)table.judge("t", "a", epoch{5});
-    (void)table.judge("t", "b", epoch{5});
-    (void)table.judge("t", "a", epoch{5});
-    (void)table.judge("t", "c", epoch{5});
+    (void)table.judge("t", "a", epoch{5}, here);
+    (void)table.judge("t", "b", epoch{5}, here);
+    (void)table.judge("t", "a", epoch{5}, here);
+    (void)table.judge("t", "c", epoch{5}, here);
     EXPECT_EQ(table.size(), 2U);
     EXPECT_EQ(table.highest("t", "b"), std::nullopt);
     EXPECT_EQ(table.highest("t", "a"), epoch{5});
@@ -109,7 +122,7 @@ std::optional<std::string> judge_like_an_obvious_one(std::uint64_t seed) {
         const std::string topic(1, static_cast<char>('a' + random.below(2)));
         const std::string source(random.between(1, 4), 's');
         const std::uint64_t run = random.between(1, 5);
-        if (table.judge(topic, source, epoch{run}) != obvious.judge(topic, source, run))
+        if (table.judge(topic, source, epoch{run}, here) != obvious.judge(topic, source, run))
             return "step " + std::to_string(step) + ": run " + std::to_string(run) + " of " +
                    topic + " " + source;
         if (table.size() != obvious.entries.size()) return "it has more or fewer sources";

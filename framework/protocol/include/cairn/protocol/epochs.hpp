@@ -22,9 +22,10 @@ enum class epoch_standing : std::uint8_t {
     current,  ///< the highest met so far
     newer,    ///< higher than any met before, or the first
     older,    ///< fenced: a higher one was met
+    twin,     ///< as high as the highest, and another node's: two runs have one number
 };
 
-/// The highest epoch that was met of each (topic, source).
+/// The highest epoch that was met of each (topic, source), and at which node.
 ///
 /// Owns:    its entries.
 /// Threads: one at a time.
@@ -37,8 +38,9 @@ public:
     epoch_table(const epoch_table&) = delete;
     epoch_table& operator=(const epoch_table&) = delete;
 
-    /// Where a run stands, and notes it if it is newer.
-    epoch_standing judge(std::string_view topic, std::string_view source, epoch run);
+    /// Where a run of that node stands, and notes it if it is newer.
+    epoch_standing judge(std::string_view topic, std::string_view source, epoch run,
+                         const node_id& at);
     /// The highest epoch met; does not count as judging.
     std::optional<epoch> highest(std::string_view topic, std::string_view source) const;
     std::size_t size() const noexcept { return entries_.size(); }
@@ -47,6 +49,7 @@ private:
     struct entry {
         std::string key;
         epoch highest;
+        node_id at;
     };
 
     std::size_t entries_max_;
