@@ -61,8 +61,12 @@ void pushing::add(workload& which) {
 
 void pushing::remove(workload& which) {
     std::erase(workloads_, &which);
-    for (const auto& [at, a] : attachments_)
-        if (a.topic == which.topic()) tell_pushers(a);
+    for (const auto& [at, a] : attachments_) {
+        if (a.topic != which.topic()) continue;
+        a.link.send(
+            wire::end{a.channel, a.topic, which.source(), which.epoch(), which.inlet().last()});
+        tell_pushers(a);
+    }
 }
 
 std::uint64_t pushing::close_all(time_point until) {

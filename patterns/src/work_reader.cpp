@@ -132,6 +132,9 @@ errc work_reader::frame(runtime::link& from, const wire::control_frame& frame) {
         // Whoever pushed here is gone: links deliver in order, so nothing more comes of them.
         if (told->pushers == 0) forget(streams_.end(from));
         hub_.loop().changed();
+    } else if (const auto* over = std::get_if<wire::end>(&frame)) {
+        if (streams_.find(from, over->source, over->epoch))
+            forget({*streams_.end(from, over->source)});
     } else if (const auto* refused = std::get_if<wire::job_refused>(&frame)) {
         // The pusher had taken them back; it counts there too.
         for (const sequence_range& r : refused->ranges) refused_acks_ += r.size();

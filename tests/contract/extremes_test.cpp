@@ -46,6 +46,27 @@ TEST_P(Extremes, OfTheNumberOfTopicsCountThoseThatAreThereAtOnce) {
     EXPECT_EQ(there.stats().frames_malformed, 0U);
 }
 
+TEST_P(Extremes, OfTheNumberOfSourcesCountThoseThatAreThereAtOnce) {
+    const node_options few{.topics_per_peer_max = 4};
+    node& here = listening(few);
+    node& there = connected_to(here, few);
+    puller worker(there, "jobs");
+    const auto work = [&](pusher& from) {
+        push_numbers(from, 1, 50);
+        EXPECT_EQ(texts(worker, 50), numbers(1, 50));
+        EXPECT_FALSE(worker.try_receive()) << "and acks the last";
+        EXPECT_TRUE(from.flush(patience));
+    };
+    pusher stays(here, "jobs", {.source = "stays"});
+    work(stays);
+    for (int n = 0; n != 20; ++n) {
+        pusher comes_and_goes(here, "jobs", {.source = std::to_string(n)});
+        work(comes_and_goes);
+    }
+    work(stays);
+    EXPECT_EQ(there.stats().frames_malformed, 0U);
+}
+
 TEST_P(Extremes, OfTheDelayOfANack) {
     node& here = listening();
     node& there = connected_to(here);

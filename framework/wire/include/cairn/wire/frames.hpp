@@ -173,7 +173,7 @@ struct repair {
     bool operator==(const repair&) const = default;
 };
 
-/// The publisher closed in good order; `last` was its last sequence.
+/// The publisher or pusher closed in good order; `last` was its last sequence.
 struct end {
     wire::channel channel = 0;
     std::string_view topic;
