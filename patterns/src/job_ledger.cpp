@@ -8,10 +8,12 @@ namespace cairn::patterns {
 void job_ledger::hold(std::uint32_t stream, sequence_range range, std::uint64_t bytes,
                       std::uint64_t delivery, time_point until) {
     // Delivered again while it was held: the lease was over. What it cost then is free now.
-    for_each_held(stream, range, 0, false, [&](sequence_range) {
+    finished_work before = end_held(stream, range, 0, [&](sequence_range) {
         void_up_to_.store(delivery - 1, std::memory_order_relaxed);
         return true;
     });
+    before.worked = false;
+    finish(before);
     streams_.insert(stream);
     held_.insert_or_assign({stream, range.first}, run{range.last, bytes, delivery, until});
     held_messages_ += range.size();
@@ -24,15 +26,16 @@ void job_ledger::forget(std::uint32_t stream) {
     streams_.erase(stream);
     std::erase_if(verbs_, [=](const job_verb& v) { return v.stream == stream; });
     std::erase_if(finished_, [=](const finished_work& f) { return f.stream == stream; });
+    std::erase_if(released_, [=](const auto& r) { return r.second.stream == stream; });
 }
 
 std::uint64_t job_ledger::apply(const job_verb& verb) {
     std::uint64_t messages = 0;
-    for_each_held(verb.stream, verb.range, verb.delivery, true, [&](sequence_range part) {
+    finish(end_held(verb.stream, verb.range, verb.delivery, [&](sequence_range part) {
         messages += part.size();
         note(verb, part);
         return verb.what != job_verb::kind::extend && verb.what != job_verb::kind::begun;
-    });
+    }));
     return messages;
 }
 
@@ -59,18 +62,31 @@ time_point job_ledger::release_waiting(std::uint64_t delivery, sequence last, ti
                 {job_verb::kind::release, at.first, {first, r.last}, {}, {}, r.delivery});
     }
     for (const job_verb& v : over) {
-        for_each_held(v.stream, v.range, v.delivery, false, [&](sequence_range part) {
-            note(v, part);
-            return true;
-        });
+        const finished_work cost =
+            end_held(v.stream, v.range, v.delivery, [&](sequence_range part) {
+                note(v, part);
+                return true;
+            });
+        finished_work& all = released_.try_emplace(v.delivery, v.stream, 0, 0, false).first->second;
+        all.messages += cost.messages;
+        all.bytes += cost.bytes;
         void_up_to_.store(std::max(void_up_to(), v.delivery), std::memory_order_relaxed);
     }
     return next;
 }
 
+bool job_ledger::pass(std::uint64_t delivery) {
+    const auto found = released_.find(delivery);
+    if (found == released_.end()) return false;
+    finish(found->second);
+    released_.erase(found);
+    return true;
+}
+
 template <typename Ends>
-void job_ledger::for_each_held(std::uint32_t stream, sequence_range range, std::uint64_t delivery,
-                               bool worked, Ends&& ends) {
+finished_work job_ledger::end_held(std::uint32_t stream, sequence_range range,
+                                   std::uint64_t delivery, Ends&& ends) {
+    finished_work cost{stream};
     auto it = held_.upper_bound({stream, range.first});
     if (it != held_.begin() && std::prev(it)->first.first == stream &&
         std::prev(it)->second.last >= range.first)
@@ -103,8 +119,10 @@ void job_ledger::for_each_held(std::uint32_t stream, sequence_range range, std::
             left -= each * before;
         }
         held_messages_ -= part.size();
-        finish(stream, part.size(), left, worked);
+        cost.messages += part.size();
+        cost.bytes += left;
     }
+    return cost;
 }
 
 void job_ledger::note(const job_verb& verb, sequence_range part) {
@@ -120,12 +138,13 @@ void job_ledger::note(const job_verb& verb, sequence_range part) {
     verbs_.push_back({verb.what, verb.stream, part, verb.time, verb.reason});
 }
 
-void job_ledger::finish(std::uint32_t stream, std::uint64_t messages, std::uint64_t bytes,
-                        bool worked) {
-    if (finished_.empty() || finished_.back().stream != stream || finished_.back().worked != worked)
-        finished_.push_back({stream, 0, 0, worked});
-    finished_.back().messages += messages;
-    finished_.back().bytes += bytes;
+void job_ledger::finish(const finished_work& what) {
+    if (what.messages == 0) return;
+    const bool new_one = finished_.empty() || finished_.back().stream != what.stream ||
+                         finished_.back().worked != what.worked;
+    if (new_one) finished_.push_back({what.stream, 0, 0, what.worked});
+    finished_.back().messages += what.messages;
+    finished_.back().bytes += what.bytes;
 }
 
 bool job_ledger::is_void(std::uint32_t stream, sequence which, std::uint64_t delivery) const {

@@ -32,7 +32,7 @@ struct finished_work {
     std::uint32_t stream = 0;
     std::uint64_t messages = 0;
     std::uint64_t bytes = 0;
-    bool worked = true;  ///< false: a later delivery took their place, or they waited too long
+    bool worked = true;  ///< false: a later delivery took their place, or they were given back
 };
 
 /// Which messages a puller holds, and what it has to tell their pushers.
@@ -56,8 +56,11 @@ public:
     /// Says of all that is held of deliveries before this one, and of it up to `last`, that it was
     /// begun: what comes first is worked on first.
     void note_begun(std::uint64_t delivery, sequence last);
-    /// Releases what waits behind that and should not any more. Returns when there is more.
+    /// Releases what waits behind that and should not any more. Returns when there is more. It
+    /// costs credit until pass(): who gets nowhere is not sent it again and again.
     time_point release_waiting(std::uint64_t delivery, sequence last, time_point now);
+    /// The application is through with that delivery. Returns whether any of it was released.
+    bool pass(std::uint64_t delivery);
     /// Of this delivery and those before some may be void. Any thread.
     std::uint64_t void_up_to() const noexcept {
         return void_up_to_.load(std::memory_order_relaxed);
@@ -83,12 +86,12 @@ private:
     using key = std::pair<std::uint32_t, sequence>;  // stream, first
 
     /// Calls ends(part) for each part of `range` that is held, by any delivery or by the one given;
-    /// true: it is held no longer.
+    /// true: it is held no longer. Returns what those cost.
     template <typename Ends>
-    void for_each_held(std::uint32_t stream, sequence_range range, std::uint64_t delivery,
-                       bool worked, Ends&& ends);
+    finished_work end_held(std::uint32_t stream, sequence_range range, std::uint64_t delivery,
+                           Ends&& ends);
     void note(const job_verb& verb, sequence_range part);
-    void finish(std::uint32_t stream, std::uint64_t messages, std::uint64_t bytes, bool worked);
+    void finish(const finished_work& what);
 
     std::atomic<std::uint64_t> void_up_to_{0};
     std::set<std::uint32_t> streams_;
@@ -96,6 +99,7 @@ private:
     std::uint64_t held_messages_ = 0;
     std::vector<job_verb> verbs_;
     std::vector<finished_work> finished_;
+    std::map<std::uint64_t, finished_work> released_;  // by delivery, until pass()
 };
 
 }  // namespace cairn::patterns

@@ -152,7 +152,7 @@ struct puller::impl {
         const batch_ptr finished = current.close();
         reader->messages.fetch_add(std::exchange(batch_messages, 0), std::memory_order_relaxed);
         reader->bytes.fetch_add(std::exchange(batch_bytes, 0), std::memory_order_relaxed);
-        reader->bytes_taken.fetch_add(finished->body.size(), std::memory_order_relaxed);
+        reader->pass(*finished);
     }
 
     bool apply(patterns::job_verb::kind what, job_id id, duration time = {},

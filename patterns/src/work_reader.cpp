@@ -257,6 +257,17 @@ void work_reader::take_in_hand(const runtime::received_batch& batch) {
     hand.store(0, std::memory_order_relaxed);
 }
 
+void work_reader::pass(const runtime::received_batch& batch) {
+    bytes_taken.fetch_add(batch.body.size(), std::memory_order_relaxed);
+    if (batch.delivery > ledger_.void_up_to()) return;
+    {
+        const std::lock_guard lock(mutex_);
+        if (!ledger_.pass(batch.delivery)) return;
+    }
+    hub_.loop().flag(*this);
+    hub_.loop().kick();
+}
+
 void work_reader::asked() {
     if (!turned_away_.load(std::memory_order_relaxed)) {
         const std::lock_guard lock(mutex_);

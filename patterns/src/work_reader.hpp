@@ -46,6 +46,8 @@ public:
     }
     /// The application begins with a batch, and says in `hand` how far it is. Its thread.
     void take_in_hand(const runtime::received_batch& batch);
+    /// The application is through with a batch. Its thread.
+    void pass(const runtime::received_batch& batch);
     /// The application asks for a message, and has taken all that came. Any thread.
     void asked();
 
