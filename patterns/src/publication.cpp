@@ -330,6 +330,8 @@ void publication::detach(const subscription& from) {
 void publication::cut_off(const subscription& reader) {
     const auto [which, c] = find(reader);
     if (!c || inlet_.stopped() != send_status::closed) return;
+    // A link ends with its rights, and comes back with those that are left.
+    if (!owner_.hub().gate().allows(reader.link, topic_, runtime::may_read)) return;
     if (!c->knows() && !c->came_back) return;
     const bool is_back = std::any_of(cursors_.begin(), cursors_.end(), [&](const cursor& other) {
         return other.to && other.to != &reader && other.to->link.peer() == reader.link.peer() &&
@@ -339,7 +341,21 @@ void publication::cut_off(const subscription& reader) {
     const std::uint64_t left = unconfirmed(which);
     if (left == 0) return;
     if (absent_.size() >= owner_.hub().options().peers_max) absent_.erase(absent_.begin());
-    absent_.push_back({reader.link.peer(), reader.channel, left});
+    absent_.push_back({reader.link.peer(), reader.channel, left, nullptr, 0});
+}
+
+// What it subscribes to comes before its PONG.
+void publication::link_up(runtime::link& peer) {
+    for (absent_reader& a : absent_) {
+        if (a.node != peer.peer() || a.back) continue;
+        a.back = &peer;
+        a.ping = peer.ping();
+    }
+}
+
+void publication::link_down(const runtime::link& gone) {
+    for (absent_reader& a : absent_)
+        if (a.back == &gone) a.back = nullptr;
 }
 
 void publication::rewind(subscription& reader, sequence next, time_point now) {
@@ -481,6 +497,8 @@ std::uint64_t publication::ask_for_confirmation() {
     const std::uint64_t accepted = inlet_.accepted_messages();
     const std::uint64_t waiting = inlet_.waiting_messages();
     std::uint64_t left = 0;
+    std::erase_if(absent_,
+                  [](const absent_reader& a) { return a.back && a.back->pong_token() >= a.ping; });
     for (const absent_reader& a : absent_) left = std::max(left, a.unconfirmed);
     for (std::size_t i = 0; i != cursors_.size(); ++i) {
         cursor& c = cursors_[i];

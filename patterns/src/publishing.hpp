@@ -62,6 +62,9 @@ public:
     void detach(const subscription& from);
     /// The reader's connection broke, and detach() is next: a close() waits for it to come back.
     void cut_off(const subscription& reader);
+    /// A node is there, again perhaps. Who is, and does not subscribe again, is waited for no more.
+    void link_up(runtime::link& peer);
+    void link_down(const runtime::link& gone);
     void rewind(subscription& reader, sequence next, time_point now);
     /// What the subscription can be told of this stream now.
     wire::head head_for(const subscription& reader) const;
@@ -105,6 +108,8 @@ private:
         node_id node;
         wire::channel channel;
         std::uint64_t unconfirmed;
+        runtime::link* back = nullptr;  // of the same node
+        std::uint64_t ping = 0;         // sent there
     };
 
     /// What peers may see ends here.
@@ -233,6 +238,7 @@ public:
     /// Otherwise it is told so.
     bool may_fence(runtime::link& who, std::string_view topic);
 
+    void link_up(runtime::link& peer) override;
     void link_down(runtime::link& gone) override;
     void link_writable(runtime::link& free) override;
     void fenced(runtime::link& from, const wire::fenced& told) override;

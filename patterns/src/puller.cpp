@@ -73,7 +73,7 @@ struct puller::impl {
     }
 
     void take_in_hand(batch_ptr batch) {
-        reader->take_in_hand(*batch);
+        reader->open(*batch);
         current.open(std::move(batch));
         acked_to = current.next();
     }
@@ -92,10 +92,10 @@ struct puller::impl {
     std::optional<job> next(std::optional<time_point> deadline) {
         for (;;) {
             if (reader->inbox().closed() || hub.forked()) return std::nullopt;
-            // What was given back while it waited, or came again, is another delivery's.
-            while (!current.done() && reader->is_void(*current.get(), current.next()))
-                static_cast<void>(current.take());
-            if (!current.done()) return job_here();
+            for (; !current.done(); static_cast<void>(current.take())) {
+                if (reader->take(*current.get(), current.next())) return job_here();
+                if (reader->inbox().closed()) return std::nullopt;
+            }
             finish_batch();
             if (at != batches.size()) {
                 take_in_hand(std::move(batches[at++]));
@@ -114,7 +114,6 @@ struct puller::impl {
         report_progress();
         const cairn::sequence sequence = current.next();
         const wire::record record = current.take();
-        reader->hand.store(sequence.value, std::memory_order_relaxed);
         ++batch_messages;
         batch_bytes += record.attributes.size() + record.body.size();
         return {message(*current.get(), sequence, record.attributes, record.body),
@@ -158,14 +157,15 @@ struct puller::impl {
     bool apply(patterns::job_verb::kind what, job_id id, duration time = {},
                std::string_view reason = {}) {
         if (hub.forked() || id.attachment != reader->channel()) return false;
-        const bool held = reader->apply({what,
-                                         id.stream,
-                                         {id.sequence, id.sequence},
-                                         time,
-                                         std::string(reason.substr(0, wire::text_bytes_max)),
-                                         id.delivery});
-        if (!held) reader->too_late.fetch_add(1, std::memory_order_relaxed);
-        return held;
+        const std::uint64_t held =
+            reader->apply({what,
+                           id.stream,
+                           {id.sequence, id.sequence},
+                           time,
+                           std::string(reason.substr(0, wire::text_bytes_max)),
+                           id.delivery});
+        if (held == 0) reader->too_late.fetch_add(1, std::memory_order_relaxed);
+        return held != 0;
     }
 
     void serve(const std::function<void(const job&)>& handler) {

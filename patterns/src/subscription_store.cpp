@@ -320,8 +320,9 @@ void subscription_reader::group_attached(const wire::group_attached& told) {
             batcher_.repeat_all();
         }
         generation_ = told.generation;
+        if (replaced) met_.reset();
         if (told.active) {
-            if (!replaced && met_ && *met_ != told.of) {
+            if (met_ && *met_ != told.of) {
                 log_store(log_level::info,
                           "the group was moved, or made anew, while it was not attached");
                 forget_group();

@@ -34,10 +34,14 @@ wire::control_frame frame_of(const job_verb& verb, wire::job_ranges what) {
     return wire::heartbeat{};
 }
 
-/// How long a message may wait: half of its lease, so that it is given back in time.
-std::chrono::milliseconds waiting_max(const wire::jobs_header& header) {
-    constexpr std::uint64_t year = std::uint64_t{365} * 86'400'000;
-    return std::chrono::milliseconds(std::min(header.ack_wait_ms, year) / 2);
+/// When a message is given back if it waits for so long: half way through its lease. Rounded up, so
+/// that one look at what waits finds much.
+time_point wait_end(const wire::jobs_header& header, time_point now) {
+    constexpr std::uint64_t year_ms = std::uint64_t{365} * 86'400'000;
+    const duration lease = std::chrono::milliseconds(std::min(header.ack_wait_ms, year_ms));
+    const duration step = std::max<duration>(lease / 16, std::chrono::milliseconds(10));
+    const duration end = now.time_since_epoch() + lease / 2;
+    return time_point(end - end % step + step);
 }
 
 }  // namespace
@@ -61,18 +65,18 @@ work_reader::~work_reader() {
 
 void work_reader::close() {
     if (std::exchange(closed_, true)) return;
+    inbox_.close();
     leave();
     hub_.close_channel(channel_);
     hub_.remove(*this);
-    inbox_.close();
     const std::lock_guard lock(mutex_);
     for (const auto& [number, stream] : streams_.all()) ledger_.forget(number);
     hub_.loop().changed();
 }
 
 void work_reader::node_closing() {
-    leave();
     inbox_.close();
+    leave();
 }
 
 // What was done and not told yet, and what was begun, which alone counts as delivered.
@@ -80,15 +84,16 @@ void work_reader::leave() {
     if (pushers_.empty()) return;  // nobody to tell
     {
         const std::lock_guard lock(mutex_);
-        const sequence in_hand{hand.load(std::memory_order_relaxed)};
-        if (options_.acks == ack_mode::on_next && in_hand > hand_first_)
+        const sequence last = hand_.look().value_or(sequence{});
+        last_taken_.emplace(open_delivery_, last);
+        if (options_.acks == ack_mode::on_next && last > open_first_)
             ledger_.apply({job_verb::kind::ack,
-                           hand_stream_,
-                           {hand_first_, in_hand - 1},
+                           open_stream_,
+                           {open_first_, last - 1},
                            {},
                            {},
-                           hand_delivery_});
-        ledger_.note_begun(hand_delivery_, in_hand);
+                           open_delivery_});
+        ledger_.note_begun(open_delivery_, last);
     }
     run(hub_.loop().now());
     for (const auto& [link, count] : pushers_) link->send(wire::detach{channel_});
@@ -183,7 +188,7 @@ bool work_reader::has_room() const noexcept {
     const std::uint64_t each =
         std::min<std::uint64_t>(options_.credit_bytes, endless) + hub_.options().body_bytes_max;
     const std::uint64_t most = (streams_.all().size() + gone_streams_max) * each;
-    return bytes_put_ - bytes_taken.load(std::memory_order_relaxed) < most;
+    return bytes_put_ - bytes_passed.load(std::memory_order_relaxed) < most;
 }
 
 void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_batch> batch) {
@@ -208,20 +213,20 @@ void work_reader::batch(runtime::link& from, std::unique_ptr<runtime::received_b
         return;
     }
     batch->delivery = ++batches_;
-    const time_point until = runtime::later(hub_.loop().turn_time(), waiting_max(h));
+    const time_point until = wait_end(h, hub_.loop().turn_time());
     {
         const std::lock_guard lock(mutex_);
         ledger_.hold(batch->stream, {h.first, h.last()}, batch->body.size(), batch->delivery,
                      until);
     }
     if (until < look_at_) hub_.loop().at(*this, look_at_ = until);
-    bytes_put_ += batch->body.size();
+    bytes_put_ += charge_of(*batch);
     inbox_.put(std::move(batch));
 }
 
 // --- Verbs ------------------------------------------------------------------------------------
 
-bool work_reader::apply(const job_verb& verb) {
+std::uint64_t work_reader::apply(const job_verb& verb) {
     bool first = false;
     std::uint64_t messages_held = 0;
     {
@@ -234,31 +239,39 @@ bool work_reader::apply(const job_verb& verb) {
         hub_.loop().flag(*this);
         hub_.loop().kick();
     }
-    return messages_held != 0;
+    return messages_held;
 }
 
-bool work_reader::is_void_now(const runtime::received_batch& batch, sequence which) const {
+bool work_reader::is_void(const runtime::received_batch& batch, sequence which) const {
     const std::lock_guard lock(mutex_);
     return ledger_.is_void(batch.stream, which, batch.delivery);
+}
+
+bool work_reader::take_slowly(const runtime::received_batch& batch, sequence which) const {
+    const std::lock_guard lock(mutex_);  // the loop is through
+    if (last_taken_) return std::pair(batch.delivery, which) <= *last_taken_;
+    return !ledger_.is_void(batch.stream, which, batch.delivery);
 }
 
 void work_reader::release_waiting(time_point now) {
     if (now < look_at_) return;
     const std::lock_guard lock(mutex_);
-    look_at_ = ledger_.release_waiting(hand_delivery_, {hand.load(std::memory_order_relaxed)}, now);
+    const std::optional<sequence> last = hand_.look();
+    look_at_ = last ? ledger_.release_waiting(open_delivery_, *last, now) : runtime::loop::never;
+    hand_.let_go();
     hub_.loop().at(*this, look_at_);
 }
 
-void work_reader::take_in_hand(const runtime::received_batch& batch) {
+void work_reader::open(const runtime::received_batch& batch) {
     const std::lock_guard lock(mutex_);
-    hand_stream_ = batch.stream;
-    hand_delivery_ = batch.delivery;
-    hand_first_ = batch.header.first;
-    hand.store(0, std::memory_order_relaxed);
+    open_stream_ = batch.stream;
+    open_delivery_ = batch.delivery;
+    open_first_ = batch.header.first;
+    hand_.open();
 }
 
 void work_reader::pass(const runtime::received_batch& batch) {
-    bytes_taken.fetch_add(batch.body.size(), std::memory_order_relaxed);
+    bytes_passed.fetch_add(charge_of(batch), std::memory_order_relaxed);
     if (batch.delivery > ledger_.void_up_to()) return;
     {
         const std::lock_guard lock(mutex_);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "fences_told.hpp"
+#include "hand.hpp"
 #include "job_ledger.hpp"
 #include "job_streams.hpp"
 
@@ -38,16 +39,21 @@ public:
 
     runtime::inbox<std::unique_ptr<runtime::received_batch>>& inbox() noexcept { return inbox_; }
 
-    /// What the application did. Any thread. False when nothing of it is held.
-    bool apply(const job_verb& verb);
-    /// Whether a message of a batch that waited was given back, or came again, since. Any thread.
-    bool is_void(const runtime::received_batch& batch, sequence which) const {
-        return batch.delivery <= ledger_.void_up_to() && is_void_now(batch, which);
+    /// What the application did. Any thread. Returns for how many messages: others are not held.
+    std::uint64_t apply(const job_verb& verb);
+
+    // The application's thread, a batch after the other:
+    void open(const runtime::received_batch& batch);
+    /// The next message of the open batch. False when it is not the application's any more: it was
+    /// given back while it waited, or came again, or the reader is closed.
+    bool take(const runtime::received_batch& batch, sequence which) {
+        if (!hand_.take(which)) [[unlikely]]
+            return take_slowly(batch, which);
+        return batch.delivery > ledger_.void_up_to() || !is_void(batch, which);
     }
-    /// The application begins with a batch, and says in `hand` how far it is. Its thread.
-    void take_in_hand(const runtime::received_batch& batch);
-    /// The application is through with a batch. Its thread.
+    /// It is through with the batch.
     void pass(const runtime::received_batch& batch);
+
     /// The application asks for a message, and has taken all that came. Any thread.
     void asked();
 
@@ -66,14 +72,14 @@ public:
     wire::channel channel() const noexcept { return channel_; }
 
     // On the user's thread.
-    std::atomic<std::uint64_t> hand{0};  // sequence of the message in hand; 0: none of its batch
     std::atomic<std::uint64_t> messages{0};
     std::atomic<std::uint64_t> bytes{0};
-    std::atomic<std::uint64_t> bytes_taken{0};  // of batches that it is through with
-    std::atomic<std::uint64_t> too_late{0};     // verbs about what is not held any more; any thread
+    std::atomic<std::uint64_t> bytes_passed{0};  // charged, of batches that it is through with
+    std::atomic<std::uint64_t> too_late{0};  // verbs about what is not held any more; any thread
 
 private:
-    bool is_void_now(const runtime::received_batch& batch, sequence which) const;
+    bool is_void(const runtime::received_batch& batch, sequence which) const;
+    bool take_slowly(const runtime::received_batch& batch, sequence which) const;
     /// What waits for so long that its lease will end is another's, and no delivery.
     void release_waiting(time_point now);
     bool has_room() const noexcept;
@@ -104,16 +110,18 @@ private:
     std::set<std::pair<std::uint64_t, errc>> refused_;  // by number of the link
 
     mutable std::mutex mutex_;
-    job_ledger ledger_;  // guarded by mutex_, and these, of the batch in hand:
-    std::uint32_t hand_stream_ = 0;
-    std::uint64_t hand_delivery_ = 0;
-    sequence hand_first_;
+    job_ledger ledger_;  // guarded by mutex_, and these, of the batch that is open:
+    std::uint32_t open_stream_ = 0;
+    std::uint64_t open_delivery_ = 0;
+    sequence open_first_;
+    std::optional<std::pair<std::uint64_t, sequence>> last_taken_;  // once it left
+    hand hand_;
     std::atomic<bool> asked_{false};        // and not yet dealt with
     std::atomic<bool> turned_away_{false};  // somebody, within its credit, for want of room
 
     time_point look_at_ = runtime::loop::never;  // at what waits
     std::uint64_t batches_ = 0;
-    std::uint64_t bytes_put_ = 0;  // into the inbox
+    std::uint64_t bytes_put_ = 0;  // into the inbox, charged
     std::uint64_t refused_acks_ = 0;
     bool closed_ = false;
 };

@@ -167,7 +167,11 @@ void require_apart(const fs::path& source, const fs::path& target) {
 // The lock's file is empty until a database is opened.
 bool is_of_an_unfinished_copy(const fs::directory_entry& what) {
     const fs::path name = what.path().filename();
-    return name == unfinished_copy_name || (name == lock_name && what.file_size() == 0);
+    if (name == lock_name) return what.file_size() == 0;
+    return name == unfinished_copy_name && what.is_directory() &&
+           std::all_of(fs::directory_iterator(what), fs::directory_iterator(), [](const auto& e) {
+               return e.path().filename() == data_name || e.path().filename() == lmdb_lock_name;
+           });
 }
 
 std::uint64_t back_up(MDB_env* env, const fs::path& target, bool looks) {

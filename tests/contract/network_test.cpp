@@ -3,6 +3,7 @@
 #include "support/tcp_proxy.hpp"
 
 #include <memory>
+#include <optional>
 #include <set>
 #include <thread>
 
@@ -131,6 +132,38 @@ TEST_F(Network, IsWaitedForByAPublisherThatCloses) {
 
     EXPECT_EQ(texts(reader, 100), numbers(1, 100));
     EXPECT_EQ(sender.close(patience), 0U);
+}
+
+TEST_F(Network, LeavesAPublisherThatClosesNobodyToWaitForWhoEndedItsSubscriptionMeanwhile) {
+    publisher sender(here, "weather", {.batch_bytes_max = 1});
+    std::optional<subscriber> reader(std::in_place, there, "weather",
+                                     subscriber_options{.credit_bytes = 1'000});
+    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+    publish_numbers(sender, 1, 100);
+    EXPECT_GT(sender.close(0ms), 50U);
+    network.swallow();
+    ASSERT_TRUE(eventually([&] { return sender.subscribers() == 0; }, patience));
+    reader.reset();
+
+    network.relay();
+
+    EXPECT_EQ(sender.close(patience), 0U);
+}
+
+TEST_F(Network, KeepsAPublisherThatClosesWaitingForAReaderWhoseRightsAreGivenAnew) {
+    const std::vector<access_rule> all{
+        {.may = {.publish = true, .subscribe = true, .consume = true}}};
+    for (node* const gives : {&here, &there}) {
+        publisher sender(here, "weather", {.batch_bytes_max = 1});
+        subscriber reader(there, "weather", {.credit_bytes = 1'000});
+        ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+        publish_numbers(sender, 1, 100);
+        EXPECT_GT(sender.close(0ms), 50U);
+        gives->allow(all);
+        EXPECT_EQ(texts(reader, 100), numbers(1, 100));
+        EXPECT_EQ(sender.close(patience), 0U);
+        gives->allow({});
+    }
 }
 
 TEST_F(Network, GivesAJobToAnotherWhenItSwallowsTheWorker) {

@@ -1,10 +1,13 @@
 #include "contract.hpp"
 
+#include "support/rounds.hpp"
+
 #include <algorithm>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <set>
+#include <thread>
 
 namespace cairn::test {
 
@@ -177,8 +180,8 @@ TEST_P(Failure, IsSentNothingAgainThatItGaveBackBeforeItGoesOn) {
     const auto first = worker.receive_for(patience);
     ASSERT_TRUE(first);
     ASSERT_TRUE(worker.extend(first->id(), patience));
+    ASSERT_TRUE(eventually([&] { return worker.stats().batches == 10; }, patience));
     ASSERT_TRUE(eventually([&] { return worker.stats().queue_messages == 1; }, patience));
-    EXPECT_EQ(worker.stats().batches, 10U);
     EXPECT_TRUE(throughout(silence, [&] { return worker.stats().batches == 10; }));
     EXPECT_TRUE(worker.ack(first->id()));
     for (std::uint64_t n = 2; n <= 20; ++n) {
@@ -200,6 +203,42 @@ TEST_P(Failure, GivesWhatWaitsBehindWorkThatTakesLongToAnother) {
     ASSERT_TRUE(busy.extend(first->id(), patience));
     puller idle(there, "jobs", explicitly());
     EXPECT_EQ(take(idle, 9), all_at(2, 10, 1));
+}
+
+// Who works on it says so before its puller leaves, or does not get it.
+TEST_P(Failure, GivesNoDeliveryTwiceThoughPullersCloseWhileTheyReceive) {
+    pusher jobs(here, "jobs", {.deliveries_max = 0});
+    std::set<taken> seen;
+    std::uint64_t pushed = 0;
+    for (int n = 0; n != (long_test() ? 2'000 : 200); ++n) {
+        puller worker(there, "jobs", explicitly());
+        push_numbers(jobs, pushed + 1, pushed + 50);
+        pushed += 50;
+        std::thread closing([&] {
+            if (n % 2 == 0) static_cast<void>(worker.wait_attached(1, patience));
+            for (int turns = 0; turns != n % 50; ++turns) std::this_thread::yield();
+            worker.close();
+        });
+        while (const auto j = worker.receive()) {
+            EXPECT_TRUE(seen.insert({std::string(j->text()), j->attempt()}).second)
+                << j->text() << " at " << j->attempt();
+            if (n % 3 != 0) worker.ack(j->id());
+        }
+        closing.join();
+    }
+}
+
+TEST_P(Failure, GivesMessagesThoughTheirAckWaitIsAMillisecond) {
+    pusher jobs(here, "jobs", {.ack_wait = 1ms, .deliveries_max = 0});
+    puller worker(there, "jobs", explicitly());
+    push_numbers(jobs, 1, 100);
+    std::set<std::string> seen;
+    while (seen.size() != 100) {
+        const auto j = worker.receive_for(patience);
+        ASSERT_TRUE(j) << seen.size();
+        worker.ack(j->id());
+        seen.emplace(j->text());
+    }
 }
 
 TEST_P(Failure, GivesTheMessageInHandBackWhenAnAckOnNextPullerCloses) {

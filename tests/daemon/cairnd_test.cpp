@@ -286,7 +286,14 @@ TEST_F(Cairnd, TellsAPortsFileThatItCannotWriteBeforeItServes) {
     EXPECT_FALSE(fs::exists(data));
     EXPECT_EQ(said({"--data", data, "--ports-file", (directory_ / "p").string(), "--check-config"}),
               std::pair(0, std::string()));
-    EXPECT_FALSE(fs::exists(directory_ / "p.new")) << "to be asked after leaves nothing";
+    EXPECT_TRUE(fs::exists(file("p.new", "of another that starts")));
+    EXPECT_EQ(said({"--data", data, "--ports-file", (directory_ / "p").string(), "--check-config"}),
+              std::pair(0, std::string()));
+    std::vector<std::string> left;
+    for (const auto& there : fs::directory_iterator(directory_.path()))
+        if (there.path().stem() == "p") left.push_back(there.path().filename());
+    EXPECT_EQ(left, std::vector<std::string>{"p.new"}) << "to be asked after leaves nothing";
+    EXPECT_EQ(fs::file_size(directory_ / "p.new"), 22U);
 }
 
 TEST_F(Cairnd, WritesAPortsFileIntoDirectoriesThatItMakesForItsData) {

@@ -1,7 +1,11 @@
 #include "durable.hpp"
 #include "support/tcp_proxy.hpp"
 
+#include <cairn/store/maintenance.hpp>
+
+#include <filesystem>
 #include <functional>
+#include <memory>
 #include <set>
 #include <thread>
 
@@ -266,6 +270,47 @@ TEST_F(AdministeringWhileAMemberIsAway, DeletesItsTopic) {
     const std::vector<std::string> again = numbers(first, 12);
     expected.insert(expected.end(), again.begin(), again.end());
     EXPECT_EQ(texts(reader_, expected.size()), expected);
+}
+
+// The copy is of before its group was moved: that it was is no news of the other store.
+TEST_F(Administering, GivesAMemberThatStoodByNothingAgainAlthoughItsStoreWasRestored) {
+    publisher sender(home(), "weather", {.source = "station"});
+    publish_numbers(sender, 1, 10);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    store().create_group("weather", "alarms");
+    stop_store();
+    store::backup(directory_ / "data", directory_ / "copy");
+    start_store();
+    store().seek_group("weather", "alarms", from::offset(1));
+    tcp_proxy way(endpoint_);
+    node_options o = with_store("away");
+    o.store = way.endpoint();
+    o.connect = {home_endpoint_};
+    node there(o);
+    subscriber_options by_hand = in_group("alarms");
+    by_hand.acks = ack_mode::on_request;
+    subscriber first(there, "weather", by_hand);
+    for (int n = 1; n <= 10; ++n) {
+        const auto m = first.receive_for(patience);
+        ASSERT_TRUE(m);
+        if (n <= 8) first.ack(*m);
+    }
+    ASSERT_EQ(first.flush(patience), 0U);
+    way.swallow();
+    way.cut();
+    stop_store();
+    std::filesystem::remove_all(directory_ / "data");
+    std::filesystem::rename(directory_ / "copy", directory_ / "data");
+    start_store();
+    const auto elsewhere = away();
+    auto second = std::make_unique<subscriber>(*elsewhere, "weather", by_hand);
+    ASSERT_TRUE(second->wait_live(patience));
+    way.relay();
+    ASSERT_TRUE(
+        eventually([&] { return first.state().state == reading::state::standby; }, patience));
+    second.reset();
+    EXPECT_TRUE(eventually([&] { return store().groups("weather")[0].pending == 2; }, patience));
+    EXPECT_FALSE(first.receive_for(silence));
 }
 
 TEST_F(Administering, LetsAPublisherMakeADeletedTopicAnew) {

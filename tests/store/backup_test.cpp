@@ -171,6 +171,15 @@ TEST_F(Backup, ThatWasInterruptedIsNoDatabaseAndIsBegunAnew) {
     EXPECT_EQ(restored(copy), strings{"one"});
 }
 
+TEST_F(Backup, TakesNothingOfOthersForOneThatWasInterrupted) {
+    append_to(opened("jobs", "a"), 1, {"one"});
+    const auto copy = directory_ / "copy";
+    std::filesystem::create_directories(copy / "unfinished_copy");
+    std::ofstream(copy / "unfinished_copy" / "letter") << "of somebody else";
+    EXPECT_EQ(code_of([&] { backup(*db_, copy); }), errc::invalid_argument);
+    EXPECT_TRUE(std::filesystem::exists(copy / "unfinished_copy" / "letter"));
+}
+
 TEST_F(Backup, ByPathIsForWhatNobodyHereHasOpen) {
     append_to(opened("jobs", "a"), 1, {"one"});
     const auto copy = directory_ / "copy";

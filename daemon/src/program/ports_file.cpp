@@ -1,5 +1,8 @@
 #include "ports_file.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
@@ -30,15 +33,18 @@ bool is_made_with_the_data(const settings& chosen) {
 void check_ports_file(const settings& chosen, const std::vector<const given_values*>& sources) {
     const fs::path& file = chosen.ports_file;
     if (file.empty() || is_made_with_the_data(chosen)) return;
-    const auto refuse = [&](const fs::path& what, int number) {
-        throw settings_error(origin_of("ports_file", sources) + ": ports_file: " + what.string() +
+    const auto refuse = [&](int number) {
+        throw settings_error(origin_of("ports_file", sources) + ": ports_file: " + file.string() +
                              " cannot be written: " + std::generic_category().message(number));
     };
     std::error_code unknown;
-    if (fs::is_directory(file, unknown)) refuse(file, EISDIR);
-    const fs::path aside = aside_of(file);
-    if (!std::ofstream(aside)) refuse(aside, errno);
-    fs::remove(aside, unknown);
+    if (fs::is_directory(file, unknown)) refuse(EISDIR);
+    // What is aside may be another's, who is writing it.
+    const fs::path attempt = file.string() + "." + std::to_string(::getpid());
+    const int made = ::open(attempt.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (made < 0) refuse(errno);
+    ::close(made);
+    fs::remove(attempt, unknown);
 }
 
 void write_ports_file(const fs::path& file, const std::vector<std::string>& endpoints) {

@@ -1,8 +1,5 @@
 #include <cairn/runtime/burst_lock.hpp>
-
-#include <linux/membarrier.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <cairn/runtime/fence.hpp>
 
 #include <thread>
 
@@ -22,22 +19,10 @@ void relax() noexcept {
 #endif
 }
 
-bool membarrier(int command) noexcept { return ::syscall(SYS_membarrier, command, 0, 0) == 0; }
-
-/// Every other thread of the process has by its end done what it stored before, and does what it
-/// loads after. A forked child may have to register anew. False: it has not worked, since the
-/// process took the right to ask away from itself.
-bool fence_all_threads() noexcept {
-    return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) ||
-           (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) &&
-            membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED));
-}
-
 }  // namespace
 
 burst_lock::fence burst_lock::cheapest() noexcept {
-    static const bool has_membarrier = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
-    return has_membarrier ? fence::by_sleepers : fence::by_all;
+    return can_fence_all_threads() ? fence::by_sleepers : fence::by_all;
 }
 
 void burst_lock::lock_slowly() noexcept {

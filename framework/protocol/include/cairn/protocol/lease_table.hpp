@@ -119,10 +119,10 @@ struct member_status {
 ///          in expire().
 /// Fails:   never throws but std::bad_alloc; an unknown member holds nothing and gets nothing.
 /// Limits:  about 140 bytes a run; runs at most one a lease, one more a hole acked in it (when
-///          every second message is acked, that is one a message still out), and one a message
-///          that waits for a member that takes its body. With ordered_by_key 16 bytes more a
-///          message and about 48 a key that is unfinished. O(members) to lend a message that is
-///          not for everybody.
+///          every second message is acked, that is one a message still out) or a part begun, and
+///          one a message that waits for a member that takes its body. With ordered_by_key 16
+///          bytes more a message and about 48 a key that is unfinished. O(members) to lend a
+///          message that is not for everybody.
 class lease_table {
 public:
     /// What lies below `first` counts as done.

@@ -70,10 +70,8 @@ public:
 
     bool greeted() const noexcept { return state_ == state::greeted; }
     bool lost() const noexcept { return state_ == state::lost; }
-    /// Lost, and neither side meant it to end: the peer may come back for what it was owed.
-    bool broken() const noexcept {
-        return lost() && ended_by_ != errc::closed && ended_by_ != errc::not_authorised;
-    }
+    /// Lost, and neither side left: the peer may come back for what it was owed.
+    bool broken() const noexcept { return lost() && ended_by_ != errc::closed; }
 
     /// Sends a control frame, after what waits already. False when the link is lost.
     bool send(const wire::control_frame& frame);
