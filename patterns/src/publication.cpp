@@ -294,9 +294,6 @@ wire::head publication::attach(subscription& to, const wire::resume_point* resum
         next = sequence{1};
     if (resume && resume->epoch > epoch_ && owner_.may_fence(to.link, topic_)) fence(resume->epoch);
 
-    const bool came_back = std::erase_if(absent_, [&](const absent_reader& a) {
-                               return a.node == to.link.peer() && a.channel == to.channel;
-                           }) != 0;
     const protocol::reader which = ring_.add(next, now);
     const auto index = static_cast<std::size_t>(which);
     if (index >= cursors_.size()) cursors_.resize(index + 1);
@@ -304,7 +301,6 @@ wire::head publication::attach(subscription& to, const wire::resume_point* resum
     cursors_[index] = {};
     cursors_[index].to = &to;
     cursors_[index].schedule = schedule;
-    cursors_[index].came_back = came_back;
     cursors_[index].told_token = to.link.ping_token() + 1;
     const auto slot = static_cast<std::size_t>(schedule);
     if (slot >= to.by_schedule.size()) to.by_schedule.resize(slot + 1);
@@ -323,39 +319,6 @@ void publication::detach(const subscription& from) {
     ring_.remove(which);
     // Who waited for this reader need not any more.
     owner_.hub().loop().flag(*this);
-}
-
-// Before close() the ring alone keeps what a reader that is away may want. Who does not know of us
-// yet is owed nothing, and who noticed first that the connection broke is back on another.
-void publication::cut_off(const subscription& reader) {
-    const auto [which, c] = find(reader);
-    if (!c || inlet_.stopped() != send_status::closed) return;
-    // A link ends with its rights, and comes back with those that are left.
-    if (!owner_.hub().gate().allows(reader.link, topic_, runtime::may_read)) return;
-    if (!c->knows() && !c->came_back) return;
-    const bool is_back = std::any_of(cursors_.begin(), cursors_.end(), [&](const cursor& other) {
-        return other.to && other.to != &reader && other.to->link.peer() == reader.link.peer() &&
-               other.to->channel == reader.channel;
-    });
-    if (is_back) return;
-    const std::uint64_t left = unconfirmed(which);
-    if (left == 0) return;
-    if (absent_.size() >= owner_.hub().options().peers_max) absent_.erase(absent_.begin());
-    absent_.push_back({reader.link.peer(), reader.channel, left, nullptr, 0});
-}
-
-// What it subscribes to comes before its PONG.
-void publication::link_up(runtime::link& peer) {
-    for (absent_reader& a : absent_) {
-        if (a.node != peer.peer() || a.back) continue;
-        a.back = &peer;
-        a.ping = peer.ping();
-    }
-}
-
-void publication::link_down(const runtime::link& gone) {
-    for (absent_reader& a : absent_)
-        if (a.back == &gone) a.back = nullptr;
 }
 
 void publication::rewind(subscription& reader, sequence next, time_point now) {
@@ -419,7 +382,7 @@ std::uint64_t publication::unsent() const {
 
 // Sent, and perhaps not received: the last messages, as far as the reader has not reported them as
 // taken. Their number follows from their share of the credit that all messages cost so far.
-std::uint64_t publication::under_way(const cursor& of, std::uint64_t lag) const {
+std::uint64_t publication::unconfirmed(const cursor& of, std::uint64_t lag) const {
     const std::uint64_t accepted = inlet_.accepted_messages();
     if (accepted <= lag) return 0;
     const auto sent = static_cast<double>(accepted - lag);
@@ -497,32 +460,23 @@ std::uint64_t publication::ask_for_confirmation() {
     const std::uint64_t accepted = inlet_.accepted_messages();
     const std::uint64_t waiting = inlet_.waiting_messages();
     std::uint64_t left = 0;
-    std::erase_if(absent_,
-                  [](const absent_reader& a) { return a.back && a.back->pong_token() >= a.ping; });
-    for (const absent_reader& a : absent_) left = std::max(left, a.unconfirmed);
     for (std::size_t i = 0; i != cursors_.size(); ++i) {
         cursor& c = cursors_[i];
         if (!c.to) continue;
         const auto which = static_cast<protocol::reader>(i);
-        left = std::max(left, unconfirmed(which));
+        if (c.ping != 0 && c.to->link.pong_token() >= c.ping) {
+            c.confirmed = c.asked;
+            c.ping = 0;
+        }
         const std::uint64_t lag = ring_.lag(which) + waiting;
+        const std::uint64_t unread = accepted - c.confirmed.value;
+        if (unread != 0) left = std::max(left, std::min(unread, lag + unconfirmed(c, lag)));
         if (fenced_ || c.ping != 0 || accepted - lag <= c.confirmed.value) continue;
         if (lag == 0) tell_end(c);
         c.asked = {accepted - lag};
         c.ping = c.to->link.ping();
     }
     return left;
-}
-
-std::uint64_t publication::unconfirmed(protocol::reader which) {
-    cursor& c = at(which);
-    if (c.ping != 0 && c.to->link.pong_token() >= c.ping) {
-        c.confirmed = c.asked;
-        c.ping = 0;
-    }
-    const std::uint64_t unread = inlet_.accepted_messages() - c.confirmed.value;
-    const std::uint64_t lag = ring_.lag(which) + inlet_.waiting_messages();
-    return unread == 0 ? 0 : std::min(unread, lag + under_way(c, lag));
 }
 
 void publication::tell_end() {

@@ -227,18 +227,8 @@ bool publishing::may_fence(runtime::link& who, std::string_view topic) {
     return false;
 }
 
-void publishing::link_up(runtime::link& peer) {
-    for (publication* p : publications_) p->link_up(peer);
-}
-
 void publishing::link_down(runtime::link& gone) {
     const auto of_link = [&](const auto& entry) { return entry.first.first == gone.number(); };
-    for (publication* p : publications_) p->link_down(gone);
-    if (gone.broken() && hub_.admits(gone))
-        for (auto it = subscriptions_.lower_bound({gone.number(), 0});
-             it != subscriptions_.end() && of_link(*it); ++it)
-            for (publication* p : it->second->by_schedule)
-                if (p) p->cut_off(*it->second);
     std::erase_if(subscriptions_, of_link);
     std::erase_if(partial_, of_link);
     hub_.loop().changed();

@@ -60,11 +60,6 @@ public:
     wire::head attach(subscription& to, const wire::resume_point* resume, bool is_new,
                       time_point now);
     void detach(const subscription& from);
-    /// The reader's connection broke, and detach() is next: a close() waits for it to come back.
-    void cut_off(const subscription& reader);
-    /// A node is there, again perhaps. Who is, and does not subscribe again, is waited for no more.
-    void link_up(runtime::link& peer);
-    void link_down(const runtime::link& gone);
     void rewind(subscription& reader, sequence next, time_point now);
     /// What the subscription can be told of this stream now.
     wire::head head_for(const subscription& reader) const;
@@ -94,7 +89,6 @@ private:
         sequence cut{};                // of a batch that is sent in cuts: what lies before was sent
         // For close():
         bool ended = false;      // END is sent
-        bool came_back = false;  // was absent before
         std::uint64_t ping = 0;  // under way; 0: none
         sequence asked{};        // what its answer confirms
         sequence confirmed{};
@@ -102,14 +96,6 @@ private:
         // A reader that does not know of us yet would, should its link break now, begin again live,
         // and miss what was published meanwhile.
         bool knows() const noexcept;
-    };
-    /// A reader that was cut off after close() was called, with messages unconfirmed.
-    struct absent_reader {
-        node_id node;
-        wire::channel channel;
-        std::uint64_t unconfirmed;
-        runtime::link* back = nullptr;  // of the same node
-        std::uint64_t ping = 0;         // sent there
     };
 
     /// What peers may see ends here.
@@ -121,8 +107,7 @@ private:
     std::uint64_t put_aside(std::uint64_t left);
     std::uint64_t not_durable(sequence up_to) const noexcept;
     std::uint64_t ask_for_confirmation();
-    std::uint64_t unconfirmed(protocol::reader which);
-    std::uint64_t under_way(const cursor& of, std::uint64_t lag) const;
+    std::uint64_t unconfirmed(const cursor& of, std::uint64_t lag) const;
     bool somebody_is_idle() const;
     void tell_end(cursor& of);
     bool take_some(time_point now);
@@ -148,7 +133,6 @@ private:
     protocol::ring<batch_handle> ring_;
     std::unique_ptr<store_line> store_;  // nullptr: none; its readers have no cursor
     std::vector<cursor> cursors_;        // by the ring's reader number
-    std::vector<absent_reader> absent_;  // peers_max of them at most; the last ones
     std::uint64_t batches_ = 0;
     std::uint64_t repairs_ = 0;
     std::uint64_t dropped_ = 0;
@@ -238,7 +222,6 @@ public:
     /// Otherwise it is told so.
     bool may_fence(runtime::link& who, std::string_view topic);
 
-    void link_up(runtime::link& peer) override;
     void link_down(runtime::link& gone) override;
     void link_writable(runtime::link& free) override;
     void fenced(runtime::link& from, const wire::fenced& told) override;

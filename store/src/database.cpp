@@ -191,8 +191,8 @@ void database::impl::check_trees() const {
     if (chosen.on_open != check::structure && !after_crash && !ends_early(file)) return;
     const structure_report found = check_structure(file);
     if (!found.problems.empty())
-        throw error(errc::store_damaged,
-                    "open " + directory.string() + ": " + found.problems.front());
+        throw error(errc::store_damaged, "open " + directory.string() + ": " +
+                                             found.problems.front() + "; restore a backup");
 }
 
 bool database::impl::cut_short() const noexcept {

@@ -3,7 +3,6 @@
 #include "support/tcp_proxy.hpp"
 
 #include <memory>
-#include <optional>
 #include <set>
 #include <thread>
 
@@ -116,54 +115,6 @@ TEST_F(Network, GoesOnWhereItWasWhenTheSilenceEnds) {
     publish_numbers(sender, 21, 30);
     EXPECT_EQ(texts(reader, 30), numbers(1, 30));
     EXPECT_EQ(reader.stats().gaps, 0U);
-}
-
-TEST_F(Network, IsWaitedForByAPublisherThatCloses) {
-    publisher sender(here, "weather", {.batch_bytes_max = 1});
-    subscriber reader(there, "weather", {.credit_bytes = 1'000});
-    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
-    publish_numbers(sender, 1, 100);
-    EXPECT_GT(sender.close(0ms), 50U);
-    network.swallow();
-    ASSERT_TRUE(eventually([&] { return sender.subscribers() == 0; }, patience));
-    EXPECT_GT(sender.close(0ms), 50U) << "to a reader that is away";
-
-    network.relay();
-
-    EXPECT_EQ(texts(reader, 100), numbers(1, 100));
-    EXPECT_EQ(sender.close(patience), 0U);
-}
-
-TEST_F(Network, LeavesAPublisherThatClosesNobodyToWaitForWhoEndedItsSubscriptionMeanwhile) {
-    publisher sender(here, "weather", {.batch_bytes_max = 1});
-    std::optional<subscriber> reader(std::in_place, there, "weather",
-                                     subscriber_options{.credit_bytes = 1'000});
-    ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
-    publish_numbers(sender, 1, 100);
-    EXPECT_GT(sender.close(0ms), 50U);
-    network.swallow();
-    ASSERT_TRUE(eventually([&] { return sender.subscribers() == 0; }, patience));
-    reader.reset();
-
-    network.relay();
-
-    EXPECT_EQ(sender.close(patience), 0U);
-}
-
-TEST_F(Network, KeepsAPublisherThatClosesWaitingForAReaderWhoseRightsAreGivenAnew) {
-    const std::vector<access_rule> all{
-        {.may = {.publish = true, .subscribe = true, .consume = true}}};
-    for (node* const gives : {&here, &there}) {
-        publisher sender(here, "weather", {.batch_bytes_max = 1});
-        subscriber reader(there, "weather", {.credit_bytes = 1'000});
-        ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
-        publish_numbers(sender, 1, 100);
-        EXPECT_GT(sender.close(0ms), 50U);
-        gives->allow(all);
-        EXPECT_EQ(texts(reader, 100), numbers(1, 100));
-        EXPECT_EQ(sender.close(patience), 0U);
-        gives->allow({});
-    }
 }
 
 TEST_F(Network, GivesAJobToAnotherWhenItSwallowsTheWorker) {

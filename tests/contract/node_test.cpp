@@ -261,6 +261,24 @@ TEST_P(Node, WaitsForNoReaderThatLeavesWhileItsPublisherCloses) {
     EXPECT_EQ(sender.close(patience), 0U);
 }
 
+TEST_P(Node, ClosesWithAPublisherAndItsSubscriberInSilence) {
+    std::mutex mutex;
+    std::vector<std::string> said;
+    node_options o;
+    o.log = [&](log_level level, std::string_view line) {
+        const std::lock_guard hold(mutex);
+        if (level >= log_level::warning) said.emplace_back(line);
+    };
+    node& here = listening(o);
+    publisher quiet(here, "weather");
+    subscriber reader(here, "*");
+    ASSERT_TRUE(quiet.wait_for_subscribers(1, patience));
+    here.close(patience);
+    EXPECT_EQ(here.stats().frames_malformed, 0U);
+    const std::lock_guard hold(mutex);
+    EXPECT_EQ(said, std::vector<std::string>());
+}
+
 TEST_P(Node, ClosesAPublisherWithoutSubscribersAtOnce) {
     publisher sender(listening(), "weather");
     publish_numbers(sender, 1, 100);

@@ -31,8 +31,9 @@ bool verify_data(const std::filesystem::path& data) {
         printed(found.topics), printed(found.messages), printed(found.batches),
         printed(found.bytes), printed(found.pages));
     std::printf("         %s\n", found.sound() ? "sound: every page, index and checksum is right"
-                                               : "damaged: what cannot be read is told to its "
-                                                 "readers as a gap, and all else is served");
+                                               : "damaged: restore a backup; without one, what "
+                                                 "cannot be read is told to its readers as a gap, "
+                                                 "and all else is served, unless it does not open");
     return found.sound();
 }
 

@@ -19,7 +19,8 @@ struct rights {
 };
 
 /// Gives rights to a peer. What no rule gives is refused; without any rule everything is given to
-/// every peer that may connect.
+/// every peer that may connect. A pattern has to lie within what is given: who may read `open.*`
+/// is refused `*` as a whole.
 ///
 /// Threads: a value.
 struct access_rule {

@@ -475,6 +475,7 @@ void hub::control_frame(link& from, wire::kind kind, const zmq::message_t& bytes
         return;
     }
     const errc wrong = handler->frame(from, *frame);
+    if (kind == wire::kind::error) return;  // two that are at a loss would go on for ever
     if (wrong == errc::not_authorised)
         refuse(from, reader_channel(*frame), wrong, missing_right(*frame));
     else if (wrong != errc::ok)

@@ -37,7 +37,6 @@ std::string link::description() const {
 void link::fail(errc why, std::string_view text) {
     if (state_ == state::lost) return;
     state_ = state::lost;
-    ended_by_ = why;
     fault_ = text;
     hub_.lost(*this, why);
 }

@@ -138,8 +138,6 @@ public:
 
     /// What the peers of this node may do.
     const runtime::gate& gate() const noexcept { return gate_; }
-    /// Whether the peer of a link may connect, by its key.
-    bool admits(const link& which) const;
     /// Links of peers whose rights change end, and are made anew: what they may not do any more
     /// ends with them, and what they may do from now on they ask for again.
     void replace_gate(runtime::gate fresh);
@@ -199,6 +197,7 @@ private:
     void turn_away(link& from, errc why, std::string_view text);
     /// What the allow-list refused last.
     std::string last_refusal();
+    bool admits(const link& which) const;
     /// The link of a peer that is here against our will, or under rights that it has no more.
     void cut(link& which, std::string_view why_here, std::string_view why_there);
     void greet(link& from, const wire::hello& hello);

@@ -70,8 +70,6 @@ public:
 
     bool greeted() const noexcept { return state_ == state::greeted; }
     bool lost() const noexcept { return state_ == state::lost; }
-    /// Lost, and neither side left: the peer may come back for what it was owed.
-    bool broken() const noexcept { return lost() && ended_by_ != errc::closed; }
 
     /// Sends a control frame, after what waits already. False when the link is lost.
     bool send(const wire::control_frame& frame);
@@ -129,8 +127,7 @@ private:
     std::string peer_name_;
     std::string peer_key_;
     std::string address_;
-    errc ended_by_ = errc::ok;         // why it is lost
-    std::string fault_;                // the same in words, when somebody said so
+    std::string fault_;                // why it is lost, when somebody said so
     std::vector<std::string> stores_;  // endpoints by which the user named it as a store
     int descriptor_ = -1;  // of the connection, binding side: disconnected events name it
     std::uint64_t peer_body_bytes_max_ = 0;
