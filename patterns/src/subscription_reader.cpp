@@ -214,7 +214,7 @@ subscription_reader::peer_state* subscription_reader::peer_of(const runtime::lin
 
 errc subscription_reader::frame(runtime::link& from, const wire::control_frame& frame) {
     peer_state* p = peer_of(from);
-    if (!p) return inbox_.closed() ? errc::ok : errc::unknown_subscription;
+    if (!p) return errc::ok;
     if (p->store && store_frame(*p, frame)) return errc::ok;
     if (const auto* answer = std::get_if<wire::subscribed>(&frame)) {
         // Of two requests only the second one's answer counts.

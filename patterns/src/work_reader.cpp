@@ -144,9 +144,9 @@ errc work_reader::frame(runtime::link& from, const wire::control_frame& frame) {
         // The pusher had taken them back; it counts there too.
         for (const sequence_range& r : refused->ranges) refused_acks_ += r.size();
         hub_.log_repeated(log_level::warning, "late",
-                          "acks of jobs on " + topic_ + " come too late for " + from.description() +
-                              ", which gives them to others, and gives them up in the end: call "
-                              "extend() while a job takes longer than pusher_options::ack_wait");
+                          "jobs on " + topic_ + " are acked too late for " + from.description() +
+                              ", which gave them to others when their leases ended, or the link: "
+                              "call extend() while a job takes longer than ack_wait");
     } else if (const auto* error = std::get_if<wire::error_reply>(&frame)) {
         hub_.log(log_level::error, "attach",
                  "pulling from " + topic_ + " at " + from.description() + ": " +

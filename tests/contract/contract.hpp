@@ -13,7 +13,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -91,6 +93,30 @@ inline void publish_numbers(publisher& to, std::uint64_t first, std::uint64_t la
 inline void push_numbers(pusher& to, std::uint64_t first, std::uint64_t last) {
     for (std::uint64_t n = first; n <= last; ++n) to.push(std::to_string(n));
 }
+
+/// What a pusher gives up after so many deliveries: its texts.
+class given_up_texts {
+public:
+    explicit given_up_texts(std::uint32_t deliveries) : deliveries_(deliveries) {}
+
+    std::function<void(const rejected_message&)> sink() {
+        return [this](const rejected_message& r) {
+            EXPECT_EQ(r.cause, errc::deliveries_exceeded);
+            EXPECT_EQ(r.message.attempt, deliveries_);
+            const std::lock_guard hold(mutex_);
+            all_.emplace_back(r.message.text());
+        };
+    }
+    std::vector<std::string> all() const {
+        const std::lock_guard hold(mutex_);
+        return all_;
+    }
+
+private:
+    const std::uint32_t deliveries_;
+    mutable std::mutex mutex_;
+    std::vector<std::string> all_;  // guarded by mutex_
+};
 
 /// The code of the error that `call` throws; ok when it throws none.
 template <typename Call>

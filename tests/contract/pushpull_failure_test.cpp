@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <thread>
@@ -100,15 +99,9 @@ TEST_P(Failure, CountsWhatAPullerHadReceivedWhenItsNodeClosesAndNothingElse) {
 }
 
 TEST_P(Failure, GivesUpWhatItsPullersLeaveWithAgainAndAgain) {
-    std::mutex mutex;
-    std::vector<std::string> rejected;
+    given_up_texts given_up(3);
     pusher_options options{.deliveries_max = 3};
-    options.on_rejected = [&](const rejected_message& r) {
-        const std::lock_guard lock(mutex);
-        EXPECT_EQ(r.cause, errc::deliveries_exceeded);
-        EXPECT_EQ(r.message.attempt, 3U);
-        rejected.emplace_back(r.message.text());
-    };
+    options.on_rejected = given_up.sink();
     pusher jobs(here, "jobs", options);
     jobs.push("poison");
     push_numbers(jobs, 1, 10);
@@ -126,8 +119,7 @@ TEST_P(Failure, GivesUpWhatItsPullersLeaveWithAgainAndAgain) {
     puller worker(there, "jobs");
     worker.start([](const message&) {});
     EXPECT_TRUE(jobs.flush(patience));
-    const std::lock_guard lock(mutex);
-    EXPECT_EQ(rejected, std::vector<std::string>{"poison"});
+    EXPECT_EQ(given_up.all(), std::vector<std::string>{"poison"});
 }
 
 TEST_P(Failure, PassesOverADeliveryThatCameAgainWhileItWaited) {
@@ -416,15 +408,9 @@ TEST_P(Failure, LeavesAMessageWithAWorkerThatExtends) {
 }
 
 TEST_P(Failure, GivesUpAfterTheLastAllowedDelivery) {
-    std::mutex mutex;
-    std::vector<std::string> rejected;
+    given_up_texts given_up(3);
     pusher_options options{.deliveries_max = 3};
-    options.on_rejected = [&](const rejected_message& r) {
-        const std::lock_guard lock(mutex);
-        EXPECT_EQ(r.cause, errc::deliveries_exceeded);
-        EXPECT_EQ(r.message.attempt, 3U);
-        rejected.emplace_back(r.message.text());
-    };
+    options.on_rejected = given_up.sink();
     pusher jobs(here, "jobs", options);
     puller worker(there, "jobs", explicitly());
     jobs.push("poison");
@@ -436,7 +422,7 @@ TEST_P(Failure, GivesUpAfterTheLastAllowedDelivery) {
     }
 
     EXPECT_TRUE(jobs.flush(patience));
-    EXPECT_EQ(rejected, std::vector<std::string>{"poison"});
+    EXPECT_EQ(given_up.all(), std::vector<std::string>{"poison"});
     EXPECT_FALSE(worker.receive_for(0ms));
     EXPECT_EQ(jobs.stats().rejected, 1U);
 }

@@ -4,7 +4,6 @@
 
 #include <csignal>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -53,14 +52,9 @@ TEST_P(Process, LosesNothingWhenKilled) {
 }
 
 TEST_P(Process, TakesNoOtherMessageAlongWhenOneKillsIt) {
-    std::mutex mutex;
-    std::vector<std::string> rejected;
+    given_up_texts given_up(3);
     pusher_options options{.deliveries_max = 3};
-    options.on_rejected = [&](const rejected_message& r) {
-        const std::lock_guard lock(mutex);
-        EXPECT_EQ(r.cause, errc::deliveries_exceeded);
-        rejected.emplace_back(r.message.text());
-    };
+    options.on_rejected = given_up.sink();
     pusher jobs(here, "jobs", options);
     push_numbers(jobs, 1, 20);
     jobs.push("poison");
@@ -75,8 +69,7 @@ TEST_P(Process, TakesNoOtherMessageAlongWhenOneKillsIt) {
     }
 
     EXPECT_TRUE(jobs.flush(patience));
-    const std::lock_guard lock(mutex);
-    EXPECT_EQ(rejected, std::vector<std::string>{"poison"});
+    EXPECT_EQ(given_up.all(), std::vector<std::string>{"poison"});
 }
 
 TEST_P(Process, LosesNothingWhenStopped) {

@@ -119,11 +119,12 @@ public:
     /// Takes no more messages and waits until every attached subscriber's node has received what
     /// was published, or was told that it is gone, and until all of it is durable in the store (or,
     /// with full_ring::spill, in the state directory: writing there may take the disk's time
-    /// beyond the deadline, 10 s at most). Returns how many messages are still on their
-    /// way to one of them: those not sent are counted, and of those sent to a node that answers no
-    /// more, the number is estimated by their bytes. What was dropped for a reader that was left
-    /// behind is in stats().drops, and not in here. Ends with its node, and then returns what was
-    /// left before. Idempotent.
+    /// beyond the deadline, 10 s at most). Returns how many messages are still on their way to one
+    /// of them: those not sent are counted, and of those sent to a node that answers no more, the
+    /// number is estimated by their bytes. A reader whose connection breaks meanwhile is not waited
+    /// for, and what it misses is not in here; nor is what was dropped for a reader that was left
+    /// behind, which is in stats().drops. Ends with its node, and then returns what was left
+    /// before. Idempotent.
     std::uint64_t close(std::chrono::milliseconds deadline);
 
 private:

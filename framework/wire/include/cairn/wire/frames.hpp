@@ -233,7 +233,7 @@ struct release : job_ranges {
     bool operator==(const release&) const = default;
 };
 
-/// These were begun: however the lease ends but by an ack, this delivery counts.
+/// These were begun: however the lease ends but by ACK or RELEASE, this delivery counts.
 struct begun : job_ranges {
     bool operator==(const begun&) const = default;
 };
