@@ -1,5 +1,6 @@
 #include "publishing.hpp"
 
+#include "cut.hpp"
 #include "sending_side.hpp"
 
 #include <cairn/wire/limits.hpp>
@@ -214,34 +215,22 @@ bool publication::sent_to(subscription& to, runtime::link::sent outcome, std::si
 // where to go on.
 bool publication::send_in_cuts(cursor& to, published_batch& batch) {
     subscription& s = *to.to;
-    const std::uint64_t body_max = s.link.peer_body_bytes_max();
-    const auto taken = [&](const wire::record& r) { return r.body.size() <= body_max; };
-    wire::record_reader records(batch.body());
-    sequence at = batch.first();
-    for (; at < to.cut && !records.done(); ++at) static_cast<void>(records.next());
-    while (!records.done()) {
-        const sequence first = at;
-        const std::size_t begin = batch.body_bytes() - records.remaining();
-        const bool takes = taken(records.next());
-        for (++at; !records.done(); ++at) {
-            wire::record_reader ahead = records;
-            if (taken(ahead.next()) != takes) break;
-            records = ahead;
-        }
-        if (!takes) {
-            dropped_ += at - first;
-            s.link.send(wire::gone{
-                s.channel, topic_, options_.source, epoch_, {first, at - 1}, errc::too_large});
+    for (sequence at = std::max(batch.first(), to.cut); at <= batch.last();) {
+        const cut part = next_cut(batch.body(), batch.first(), at, s.link.peer_body_bytes_max());
+        if (!part.taken) {
+            dropped_ += part.range.size();
+            s.link.send(wire::gone{s.channel, topic_, options_.source, epoch_, part.range,
+                                   errc::too_large});
         } else {
-            const std::size_t end = batch.body_bytes() - records.remaining();
-            const auto body = batch.body().subspan(begin, end - begin);
-            const auto part =
-                header_of(first, static_cast<std::uint32_t>(at - first), batch.time());
+            const auto header =
+                header_of(at, static_cast<std::uint32_t>(part.range.size()), batch.time());
             if (!s.ready() ||
-                !sent_to(s, batch.send_part(s.link, s.channel, part, body), body.size()))
+                !sent_to(
+                    s, batch.send_part(s.link, s.channel, wire::kind::batch, header, part.records),
+                    part.records.size()))
                 return false;
         }
-        to.cut = at;
+        to.cut = at = part.range.last + 1;
     }
     return true;
 }

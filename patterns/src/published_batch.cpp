@@ -88,13 +88,22 @@ runtime::spill::batch published_batch::put_aside() const {
 }
 
 runtime::link::sent published_batch::send_part(runtime::link& to, wire::channel channel,
-                                               wire::batch_header header,
+                                               wire::kind as, wire::batch_header header,
                                                std::span<const std::byte> part) {
-    if (part.size() == body_bytes_) return send(to, channel);
-    header.checksum = wire::checksum(part);
+    if (part.size() == body_bytes_)
+        return as == wire::kind::append ? append(to, channel) : send(to, channel);
+    return send_records(to, channel, as, header, block_, part);
+}
+
+runtime::link::sent published_batch::send_records(runtime::link& to, wire::channel channel,
+                                                  wire::kind as, wire::batch_header header,
+                                                  const runtime::block_ref& block,
+                                                  std::span<const std::byte> records) {
+    header.checksum = wire::checksum(records);
     std::vector<std::byte> encoded;
     wire::encode(header, encoded);
-    return to.send_batch(encoded, channel, block_, part);
+    wire::patch_kind(encoded, as);
+    return to.send_batch(encoded, channel, block, records);
 }
 
 }  // namespace cairn::patterns

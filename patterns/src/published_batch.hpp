@@ -39,10 +39,15 @@ public:
     runtime::link::sent append(runtime::link& to, wire::channel channel);
     /// A copy of what it is, for a spill: the large body is shared.
     runtime::spill::batch put_aside() const;
-    /// Some of its messages as a batch of their own: `part` is a piece of body(), `header` is as in
-    /// the constructor.
-    runtime::link::sent send_part(runtime::link& to, wire::channel channel,
+    /// Some of its messages as a batch of their own, BATCH or APPEND: `part` is a piece of body(),
+    /// `header` is as in the constructor.
+    runtime::link::sent send_part(runtime::link& to, wire::channel channel, wire::kind as,
                                   wire::batch_header header, std::span<const std::byte> part);
+    /// The same of a batch that is not in a ring: its body is in `block`.
+    static runtime::link::sent send_records(runtime::link& to, wire::channel channel, wire::kind as,
+                                            wire::batch_header header,
+                                            const runtime::block_ref& block,
+                                            std::span<const std::byte> records);
 
 private:
     sequence first_;

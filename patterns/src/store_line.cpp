@@ -17,6 +17,12 @@ constexpr std::chrono::milliseconds spill_again_pause{1'000};
 // Of the ring, so much goes to the spill at once.
 constexpr std::size_t spilled_part = 4;
 
+std::string put_aside(const runtime::spill::part& of) {
+    return "of run " + std::to_string(of.epoch.value) + " messages " +
+           std::to_string(of.range.first.value) + " to " + std::to_string(of.range.last.value) +
+           " had been put aside";
+}
+
 }  // namespace
 
 store_line::store_line(runtime::hub& hub, owner of, std::string endpoint, std::string topic,
@@ -32,17 +38,20 @@ store_line::store_line(runtime::hub& hub, owner of, std::string endpoint, std::s
       on_durable_(options.on_durable),
       on_lost_(options.on_lost),
       feed_(ring, mode_, options.when_full, options.ring_bytes_max, hub.loop().now()),
+      spills_(options.when_full == full_ring::spill),
       spill_some_bytes_(options.ring_bytes_max / spilled_part),
       spill_bytes_max_(options.spill_bytes_max) {
-    if (options.when_full == full_ring::spill) {
-        spill_ = std::make_unique<runtime::spill>(hub_.options().state_directory, topic_, source_,
-                                                  [this] {
-                                                      hub_.loop().flag(*this);
-                                                      hub_.loop().wake();
-                                                  });
-        for (const runtime::spill::part& r : spill_->runs())
-            if (r.epoch < epoch_)
-                debts_.push_back(std::make_unique<debt>(r, options, hub_.loop().now()));
+    const std::filesystem::path& state = hub_.options().state_directory;
+    // What an earlier run put aside is owed whatever this one does when its ring is full.
+    if (!spills_ && !runtime::spill::exists(state, topic_, source_)) return;
+    spill_ = std::make_unique<runtime::spill>(state, topic_, source_, [this] {
+        hub_.loop().flag(*this);
+        hub_.loop().wake();
+    });
+    for (const runtime::spill::part& r : spill_->runs()) {
+        if (r.epoch >= epoch_) continue;
+        debts_.push_back(std::make_unique<debt>(r, options, hub_.loop().now()));
+        log(log_level::info, put_aside(r) + "; they are stored first");
     }
 }
 
@@ -97,19 +106,20 @@ bool store_line::append(const feed::step& what, time_point now) {
     }
     if (what.what == feed::step::kind::spilled) return append_spilled(what, now);
     published_batch& batch = **what.batch;
-    if (too_large(batch)) {
-        log(log_level::error, "a message is above the store's body_bytes_max, " +
-                                  std::to_string(link_->peer_body_bytes_max()) +
-                                  "; its batch is not stored");
-        lose(what.range, now);
-        return true;
-    }
-    if (batch.append(*link_, channel_) != runtime::link::sent::yes) {
-        blocked_ = true;
-        return false;
-    }
-    feed_.sent(batch.body_bytes(), now);
-    return true;
+    if (batch.body_bytes() <= link_->peer_body_bytes_max())
+        return sent(batch.append(*link_, channel_), batch.body_bytes(), what.range.last, now);
+    const cut part = cut_of(batch.body(), batch.first(), what.range.first);
+    if (!part.taken) return lose_too_large(part.range, now);
+    const auto header = header_of(part.range, batch.time());
+    return sent(batch.send_part(*link_, channel_, wire::kind::append, header, part.records),
+                part.records.size(), part.range.last, now);
+}
+
+bool store_line::sent(runtime::link::sent outcome, std::size_t body_bytes, sequence last,
+                      time_point now) {
+    blocked_ = outcome != runtime::link::sent::yes;
+    if (!blocked_) active().sent(body_bytes, now, last);
+    return !blocked_;
 }
 
 bool store_line::append_spilled(const feed::step& what, time_point now) {
@@ -122,24 +132,42 @@ bool store_line::append_spilled(const feed::step& what, time_point now) {
         lose(unreadable, now);
         return true;
     }
-    wire::patch_kind(batch->head, wire::kind::append);
     const auto body = batch->body();
-    if (link_->send_batch({batch->head.data(), batch->header_bytes}, channel_, batch->block,
-                          body) != runtime::link::sent::yes) {
-        blocked_ = true;
-        return false;
+    if (body.size() <= link_->peer_body_bytes_max()) {
+        wire::patch_kind(batch->head, wire::kind::append);
+        return sent(link_->send_batch({batch->head.data(), batch->header_bytes}, channel_,
+                                      batch->block, body),
+                    body.size(), std::min(batch->last, what.range.last), now);
     }
-    active().sent(body.size(), now, std::min(batch->last, what.range.last));
-    return true;
+    const cut part = cut_of(body, batch->first, what.range.first);
+    if (!part.taken) return lose_too_large(part.range, now);
+    return sent(published_batch::send_records(*link_, channel_, wire::kind::append,
+                                              header_of(part.range, batch->time), batch->block,
+                                              part.records),
+                part.records.size(), part.range.last, now);
 }
 
-bool store_line::too_large(const published_batch& batch) const {
-    const std::uint64_t body_max = link_->peer_body_bytes_max();
-    if (batch.body_bytes() <= body_max) return false;
-    wire::record_reader records(batch.body());
-    while (!records.done())
-        if (records.next().body.size() > body_max) return true;
-    return false;
+cut store_line::cut_of(std::span<const std::byte> body, sequence first, sequence from) const {
+    return next_cut(body, first, std::max(first, from), link_->peer_body_bytes_max());
+}
+
+wire::batch_header store_line::header_of(sequence_range range, wall_time time) const {
+    return {.channel = 0,
+            .topic = topic_,
+            .source = source_,
+            .epoch = active_epoch(),
+            .first = range.first,
+            .count = static_cast<std::uint32_t>(range.size()),
+            .time = time,
+            .durable = 0,
+            .checksum = 0};
+}
+
+bool store_line::lose_too_large(sequence_range range, time_point now) {
+    log(log_level::error, "bodies above the store's body_bytes_max, " +
+                              std::to_string(link_->peer_body_bytes_max()) + " bytes");
+    lose(range, now);
+    return true;
 }
 
 void store_line::lose(sequence_range range, time_point now) {
@@ -211,11 +239,7 @@ sequence store_line::safe() const noexcept {
 }
 
 void store_line::end_debt(log_level level, std::string_view how) {
-    const runtime::spill::part of = debts_.front()->run;
-    log(level, "of run " + std::to_string(of.epoch.value) + " messages " +
-                   std::to_string(of.range.first.value) + " to " +
-                   std::to_string(of.range.last.value) + " had been put aside; " +
-                   std::string(how));
+    log(level, put_aside(debts_.front()->run) + "; " + std::string(how));
     if (link_ && channel_ != 0) link_->send(wire::close_source{channel_});
     close_channel();
     debts_.pop_front();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cut.hpp"
 #include "published_batch.hpp"
 
 #include <cairn/delivery.hpp>
@@ -57,12 +58,12 @@ public:
     admission admit(std::size_t bytes, time_point now);
     void pushed(const batch_handle& batch) {
         feed_.pushed(batch);
-        if (spill_ && !over()) unspilled_.push_back(batch);
+        if (spills_ && !over()) unspilled_.push_back(batch);
     }
     /// Everything that the store does not have is to be put aside, since its publisher closes.
     /// Does nothing without a spill.
-    void put_all_aside() noexcept { put_all_aside_ = spill_ != nullptr; }
-    bool has_spill() const noexcept { return spill_ != nullptr; }
+    void put_all_aside() noexcept { put_all_aside_ = spills_; }
+    bool has_spill() const noexcept { return spills_; }
     /// The disk is at work. False: nothing is left to be put aside, or there is no room.
     bool is_spilling() const noexcept { return spill_ && spill_->writing(); }
     /// All up to here is durable, or put aside on the way there.
@@ -128,7 +129,11 @@ private:
     void close_channel();
     bool append(const feed::step& what, time_point now);
     bool append_spilled(const feed::step& what, time_point now);
-    bool too_large(const published_batch& batch) const;
+    bool sent(runtime::link::sent outcome, std::size_t body_bytes, sequence last, time_point now);
+    /// What goes next of a batch with bodies that the store may not take.
+    cut cut_of(std::span<const std::byte> body, sequence first, sequence from) const;
+    wire::batch_header header_of(sequence_range range, wall_time time) const;
+    bool lose_too_large(sequence_range range, time_point now);
     void lose(sequence_range range, time_point now);
     void opened(const wire::source_opened& told, time_point now);
     void refused(errc code, sequence next, time_point now);
@@ -148,13 +153,14 @@ private:
     const std::function<void(sequence)> on_durable_;
     const std::function<void(sequence_range)> on_lost_;
     feed feed_;
+    const bool spills_;
     const std::size_t spill_some_bytes_;
     const std::size_t spill_bytes_max_;
     std::deque<std::unique_ptr<debt>> debts_;  // oldest first
-    std::deque<batch_handle> unspilled_;       // with a spill: what is neither durable nor in it
+    std::deque<batch_handle> unspilled_;       // when it spills: what is neither durable nor there
     bool put_all_aside_ = false;
     time_point spill_again_at_{};
-    std::unique_ptr<runtime::spill> spill_;  // last: its thread ends first
+    std::unique_ptr<runtime::spill> spill_;  // when it spills, or earlier runs did
     runtime::link* link_ = nullptr;
     wire::channel channel_ = 0;  // 0: none
     bool answered_ = false;      // SOURCE_OPENED came on the channel

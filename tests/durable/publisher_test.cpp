@@ -179,6 +179,54 @@ TEST_F(DurablePublisher, NamesWhatItNoLongerHoldsAsLost) {
     EXPECT_EQ(sender.stats().lost_to_store, told->range.size());
 }
 
+TEST_F(DurablePublisher, NamesWhatIsTooLargeForTheStoreAndNoNeighbourOfIt) {
+    constexpr std::size_t body_bytes_max = 3'000;
+    const std::string endpoint = store_->endpoint();
+    store_.reset();
+    store_.emplace(endpoint, body_bytes_max);
+    publisher sender(node_, "weather");
+    // So much is owed that what follows gathers in one batch.
+    constexpr int before = 200;
+    for (int n = 0; n != before; ++n) sender.publish(std::string(body_bytes_max, 'x'));
+    const std::string large(body_bytes_max + 1, 'x');
+    for (const std::string& body : {std::string("1"), large, large, std::string("4")})
+        sender.publish(body);
+
+    const auto asked = store_->open(sequence{0}, 1 << 30);
+    ASSERT_TRUE(asked);
+    const auto confirm = [&](sequence last) {
+        store_->say(wire::confirm{asked->channel, last, wire::durability::flushed, 1 << 30});
+    };
+    sequence heard;
+    while (heard < sequence{before}) {
+        const auto some = store_->hear_append();
+        ASSERT_TRUE(some);
+        heard = some->header.last();
+        confirm(heard);
+        if (heard > sequence{before}) {
+            EXPECT_EQ(some->texts.back(), "1");
+        }
+    }
+    if (heard == sequence{before}) {
+        const auto first = store_->hear_append();
+        ASSERT_TRUE(first);
+        EXPECT_EQ(first->texts, std::vector<std::string>{"1"});
+        confirm(first->header.last());
+    }
+
+    const auto told = store_->hear<wire::lost>();
+    ASSERT_TRUE(told);
+    EXPECT_EQ(told->range, (sequence_range{{before + 2}, {before + 3}}));
+    confirm(told->range.last);
+    const auto last = store_->hear_append();
+    ASSERT_TRUE(last);
+    EXPECT_EQ(last->header.first, sequence{before + 4});
+    EXPECT_EQ(last->texts, std::vector<std::string>{"4"});
+    confirm(last->header.last());
+    EXPECT_EQ(sender.flush(patience), 0U);
+    EXPECT_EQ(sender.stats().lost_to_store, 2U);
+}
+
 TEST_F(DurablePublisher, RefusesWhenItsRingIsFullOfWhatTheStoreDoesNotHave) {
     publisher_options o;
     o.ring_bytes_max = 4'000;

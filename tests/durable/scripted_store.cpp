@@ -9,8 +9,8 @@
 
 namespace cairn::test {
 
-scripted_store::scripted_store(const std::string& endpoint)
-    : socket_(context_, zmq::socket_type::router) {
+scripted_store::scripted_store(const std::string& endpoint, std::uint64_t body_bytes_max)
+    : socket_(context_, zmq::socket_type::router), body_bytes_max_(body_bytes_max) {
     std::random_device device;
     for (std::byte& b : id_.bytes) b = static_cast<std::byte>(device());
     socket_.set(zmq::sockopt::linger, 0);
@@ -34,7 +34,7 @@ bool scripted_store::receive(std::chrono::steady_clock::time_point end) {
     const auto kind = wire::peek_kind(bytes());
     if (kind && *kind == wire::kind::hello) {
         peer_ = last_[0].to_string();
-        say(wire::hello{1, 1, id_, "scripted", 64 << 20, true});
+        say(wire::hello{1, 1, id_, "scripted", body_bytes_max_, true});
     } else if (kind && *kind == wire::kind::ping) {
         say(wire::pong{std::get<wire::ping>(*wire::decode(bytes())).token});
     }

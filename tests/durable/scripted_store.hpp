@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,7 +23,9 @@ class scripted_store {
 public:
     static constexpr std::chrono::milliseconds patience = std::chrono::seconds(10);
 
-    explicit scripted_store(const std::string& endpoint = "tcp://127.0.0.1:*");
+    /// `body_bytes_max`: as it says in its HELLO; 64 MiB at most.
+    explicit scripted_store(const std::string& endpoint = "tcp://127.0.0.1:*",
+                            std::uint64_t body_bytes_max = std::uint64_t{64} << 20);
     const std::string& endpoint() const noexcept { return endpoint_; }
 
     void say(const wire::control_frame& frame);
@@ -57,6 +60,7 @@ private:
     zmq::context_t context_{1};
     zmq::socket_t socket_;
     std::string endpoint_;
+    std::uint64_t body_bytes_max_;
     node_id id_;
     std::string peer_;
     std::vector<zmq::message_t> last_;

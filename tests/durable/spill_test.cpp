@@ -26,8 +26,9 @@ constexpr auto silence = 60ms;
 
 class Spill : public testing::Test {
 protected:
-    node_options options() {
-        node_options o{.name = "here", .store = store_->endpoint()};
+    node_options options() const { return options_at(store_->endpoint()); }
+    node_options options_at(const std::string& endpoint) const {
+        node_options o{.name = "here", .store = endpoint};
         o.state_directory = state_.path();
         o.reconnect_min = 10ms;
         o.reconnect_max = 50ms;
@@ -167,6 +168,69 @@ TEST_F(Spill, ThatCannotBeReadAgainIsToldAsLost) {
 
     EXPECT_TRUE(store_->hear<wire::lost>());
     EXPECT_GT(sender.stats().lost_to_store, 0U);
+}
+
+TEST_F(Spill, OfMessagesThatAreTooLargeForTheStoreIsPaidWithoutThem) {
+    constexpr std::size_t body_bytes_max = 3'000;
+    const std::string large(body_bytes_max + 1, 'x');
+    const std::string endpoint = store_->endpoint();
+    store_.reset();
+    {
+        node here(options_at(endpoint));
+        publisher_options o = spilling();
+        o.batch_bytes_max = 8'000;
+        publisher sender(here, "weather", o);
+        for (int n = 0; n != 4; ++n)
+            for (const std::string& body : {std::to_string(n), large, std::string("y")})
+                sender.publish(body);
+        ASSERT_EQ(sender.close(silence), 0U);
+    }
+    store_.emplace(endpoint, body_bytes_max);
+    node here(options());
+    publisher sender(here, "weather", spilling());
+    const auto debt = store_->open(sequence{0}, 1 << 30);
+    ASSERT_TRUE(debt);
+
+    EXPECT_EQ(take_until(*debt, 12),
+              (std::vector<std::string>{"0", "y", "1", "y", "2", "y", "3", "y"}));
+    EXPECT_TRUE(eventually([&] { return files() == 0; }));
+    EXPECT_EQ(sender.stats().lost_to_store, 4U);
+}
+
+// The next run's messages must not be stored first: that would fence what is owed.
+TEST_F(Spill, IsPaidByARunThatDoesNotSpill) {
+    {
+        node here(options());
+        publisher sender(here, "weather", spilling());
+        publish_numbers(sender, 1, 1'000);
+        ASSERT_EQ(sender.close(silence), 0U);
+    }
+    store_.emplace();
+    node here(options());
+    publisher_options blocking = spilling();
+    blocking.when_full = full_ring::block;
+    publisher sender(here, "weather", blocking);
+    publish_numbers(sender, 1'001, 1'010);
+
+    const auto debt = store_->open(sequence{0}, 1 << 30);
+    ASSERT_TRUE(debt);
+    EXPECT_LT(debt->epoch, sender.epoch());
+    EXPECT_EQ(take_until(*debt, 1'000), numbers(1, 1'000));
+    const auto today = store_->open(sequence{0}, 1 << 30);
+    ASSERT_TRUE(today);
+    EXPECT_EQ(today->epoch, sender.epoch());
+    EXPECT_EQ(take_until(*today, 10), numbers(1'001, 1'010));
+    EXPECT_TRUE(eventually([&] { return files() == 0; }));
+}
+
+TEST_F(Spill, IsMadeByNoPublisherThatNeverSpills) {
+    node here(options());
+    publisher_options blocking = spilling();
+    blocking.when_full = full_ring::block;
+    publisher sender(here, "weather", blocking);
+    publish_numbers(sender, 1, 10);
+
+    EXPECT_FALSE(std::filesystem::exists(state_.path() / "spill"));
 }
 
 TEST_F(Spill, WaitsWhenItHasAsMuchAsItMay) {

@@ -13,10 +13,11 @@ enum class delivery : std::uint8_t {
 
 /// What happens to a message when the ring is full of what the store does not have.
 enum class full_ring : std::uint8_t {
-    block,         ///< its publisher waits
-    refuse,        ///< its publisher is told `full`
-    spill,         ///< the oldest go to files in the node's state directory, and from there to the
-                   ///< store when it is back, also after a restart
+    block,   ///< its publisher waits
+    refuse,  ///< its publisher is told `full`
+    spill,   ///< the oldest go to files in the node's state directory, and from there to the
+             ///< store when it is back, also after a restart: the next run of this source on
+             ///< this topic, if it uses a store, pays them before its own, whatever its policy
     drop_history,  ///< the store loses the oldest, and is told so; peers lose nothing
     // With delivery::store_first peers are shown nothing before the store has it. When the ring is
     // full meanwhile and the oldest go, they are left behind as by a reader that takes nothing:

@@ -55,8 +55,7 @@ std::optional<std::uint64_t> decode(std::string_view text) {
 }
 
 std::filesystem::path ensured(std::filesystem::path directory) {
-    if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
-        throw_file_error("make the state directory", directory, errno);
+    make_directory("make the state directory", directory);
     if (!std::filesystem::is_directory(directory))
         throw_file_error("open the state directory", directory, ENOTDIR);
     return directory;

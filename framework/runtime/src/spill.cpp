@@ -118,23 +118,32 @@ std::string names_of(std::string_view topic, std::string_view source) {
     return std::string(topic) + '\0' + std::string(source) + '\0';
 }
 
-fs::path made(const fs::path& state_directory, const std::string& names) {
-    // The names themselves stand in the files: they may be too long, or mean something, in a path.
+// The names themselves stand in the files: they may be too long, or mean something, in a path.
+fs::path directory_of(const fs::path& state_directory, const std::string& names) {
     const auto bytes = std::as_bytes(std::span(names));
-    fs::path at = state_directory;
-    for (const std::string& next :
-         {std::string(), std::string("spill"), hexadecimal(wire::checksum(bytes))}) {
-        if (!next.empty()) at /= next;
-        if (::mkdir(at.c_str(), 0700) != 0 && errno != EEXIST) throw_file_error("make", at, errno);
-    }
-    return at;
+    return state_directory / "spill" / hexadecimal(wire::checksum(bytes));
+}
+
+fs::path made(const fs::path& directory) {
+    const fs::path all = directory.parent_path();
+    make_directory("make the state directory", all.parent_path());
+    make_directory("make", all);
+    make_directory("make", directory);
+    return directory;
 }
 
 }  // namespace
 
+bool spill::exists(const fs::path& state_directory, std::string_view topic,
+                   std::string_view source) {
+    std::error_code fault;
+    return !state_directory.empty() &&
+           fs::exists(directory_of(state_directory, names_of(topic, source)), fault);
+}
+
 spill::spill(const fs::path& state_directory, std::string_view topic, std::string_view source,
              std::function<void()> told)
-    : directory_(made(state_directory, names_of(topic, source))),
+    : directory_(made(directory_of(state_directory, names_of(topic, source)))),
       names_(names_of(topic, source)),
       told_(std::move(told)) {
     std::error_code fault;
@@ -320,6 +329,7 @@ std::optional<spill::batch> spill::read(cairn::epoch run, sequence wanted, seque
     if (!header || header->header.first != out.first || header->header.last() != out.last ||
         header->header.checksum != wire::checksum(out.body()))
         return std::nullopt;
+    out.time = header->header.time;
     return out;
 }
 

@@ -110,9 +110,10 @@ struct reading {
 struct subscriber_options {
     cairn::from from{};
     /// Name of a durable group: the store remembers what it has done, and a later subscriber of
-    /// that name goes on there. `from` counts when the store has no such group yet. Of several
-    /// subscribers in a group one at a time gets all; another takes over when it is gone. Needs a
-    /// store, and a topic without `*`. Empty: none.
+    /// that name goes on there, and gets again of what is acked only what lies beyond the first
+    /// 65,536 separate acked stretches. `from` counts when the store has no such group yet. Of
+    /// several subscribers in a group one at a time gets all; another takes over when it is gone.
+    /// Needs a store, and a topic without `*`. Empty: none.
     std::string group{};
     /// When a message is done in the group.
     ack_mode acks = ack_mode::on_next;

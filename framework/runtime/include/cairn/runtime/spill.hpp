@@ -44,6 +44,7 @@ public:
     struct batch {
         sequence first;
         sequence last;
+        wall_time time;
         std::size_t header_bytes = 0;
         std::vector<std::byte> head;
         block_ref block;
@@ -59,6 +60,10 @@ public:
         sequence_range range;
         std::string failure;  ///< empty: it is on disk, flushed
     };
+
+    /// Whether the source has ever put anything aside there.
+    static bool exists(const std::filesystem::path& state_directory, std::string_view topic,
+                       std::string_view source);
 
     /// `told` is called on the spill's thread when a write has an outcome.
     spill(const std::filesystem::path& state_directory, std::string_view topic,
