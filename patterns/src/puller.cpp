@@ -233,8 +233,10 @@ bool puller::reject(job_id id, std::string_view reason) {
 }
 
 bool puller::extend(job_id id, std::chrono::milliseconds ack_wait) {
-    return impl_->apply(patterns::job_verb::kind::extend, id,
-                        std::clamp(ack_wait, std::chrono::milliseconds(0), verb_time_max));
+    if (ack_wait <= std::chrono::milliseconds(0))
+        throw error(errc::invalid_argument,
+                    "extend: ack_wait must be above zero; release() gives a job to another");
+    return impl_->apply(patterns::job_verb::kind::extend, id, std::min(ack_wait, verb_time_max));
 }
 
 bool puller::release(job_id id) { return impl_->apply(patterns::job_verb::kind::release, id); }

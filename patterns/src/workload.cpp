@@ -322,7 +322,7 @@ void workload::give_up() {
             owner_.hub().log(log_level::warning, "given up",
                              "message " + std::to_string(at.value) + " on " + topic_ +
                                  " is given up after " + std::to_string(g.attempts) +
-                                 " deliveries: " + g.reason);
+                                 (g.attempts == 1 ? " delivery: " : " deliveries: ") + g.reason);
             if (!options_.on_rejected) continue;
             cairn::attributes attributes;
             if (auto decoded = wire::decode_attributes(r.attributes); decoded)

@@ -179,8 +179,10 @@ std::uint64_t back_up(MDB_env* env, const fs::path& target, bool looks) {
     const auto require_free = [&] {
         if (fs::exists(target) && !std::all_of(fs::directory_iterator(target),
                                                fs::directory_iterator(), is_of_an_unfinished_copy))
-            throw error(errc::invalid_argument,
-                        "back up to " + target.string() + ": it is not empty");
+            throw error(
+                errc::invalid_argument,
+                "back up to " + target.string() +
+                    ": it is not empty; name a directory that is, or that is not there yet");
     };
     return told(operation, target, [&] {
         require_free();

@@ -200,7 +200,8 @@ void verifier::check_log(topic_id t, const topic_record& r) {
         }
         const found_batch batch = walk.batch();
         ++report_.batches;
-        report_.messages += batch.header.count;
+        if (batch.last() >= r.first)
+            report_.messages += batch.last() - std::max(batch.first, r.first) + 1;
         report_.bytes += batch.header.body_bytes;
         bytes_of_topic += cost_of(batch.header.body_bytes);
         body.resize(batch.header.body_bytes);

@@ -382,6 +382,20 @@ TEST_P(Failure, GivesOnWhatIsNotAckedInTimeAndRefusesTheLateAck) {
     EXPECT_TRUE(eventually([&] { return stuck.stats().refused == 1; }, patience));
 }
 
+TEST_P(Failure, ExtendsNothingByNoTime) {
+    pusher jobs(here, "jobs");
+    puller worker(there, "jobs", explicitly());
+    jobs.push("1");
+    const auto held = worker.receive_for(patience);
+    ASSERT_TRUE(held);
+
+    EXPECT_EQ(thrown_by([&] { worker.extend(held->id(), 0ms); }), errc::invalid_argument);
+    EXPECT_EQ(thrown_by([&] { worker.extend(held->id(), -1ms); }), errc::invalid_argument);
+    EXPECT_TRUE(worker.extend(held->id(), 1min));
+    EXPECT_TRUE(worker.ack(held->id()));
+    EXPECT_TRUE(jobs.flush(patience));
+}
+
 TEST_P(Failure, LeavesAMessageWithAWorkerThatExtends) {
     pusher jobs(here, "jobs", {.ack_wait = 200ms});
     puller worker(there, "jobs", explicitly());

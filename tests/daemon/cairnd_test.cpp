@@ -158,6 +158,8 @@ TEST_F(Cairnd, NamesTheLineOfWhatItDoesNotKnow) {
               "20GB\n");
     EXPECT_EQ(problem("[[access]]\nmay = [\"publsh\"]\n"),
               ":2:7: there is no right \"publsh\"; did you mean \"publish\"?\n");
+    EXPECT_EQ(problem("[[access]]\nmay = [\"read\"]\n"),
+              ":2:7: there is no right \"read\"; there are publish, subscribe, consume, admin\n");
     EXPECT_EQ(problem("name = \n").substr(0, 3), ":1:");
 }
 

@@ -250,8 +250,10 @@ private:
     }
 
     [[noreturn]] bool& unknown(const std::string& right, const toml::node& node) const {
-        throw settings_error(place(file_, node.source()) + "there is no right \"" + right + "\"" +
-                             suggestion(right, {"publish", "subscribe", "consume", "admin"}));
+        const std::string near = suggestion(right, {"publish", "subscribe", "consume", "admin"});
+        throw settings_error(
+            place(file_, node.source()) + "there is no right \"" + right + "\"" +
+            (near.empty() ? "; there are publish, subscribe, consume, admin" : near));
     }
 
     const std::filesystem::path& file_;

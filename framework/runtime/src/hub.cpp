@@ -110,6 +110,7 @@ bool asks_store(wire::kind kind) {
 
 // What a request asks for that its peer has no right to.
 std::string missing_right(const wire::control_frame& frame) {
+    static constexpr std::string_view manage = "manage ";
     const std::string_view what = std::visit(
         []<typename F>(const F&) -> std::string_view {
             if constexpr (std::is_same_v<F, wire::open_source> || std::is_same_v<F, wire::fenced>)
@@ -121,7 +122,7 @@ std::string missing_right(const wire::control_frame& frame) {
             if constexpr (std::is_same_v<F, wire::list_sources> ||
                           std::is_same_v<F, wire::list_groups>)
                 return "see ";
-            return "manage ";
+            return manage;
         },
         frame);
     const std::string_view topic = std::visit(
@@ -131,7 +132,9 @@ std::string missing_right(const wire::control_frame& frame) {
             return "all of it";
         },
         frame);
-    return "no right to " + std::string(what) + std::string(topic);
+    std::string text = "no right to " + std::string(what) + std::string(topic);
+    if (what == manage) text += "; that takes the right admin";
+    return text;
 }
 
 // A peer that asks for what it may not have, or for what is over by now, is no enemy: its next

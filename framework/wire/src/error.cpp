@@ -159,12 +159,12 @@ words words_of(errc code) noexcept {
                     "the directory lies on a network file system, where LMDB loses data; use a "
                     "local disk, or force it"};
         case errc::topic_unknown:
-            return {"topic_unknown", "the store has no such topic; create it first"};
+            return {"topic_unknown", "the store has no such topic; check its name, or create it"};
         case errc::topic_exists:
             return {"topic_exists",
                     "the topic exists with another configuration; alter it instead"};
         case errc::group_unknown:
-            return {"group_unknown", "the topic has no such group; create it first"};
+            return {"group_unknown", "the topic has no such group; check its name, or create it"};
         case errc::group_exists:
             return {"group_exists", "the group exists with other settings; alter it instead"};
         case errc::source_unknown:

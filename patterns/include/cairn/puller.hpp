@@ -92,7 +92,8 @@ public:
     bool nack(job_id id, std::chrono::milliseconds delay = {});
     /// Never deliver it again: the pusher gives it up, with this reason (at most 1,024 bytes).
     bool reject(job_id id, std::string_view reason);
-    /// Still working: the lease ends `ack_wait` from now, 24 h at most.
+    /// Still working: the lease ends `ack_wait` from now, 1 ms to 24 h. Throws error
+    /// (invalid_argument) below that: release() gives a job back.
     bool extend(job_id id, std::chrono::milliseconds ack_wait);
     /// Not begun: deliver it to another; not counted as a delivery.
     bool release(job_id id);

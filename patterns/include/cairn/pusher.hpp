@@ -42,8 +42,8 @@ struct pusher_options {
     std::uint32_t deliveries_max = 10;
     /// While a message with a key is out, later ones with that key wait; others overtake them.
     bool ordered_by_key = false;
-    /// Called for each message that is given up; without it they are counted and logged. As
-    /// publisher_options::on_durable.
+    /// Called for each message that is given up. They are logged, and counted as
+    /// handle_stats::rejected, with it and without. As publisher_options::on_durable.
     std::function<void(const rejected_message&)> on_rejected{};
     std::function<void(epoch newer)> on_fenced{};  ///< as publisher_options::on_fenced
 };
