@@ -84,6 +84,15 @@ public:
         if (runs_.empty()) return {};
         return *runs_.rbegin();
     }
+    /// The store has nothing any more of what was heard of until now, and the runs of that are over.
+    /// Returns the newest of them.
+    std::uint64_t forget() {
+        static_cast<void>(count());
+        std::uint64_t newest = 0;
+        for (const fact& f : read_history(log_)) newest = std::max(newest, f.epoch);
+        runs_.clear();
+        return newest;
+    }
 
 private:
     void add(const fact& f) {
