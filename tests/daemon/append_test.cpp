@@ -368,7 +368,8 @@ TEST_F(Appends, OfALinkThatIsLostAreKept) {
     EXPECT_EQ(publisher_->open(1, "quakes", "usgs", 7)->last, sequence{5});
 }
 
-// All of them connect at once, each time that the store is back.
+// Up to eight of them connect at a time; those that are alive and all come back at once are in
+// tests/durable.
 TEST_F(Appends, OfManyClientsGoOnAfterEachRestartOfTheStore) {
     constexpr std::size_t clients = sanitized ? 40 : 200;
     constexpr std::size_t threads = 8;

@@ -84,7 +84,7 @@ public:
         if (runs_.empty()) return {};
         return *runs_.rbegin();
     }
-    /// The store has nothing any more of what was heard of until now, and the runs of that are over.
+    /// The store has nothing any more of what was heard of until now, whose runs are over.
     /// Returns the newest of them.
     std::uint64_t forget() {
         static_cast<void>(count());
