@@ -406,6 +406,11 @@ std::uint64_t publication::close(time_point until) {
     return left;
 }
 
+std::uint64_t publication::unstored() const noexcept {
+    const bool told = handed_over_ || left_ != 0 || fenced_ || (store_ && store_->over());
+    return told ? 0 : not_durable(inlet_.last());
+}
+
 std::uint64_t publication::not_durable(sequence up_to) const noexcept {
     const sequence stored = store_ ? store_->stored() : up_to;
     return stored < up_to ? up_to - stored : 0;

@@ -38,6 +38,11 @@ struct publisher::impl {
                           "publisher " + source.name + " on " + source.topic + " ends with " +
                               std::to_string(left) +
                               " messages that a reader had no credit for; close() waits for it");
+        if (const std::uint64_t left = publication->unstored(); left != 0)
+            parts.hub.log(log_level::warning, "not stored",
+                          "publisher " + source.name + " on " + source.topic + " ends with " +
+                              std::to_string(left) +
+                              " messages that its store has not confirmed; close() waits for it");
         publication->tell_end();
         parts.publishing.remove(*publication);
         publication.reset();

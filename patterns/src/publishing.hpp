@@ -72,6 +72,8 @@ public:
     std::size_t readers() const noexcept;
     /// Messages that some attached reader was not sent.
     std::uint64_t unsent() const;
+    /// Accepted, and not durable in its store, which would take it; 0 once a close() has told.
+    std::uint64_t unstored() const noexcept;
     /// Publisher::close() and flush(); they take the loop's lock themselves.
     std::uint64_t close(time_point until);
     std::uint64_t flush(time_point until);

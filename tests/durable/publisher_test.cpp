@@ -544,6 +544,31 @@ TEST_F(DurablePublisher, CountsWhatIsNotDurableWhenItCloses) {
     EXPECT_EQ(sender.close(silence), 2U);
 }
 
+TEST_F(DurablePublisher, WarnsOfWhatIsNotDurableWhenItEndsWithoutClose) {
+    std::mutex mutex;
+    std::string lines;
+    node_options o = options(store_->endpoint());
+    o.log = [&](log_level level, std::string_view line) {
+        const std::lock_guard hold(mutex);
+        if (level == log_level::warning) lines += line;
+    };
+    node here(o);
+    const auto said = [&](std::string_view text) {
+        const std::lock_guard hold(mutex);
+        return lines.find(text) != std::string::npos;
+    };
+    {
+        publisher closed(here, "closed");
+        closed.publish("1");
+        EXPECT_EQ(closed.close(silence), 1U);
+        publisher forgotten(here, "forgotten");
+        forgotten.publish("1");
+        forgotten.publish("2");
+    }
+    EXPECT_TRUE(said("on forgotten ends with 2 messages that its store has not confirmed"));
+    EXPECT_FALSE(said("on closed ends")) << "close() has told";
+}
+
 TEST_F(DurablePublisher, NeedsAStoreForWhatOnlyAStoreDoes) {
     node alone;
     publisher_options o;

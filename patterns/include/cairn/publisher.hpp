@@ -79,7 +79,8 @@ struct publisher_options {
 class publisher {
 public:
     publisher(node& owner, std::string_view topic, publisher_options options = {});
-    /// Sends what was published but waits for nobody; close() does.
+    /// Sends what was published but waits for nobody, and warns in the log of what is not received
+    /// or not durable; close() waits.
     ~publisher();
     publisher(publisher&&) noexcept;
     publisher& operator=(publisher&&) noexcept;
