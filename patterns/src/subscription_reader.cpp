@@ -220,6 +220,7 @@ errc subscription_reader::frame(runtime::link& from, const wire::control_frame& 
         // Of two requests only the second one's answer counts.
         if (p->unanswered <= 1 && may_notify(*p, 2)) heads(*p, answer->heads);
         if (!answer->more && p->unanswered != 0) --p->unanswered;
+        p->refusal = errc::ok;
         if (p->store && p->answered()) {
             store_refusal_ = errc::ok;
             store_answered();
@@ -254,8 +255,10 @@ errc subscription_reader::frame(runtime::link& from, const wire::control_frame& 
 
 void subscription_reader::refuse_answer(peer_state& from, const wire::error_reply& refused) {
     const errc code = refused.code;
-    if (from.unanswered != 0 && code != errc::unknown_subscription && code != errc::malformed)
+    if (from.unanswered != 0 && code != errc::unknown_subscription && code != errc::malformed) {
         --from.unanswered;
+        if (!from.store) from.refusal = code;
+    }
     hub_.log(log_level::error, "subscribe",
              "subscribing to " + pattern_ + " at " + from.link->description() + ": " +
                  std::string(refused.text));
@@ -592,9 +595,11 @@ handle_stats subscription_reader::stats() const {
     s.duplicates = duplicates_;
     const std::uint64_t over = s.messages + dropped.load(std::memory_order_relaxed);
     s.queue_messages = given_messages_ - std::min(given_messages_, over);
-    for (const auto& p : peers_)
+    for (const auto& p : peers_) {
         s.queue_bytes +=
             p->credit.waiting() - std::min(p->credit.waiting(), p->taken.load() - p->accounted);
+        if (p->link && p->refusal != errc::ok) s.peer_refusal = p->refusal;
+    }
     s.peers = attached_;
     s.store_refusal = store_refusal_;
     return s;

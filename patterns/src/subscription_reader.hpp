@@ -112,6 +112,7 @@ private:
         bool subscribed = false;              // SUBSCRIBE was sent
         std::uint32_t unanswered = 0;         // SUBSCRIBEs without the end of SUBSCRIBED
         std::size_t introduced = 0;           // streams that it was the first to name
+        errc refusal = errc::ok;              // why it does not serve the subscription
         bool refused = false;                 // some of its streams, beyond its rights; it was told
         time_point digest_failed_at{};        // when it was last asked anew for that
         stream* last = nullptr;               // of the last batch: most often of the next one too

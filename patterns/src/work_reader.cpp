@@ -81,7 +81,7 @@ void work_reader::node_closing() {
 
 // What was done and not told yet, and what was begun, which alone counts as delivered.
 void work_reader::leave() {
-    if (pushers_.empty()) return;  // nobody to tell
+    if (peers_.empty()) return;  // nobody to tell
     {
         const std::lock_guard lock(mutex_);
         const sequence last = hand_.look().value_or(sequence{});
@@ -96,8 +96,8 @@ void work_reader::leave() {
         ledger_.note_begun(open_delivery_, last);
     }
     run(hub_.loop().now());
-    for (const auto& [link, count] : pushers_) link->send(wire::detach{channel_});
-    pushers_.clear();
+    for (const auto& [link, peer] : peers_) link->send(wire::detach{channel_});
+    peers_.clear();
 }
 
 // --- Peers ------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ void work_reader::link_up(runtime::link& peer) {
         return hub_.log(log_level::info, "rights",
                         "not pulling from " + topic_ + " at " + peer.description() +
                             ", which may not publish there");
-    pushers_[&peer] = 0;
+    peers_[&peer] = {};
     const protocol::work_credit_reader fresh(options_.credit_messages, options_.credit_bytes,
                                              options_.prefetch);
     const std::string& member = options_.member.empty() ? hub_.name() : options_.member;
@@ -116,7 +116,7 @@ void work_reader::link_up(runtime::link& peer) {
 }
 
 void work_reader::link_down(runtime::link& peer) {
-    pushers_.erase(&peer);
+    peers_.erase(&peer);
     fences_.forget(peer);
     refused_.erase(refused_.lower_bound({peer.number(), errc::ok}),
                    refused_.lower_bound({peer.number() + 1, errc::ok}));
@@ -130,10 +130,10 @@ void work_reader::forget(const std::vector<job_streams::number>& ended) {
 }
 
 errc work_reader::frame(runtime::link& from, const wire::control_frame& frame) {
-    const auto known = pushers_.find(&from);
-    if (known == pushers_.end()) return errc::ok;
+    const auto known = peers_.find(&from);
+    if (known == peers_.end()) return errc::ok;
     if (const auto* told = std::get_if<wire::attached>(&frame)) {
-        known->second = told->pushers;
+        known->second = {told->pushers, errc::ok};
         // Whoever pushed here is gone: links deliver in order, so nothing more comes of them.
         if (told->pushers == 0) forget(streams_.end(from));
         hub_.loop().changed();
@@ -151,6 +151,7 @@ errc work_reader::frame(runtime::link& from, const wire::control_frame& frame) {
         hub_.log(log_level::error, "attach",
                  "pulling from " + topic_ + " at " + from.description() + ": " +
                      std::string(error->text));
+        known->second.refusal = error->code;
     }
     return errc::ok;
 }
@@ -354,7 +355,7 @@ void work_reader::tell(const std::vector<job_verb>& verbs) {
 
 std::size_t work_reader::attached() const noexcept {
     std::size_t count = 0;
-    for (const auto& [link, pushers] : pushers_) count += pushers;
+    for (const auto& [link, peer] : peers_) count += peer.pushers;
     return count;
 }
 
@@ -373,6 +374,8 @@ handle_stats work_reader::stats() const {
     for (const auto& [number, stream] : streams_.all())
         s.queue_bytes += stream.credit.waiting().bytes;
     s.peers = attached();
+    for (const auto& [link, peer] : peers_)
+        if (peer.refusal != errc::ok) s.peer_refusal = peer.refusal;
     return s;
 }
 

@@ -103,7 +103,11 @@ private:
     const puller_options options_;
     const wire::channel channel_;
     runtime::inbox<std::unique_ptr<runtime::received_batch>> inbox_;
-    std::map<runtime::link*, std::uint32_t> pushers_;  // as each peer told
+    struct pushing_peer {
+        std::uint32_t pushers = 0;  // as it told
+        errc refusal = errc::ok;    // why it gives this puller nothing
+    };
+    std::map<runtime::link*, pushing_peer> peers_;
     job_streams streams_;
     protocol::epoch_table epochs_;
     fences_told fences_;

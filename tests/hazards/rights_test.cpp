@@ -112,6 +112,27 @@ TEST_F(Rights, ToPullAreRightsOfTheirOwn) {
     EXPECT_TRUE(alice->hear_batch(kind::jobs));
 }
 
+TEST_F(Rights, ThatAreMissingAreInTheCountersOfWhoAsksUntilTheyAreGiven) {
+    node& n = here({{alice_.public_key, "other", {.subscribe = true, .consume = true}}});
+    publisher weather(n, "weather");
+    pusher jobs(n, "jobs");
+    const auto alice = node_of(alice_);
+    subscriber reader(*alice, "weather");
+    puller worker(*alice, "jobs");
+    const auto refused = [&](errc why) {
+        return [&, why] {
+            return reader.stats().peer_refusal == why && worker.stats().peer_refusal == why;
+        };
+    };
+    EXPECT_TRUE(eventually(refused(errc::not_authorised)));
+
+    n.allow({{alice_.public_key, "*", {.subscribe = true, .consume = true}}});
+
+    EXPECT_TRUE(weather.wait_for_subscribers(1, 10s));
+    EXPECT_TRUE(worker.wait_attached(1, 10s));
+    EXPECT_TRUE(eventually(refused(errc::ok)));
+}
+
 // Or whoever may read could stop whom it reads.
 TEST_F(Rights, ToStopARunAreThoseToBeANewerOne) {
     node& n = here({{alice_.public_key, "*", {.subscribe = true, .consume = true}},

@@ -44,6 +44,8 @@ struct handle_stats {
     std::uint64_t spilled_bytes = 0;      ///< of these, in the node's state directory
     std::chrono::nanoseconds owed_age{};  ///< how long the oldest in memory has waited
     std::uint64_t lost_to_store = 0;      ///< messages that the store was told it will never get
+    /// Why a peer that is there now serves this subscriber or puller nothing; ok: none refuses.
+    errc peer_refusal = errc::ok;
     /// Why the store takes nothing of this publisher's, or gives this subscriber nothing; ok: it
     /// does, or is away.
     errc store_refusal = errc::ok;
