@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fstream>
 
 // Wall clocks that go back between two runs of a process.
 namespace cairn::test {
@@ -16,10 +17,15 @@ protected:
     static constexpr std::chrono::hours day{24};
 
     static process start_at(std::chrono::seconds wrong, std::vector<std::string> words) {
-        words.insert(words.begin(),
-                     {"/usr/bin/env", "CAIRN_TEST_CLOCK=" + std::to_string(wrong.count()),
-                      CAIRN_TORTURE_PARTY});
-        return std::make_unique<child_process>(words);
+        return start_by(std::to_string(wrong.count()), std::move(words));
+    }
+    /// By a clock that a test may set while they run.
+    process start_by_the_clock(std::vector<std::string> words) const {
+        return start_by(file("clock"), std::move(words));
+    }
+    void set_clock(std::chrono::seconds wrong) const {
+        std::ofstream(file("clock.new")) << wrong.count() << '\n';
+        std::filesystem::rename(file("clock.new"), file("clock"));
     }
     process store_at(std::chrono::seconds wrong) const {
         return start_at(wrong, {"store", file("data"), store_});
@@ -70,6 +76,13 @@ protected:
 
     std::string home_ = "ipc://" + file("home");
     std::vector<process> subscribers_;
+
+private:
+    static process start_by(const std::string& clock, std::vector<std::string> words) {
+        words.insert(words.begin(),
+                     {"/usr/bin/env", "CAIRN_TEST_CLOCK=" + clock, CAIRN_TORTURE_PARTY});
+        return std::make_unique<child_process>(words);
+    }
 };
 
 TEST_F(WrongClock, OfAPublisherTakesNoEpochDown) {
@@ -178,6 +191,35 @@ TEST_F(WrongClock, AYearAheadLosesNothingWhenItIsSetRight) {
     kept.reset();
     const auto times = stored_times();
     EXPECT_TRUE(std::is_sorted(times.begin(), times.end()));
+}
+
+TEST_F(WrongClock, ThatIsSetWhileAllRunHoldsNobodyUpAndLosesNothing) {
+    set_clock(0s);
+    process kept = start_by_the_clock({"store", file("data"), store_});
+    for (const std::string& g : groups_)
+        subscribers_.push_back(
+            start_by_the_clock({"subscriber", g, store_, file(g + ".log"), home_}));
+    const auto publisher = [&](const std::string& messages) {
+        return start_by_the_clock({"publisher", "publisher", home_, store_, file("state"),
+                                   file("publisher.log"), "block", messages});
+    };
+    process sender = publisher("0");
+    ASSERT_TRUE(given_of(1));
+    const std::chrono::seconds times[] = {1h, -1h, day, -day, 100'000s, -365 * day, 365 * day, 0s};
+    for (const std::chrono::seconds wrong : times) {
+        set_clock(wrong);
+        for (const std::string& g : groups_)
+            EXPECT_TRUE(followed(file(g + ".log"), fact::kind::acked).grows(100)) << wrong.count();
+        EXPECT_TRUE(followed(file("publisher.log"), fact::kind::durable).grows(10));
+    }
+    sender->signal(SIGKILL);
+    sender = publisher("500");
+    EXPECT_EQ(sender->wait(60s), 0) << sender->output();
+    for (const process& s : subscribers_) EXPECT_EQ(s->wait(60s), 0) << s->output();
+    check();
+    kept.reset();
+    const auto stored = stored_times();
+    EXPECT_TRUE(std::is_sorted(stored.begin(), stored.end()));
 }
 
 // As on a machine that was asleep: for each of them all timers are due at once.
