@@ -142,6 +142,11 @@ std::string holder_of(const unique_fd& lock) {
     return unknown;
 }
 
+bool is_removed(const unique_fd& file) noexcept {
+    struct stat info {};
+    return ::fstat(file.get(), &info) == 0 && info.st_nlink == 0;
+}
+
 }  // namespace
 
 unique_fd lock_directory(std::string_view operation, const fs::path& directory, bool allow_network,
@@ -157,16 +162,21 @@ unique_fd lock_directory(std::string_view operation, const fs::path& directory, 
                                   std::string(network) +
                                       " is a network file system, where LMDB can lose data"));
     const fs::path file = directory / lock_name;
-    unique_fd lock(::open(file.c_str(), O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600));
-    if (lock.get() < 0) throw_errno(operation, file, errno);
-    // Of this description, so that a second opening in one process is refused as well: LMDB would
-    // let it in, and lose its locks when either closes.
-    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK) throw_errno("lock", file, errno);
-        throw error(errc::store_in_use, text_of_error(operation, directory,
-                                                      "the database is open in " + holder_of(lock) +
-                                                          "; close it there first"));
-    }
+    unique_fd lock;
+    do {
+        lock = unique_fd(::open(file.c_str(), O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600));
+        if (lock.get() < 0) throw_errno(operation, file, errno);
+        // Of this description, so that a second opening in one process is refused as well: LMDB
+        // would let it in, and lose its locks when either closes.
+        if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+            if (errno != EWOULDBLOCK) throw_errno("lock", file, errno);
+            throw error(errc::store_in_use,
+                        text_of_error(operation, directory,
+                                      "the database is open in " + holder_of(lock) +
+                                          "; close it there first"));
+        }
+        // A backup that failed takes its lock away when it has it: the next one there is another.
+    } while (is_removed(lock));
     return lock;
 }
 

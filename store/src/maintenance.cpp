@@ -117,24 +117,29 @@ std::uint64_t told(std::string_view operation, const fs::path& directory, Work&&
     }
 }
 
-/// Takes away what a copy that fails has left, so that it can be tried again.
+/// A directory that a copy is made in, and its lock. What a copy that fails has left is taken away
+/// while it is locked, so that it can be tried again, and nobody has opened any of it.
 class unfinished_copy {
 public:
+    /// Why not is told by lock().
     explicit unfinished_copy(const fs::path& target)
-        : target_(target), made_(!fs::exists(target)) {}
+        : target_(target), made_(::mkdir(target.c_str(), 0700) == 0) {}
     ~unfinished_copy() {
         if (finished_) return;
         std::error_code ignored;
         if (ours_) {
             fs::remove(target_ / data_name, ignored);
-            fs::remove(target_ / lock_name, ignored);
+            fs::remove(target_ / lock_name, ignored);  // who opened it before begins anew
         }
         if (made_) fs::remove(target_, ignored);
     }
     unfinished_copy(const unfinished_copy&) = delete;
     unfinished_copy& operator=(const unfinished_copy&) = delete;
-    /// Nobody else puts anything there.
-    void locked() noexcept { ours_ = true; }
+    void lock(std::string_view operation) {
+        lock_ = lock_directory(operation, target_, true, true);
+    }
+    /// Nothing of others is there, and nobody else puts anything there.
+    void own() noexcept { ours_ = true; }
     void finish() {
         if (made_) sync_parent(target_);
         finished_ = true;
@@ -145,6 +150,7 @@ private:
     bool made_;
     bool ours_ = false;
     bool finished_ = false;
+    unique_fd lock_;
 };
 
 /// Whether `inner` is `outer`, or is or would be below it, by whatever names they are given.
@@ -185,9 +191,9 @@ std::uint64_t back_up(MDB_env* env, const fs::path& target, bool looks) {
     return told(operation, target, [&] {
         require_free();
         unfinished_copy copy(target);
-        const unique_fd lock = lock_directory(operation, target, true, true);
+        copy.lock(operation);
         require_free();  // of another copy, too, that ended meanwhile
-        copy.locked();
+        copy.own();
         const aside_directory aside(target, unfinished_copy_name);
         copy_to(aside, env, {.new_generation = true, .looks = looks});
         take_from(aside, target);

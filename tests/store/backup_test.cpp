@@ -171,6 +171,26 @@ TEST_F(Backup, ThatWasInterruptedIsNoDatabaseAndIsBegunAnew) {
     EXPECT_EQ(restored(copy), strings{"one"});
 }
 
+TEST_F(Backup, ThatFailsCleansUpBeforeItLetsOthersIn) {
+    append_to(opened("jobs", "a"), 1, {"one"});
+    const auto copy = directory_ / "copy";
+    disk::start_noting_removals();
+    disk::pretend_full(true);
+    EXPECT_EQ(code_of([&] { backup(*db_, copy); }), errc::disk_full);
+    disk::pretend_full(false);
+    EXPECT_EQ(disk::stop_noting_removals(), std::vector<std::filesystem::path>{});
+    EXPECT_FALSE(std::filesystem::exists(copy));
+    EXPECT_EQ(code_of([&] { backup(*db_, copy); }), errc::ok);
+}
+
+TEST_F(Database, IsLockedWhoeverRemovedTheLockBeforeItHadIt) {
+    db_.reset();
+    const auto lock = directory_ / "db" / "cairn.lock";
+    disk::before_next_lock([&] { std::filesystem::remove(lock); });  // as a backup that fails
+    reopen();
+    EXPECT_TRUE(disk::is_locked(lock));
+}
+
 TEST_F(Backup, TakesNothingOfOthersForOneThatWasInterrupted) {
     append_to(opened("jobs", "a"), 1, {"one"});
     const auto copy = directory_ / "copy";

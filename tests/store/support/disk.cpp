@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <lmdb.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -209,6 +210,16 @@ std::optional<std::vector<std::filesystem::path>>& noted_syncs() {
     return noted;
 }
 
+std::optional<std::vector<std::filesystem::path>>& noted_removals() {
+    static std::optional<std::vector<std::filesystem::path>> noted;
+    return noted;
+}
+
+std::function<void()>& in_front_of_lock() {
+    static std::function<void()> what;
+    return what;
+}
+
 bool& is_full() {
     static bool full = false;
     return full;
@@ -237,6 +248,22 @@ std::vector<std::filesystem::path> stop_noting_syncs() {
     auto noted = std::exchange(noted_syncs(), std::nullopt);
     return std::move(*noted);
 }
+
+void start_noting_removals() { noted_removals().emplace(); }
+
+std::vector<std::filesystem::path> stop_noting_removals() {
+    auto noted = std::exchange(noted_removals(), std::nullopt);
+    return std::move(*noted);
+}
+
+bool is_locked(const std::filesystem::path& lock) {
+    const int fd = ::open(lock.c_str(), O_RDONLY | O_CLOEXEC);
+    const bool locked = fd >= 0 && ::syscall(SYS_flock, fd, LOCK_EX | LOCK_NB) != 0;
+    if (fd >= 0) ::close(fd);
+    return locked;
+}
+
+void before_next_lock(std::function<void()> what) { in_front_of_lock() = std::move(what); }
 
 held_copy::held_copy() { copies().want(true); }
 held_copy::~held_copy() { let_go(); }
@@ -391,6 +418,19 @@ extern "C" int fsync(int fd) {
         noted_syncs()->push_back(
             std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd)));
     return static_cast<int>(::syscall(SYS_fsync, fd));
+}
+
+extern "C" int remove(const char* path) noexcept {
+    static const auto real = reinterpret_cast<decltype(&remove)>(::dlsym(RTLD_NEXT, "remove"));
+    const std::filesystem::path lock = std::filesystem::path(path).parent_path() / "cairn.lock";
+    if (noted_removals() && std::filesystem::exists(lock) && !is_locked(lock))
+        noted_removals()->emplace_back(path);
+    return real(path);
+}
+
+extern "C" int flock(int fd, int operation) noexcept {
+    if (in_front_of_lock()) std::exchange(in_front_of_lock(), {})();
+    return static_cast<int>(::syscall(SYS_flock, fd, operation));
 }
 
 extern "C" int fdatasync(int fd) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -88,6 +89,17 @@ public:
     held_write& operator=(const held_write&) = delete;
     bool was_let_go_by_writeback() const;
 };
+
+/// Keeps which files are removed from now on while nobody holds the lock, cairn.lock, that lies
+/// beside them.
+void start_noting_removals();
+std::vector<std::filesystem::path> stop_noting_removals();
+
+/// Whether somebody holds that lock.
+bool is_locked(const std::filesystem::path& lock);
+
+/// Does `what` in front of the next flock().
+void before_next_lock(std::function<void()> what);
 
 /// Whether no file gets room of its own from now on, whatever is written.
 void pretend_full(bool full);
