@@ -128,10 +128,10 @@ database::impl::impl(const fs::path& where, const options& wanted)
         const bool closed = before == last_end::closed;
         if (!opening.created && !closed) settle(directory / data_name);
         check_trees();
-        mark_open(lock, directory);
         env = std::make_unique<lmdb::environment>(
             directory,
             lmdb::settings{chosen.map_bytes, static_cast<unsigned>(chosen.readers_max) + 2});
+        mark_open(lock, directory);
         data = unique_fd(::open((directory / data_name).c_str(), O_RDONLY | O_CLOEXEC));
         if (data.get() < 0) throw_errno("open", directory / data_name, errno);
         opening.stale_readers = env->clear_stale_readers();

@@ -64,6 +64,12 @@ void throw_errno(std::string_view operation, const fs::path& object, int number)
 }
 
 void throw_failure(std::string_view operation, const fs::path& object, const lmdb::failure& what) {
+    if (const auto* const other = dynamic_cast<const lmdb::already_open*>(&what))
+        throw error(errc::store_in_use,
+                    text_of_error(operation, object,
+                                  other->reads() ? "this process is copying or verifying it; wait "
+                                                   "until that is done"
+                                                 : "this process has it open; close it first"));
     switch (what.code()) {
         case MDB_CORRUPTED:
         case MDB_PAGE_NOTFOUND:
@@ -170,19 +176,16 @@ unique_fd lock_directory(std::string_view operation, const fs::path& directory, 
         // would let it in, and lose its locks when either closes.
         if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
             if (errno != EWOULDBLOCK) throw_errno("lock", file, errno);
-            throw error(errc::store_in_use,
-                        text_of_error(operation, directory,
-                                      "the database is open in " + holder_of(lock) +
-                                          "; close it there first"));
+            throw error(
+                errc::store_in_use,
+                text_of_error(operation, directory,
+                              "the database is open in " +
+                                  (lmdb::is_open_here(directory) ? this_process : holder_of(lock)) +
+                                  "; close it there first"));
         }
         // A backup that failed takes its lock away when it has it: the next one there is another.
     } while (is_removed(lock));
     return lock;
-}
-
-bool is_open_here(const fs::path& directory) {
-    const unique_fd lock(::open((directory / lock_name).c_str(), O_RDONLY | O_CLOEXEC));
-    return lock.get() >= 0 && holder_of(lock) == this_process;
 }
 
 namespace {

@@ -54,9 +54,6 @@ std::string_view network_filesystem(long type) noexcept;
 unique_fd lock_directory(std::string_view operation, const std::filesystem::path& directory,
                          bool allow_network, bool create);
 
-/// Whether this process holds that lock, as far as the system tells.
-bool is_open_here(const std::filesystem::path& directory);
-
 // The lock's file says whether the database was closed in good order: what LMDB's own file says can
 // only be read by trusting it.
 

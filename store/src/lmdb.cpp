@@ -51,7 +51,8 @@ int open_with(MDB_env*& env, const std::filesystem::path& directory, const setti
 
 }  // namespace
 
-environment::environment(const std::filesystem::path& directory, const settings& chosen) {
+environment::environment(const std::filesystem::path& directory, const settings& chosen)
+    : here_(directory, (chosen.flags & MDB_RDONLY) != 0) {
     // Address space may be limited (ulimit -v, containers, sanitizers): take what there is.
     std::size_t map_bytes = chosen.map_bytes;
     expect_success("allocate lock.mdb", reserve_lock_file(directory, chosen.readers_max));

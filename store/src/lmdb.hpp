@@ -1,9 +1,11 @@
 #pragma once
 
 #include "bytes.hpp"
+#include "open_here.hpp"
 
 #include <lmdb.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <optional>
 #include <stdexcept>
@@ -24,6 +26,17 @@ private:
     int code_;
 };
 
+/// This process has an environment open there, which a second one would harm.
+class already_open : public failure {
+public:
+    explicit already_open(bool reads) : failure("mdb_env_open", EBUSY), reads_(reads) {}
+    /// Whether the other copies or verifies it.
+    bool reads() const noexcept { return reads_; }
+
+private:
+    bool reads_;
+};
+
 inline void expect_success(const char* call, int code) {
     if (code != MDB_SUCCESS) throw failure(call, code);
 }
@@ -39,9 +52,9 @@ struct settings {
     unsigned flags = 0;
 };
 
-/// Owns:    the mapping and its descriptors.
+/// Owns:    the mapping and its descriptors. One at a time in a directory.
 /// Threads: thread-safe as LMDB says: one write transaction at a time, ended by its thread.
-/// Fails:   throws failure.
+/// Fails:   throws failure; already_open.
 class environment {
 public:
     environment(const std::filesystem::path& directory, const settings& chosen);
@@ -65,6 +78,7 @@ public:
 private:
     void find_map(const std::filesystem::path& data);
 
+    const open_here here_;
     MDB_env* env_ = nullptr;
     void* map_ = nullptr;  // where the kernel says; null: not found, and nothing is released
     std::size_t map_bytes_ = 0;

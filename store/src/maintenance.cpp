@@ -239,13 +239,14 @@ std::uint64_t backup(const fs::path& source, const fs::path& target) {
     std::error_code ignored;
     if (!fs::exists(source / data_name, ignored)) refuse("there is no database");
     require_apart(source, target);
-    // LMDB would lose the locks of the other environment.
-    if (is_open_here(source)) refuse("this process has it open; back up the open database");
     std::optional<lmdb::environment> env;
     try {
         // Room for one reader, if the table has none: who has it open maps no more than it asked.
         env.emplace(source,
                     lmdb::settings{.map_bytes = map_bytes, .readers_max = 1, .flags = MDB_RDONLY});
+    } catch (const lmdb::already_open& other) {
+        if (!other.reads()) refuse("this process has it open; back up the open database");
+        throw_failure("back up", source, other);
     } catch (const lmdb::failure& what) {
         throw_failure("back up", source, what);
     }

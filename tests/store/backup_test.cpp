@@ -217,6 +217,29 @@ TEST_F(Backup, ByPathIsForWhatNobodyHereHasOpen) {
     EXPECT_EQ(restored(copy), strings{"one"});
 }
 
+TEST_F(Backup, ByPathIsAloneInItsProcessWithWhatItCopies) {
+    append_to(opened("jobs", "a"), 1, {std::string(30'000, 'x')});
+    const auto db = directory_ / "db";
+    db_.reset();
+    std::filesystem::create_directory_symlink(db, directory_ / "link");
+    disk::held_copy held;
+    std::jthread copying([&] { backup(db, directory_ / "copy"); });
+    held.wait_until_held();
+    for (const auto& second :
+         {std::function<void()>([&] { backup(db, directory_ / "other"); }),
+          std::function<void()>([&] { backup(directory_ / "link", directory_ / "other"); }),
+          std::function<void()>([&] { compact(db); }),
+          std::function<void()>([&] { (void)verify(db); }),
+          std::function<void()>([&] { const database open(db, chosen_); })})
+        EXPECT_EQ(code_of(second), errc::store_in_use);
+    EXPECT_FALSE(std::filesystem::exists(directory_ / "other"));
+    held.let_go();
+    copying.join();
+    reopen();
+    EXPECT_TRUE(db_->opened().clean) << "who was refused has left it as it was";
+    EXPECT_EQ(restored(directory_ / "copy").size(), 1U);
+}
+
 TEST_F(Backup, OfAnOpenDatabaseIsTheOnlyMaintenance) {
     opened("jobs", "a");
     for (const auto& maintain : {std::function<void()>([&] { compact(directory_ / "db"); }),

@@ -30,7 +30,8 @@ struct verify_report {
 };
 
 // verify() and compact() take the lock of a closed database, and throw error as the database's
-// constructor does. Threads: one at a time for one directory.
+// constructor does. Threads: any; one of them at a time for one directory, the others throw
+// store_in_use, as all do while this process copies it by its path.
 
 /// Walks everything: tree pages, pieces, checksums, indexes, sequences, group state.
 /// Changes nothing.
@@ -50,9 +51,10 @@ std::uint64_t compact(const std::filesystem::path& directory);
 /// lies in the other), disk_full, store_failed, forked (in a child of the process that opened it).
 std::uint64_t backup(const database& source, const std::filesystem::path& target);
 
-/// The same for a database that another process has open, or nobody; it goes on, or is opened,
-/// meanwhile. The copy's trees are looked at, as when a database is opened after a crash.
-/// Fails: as above; invalid_argument (no database, or this process has it open), store_damaged.
+/// The same for a database that another process has open, or nobody; it goes on, or is opened
+/// there, meanwhile. The copy's trees are looked at, as when a database is opened after a crash.
+/// Fails: as above; invalid_argument (no database, or this process has it open or compacts it),
+/// store_in_use (this process is copying it by its path, or verifying it), store_damaged.
 std::uint64_t backup(const std::filesystem::path& source, const std::filesystem::path& target);
 
 }  // namespace cairn::store
