@@ -40,14 +40,6 @@ std::uint64_t reserve_of(std::uint64_t map_bytes) {
     return std::max(map_bytes / 10, reserve_bytes_min);
 }
 
-counters_record read_counters(const lmdb::transaction& txn, const databases& dbs) {
-    const auto value = txn.get(dbs.state, counters_key());
-    if (!value) throw damaged{"the counters"};
-    const auto counters = decode_counters(unsealed(counters_key(), *value));
-    if (!counters) throw damaged{"the counters"};
-    return *counters;
-}
-
 bool is_append(const command& c) { return std::holds_alternative<append>(c); }
 
 bool takes_room(const command& c) {
@@ -155,8 +147,7 @@ database::impl::impl(const fs::path& where, const options& wanted)
         if (upgrade(*env, dbs, known_steps(), format_version)) meta = meta_of();
         const lmdb::transaction txn(*env, mode::read);
         const counters_record counters = read_counters(txn, dbs);
-        // A meta page of LMDB's has no checksum; each of our commits notes its number inside.
-        if (counters.commit < txn.id()) throw damaged{"a torn meta page"};
+        require_whole_meta(counters, txn.id());
         opening.generation = meta.generation;
         opening.format = meta.format;
         opening.clean = closed || (before == last_end::unknown && counters.clean);

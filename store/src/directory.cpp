@@ -326,6 +326,18 @@ meta_record read_meta(const lmdb::transaction& txn, const databases& dbs,
     return *meta;
 }
 
+counters_record read_counters(const lmdb::transaction& txn, const databases& dbs) {
+    const auto value = txn.get(dbs.state, counters_key());
+    if (!value) throw damaged{"the counters"};
+    const auto counters = decode_counters(unsealed(counters_key(), *value));
+    if (!counters) throw damaged{"the counters"};
+    return *counters;
+}
+
+void require_whole_meta(const counters_record& counters, std::uint64_t last) {
+    if (counters.commit < last) throw damaged{"a torn meta page: its last commit is not there"};
+}
+
 bool ballast::take() noexcept {
     if (size_ == 0) return true;
     struct stat known {};

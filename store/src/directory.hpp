@@ -94,6 +94,14 @@ databases open_databases(lmdb::transaction& txn, bool create);
 meta_record read_meta(const lmdb::transaction& txn, const databases& dbs,
                       const std::filesystem::path& directory);
 
+/// Throws damaged.
+counters_record read_counters(const lmdb::transaction& txn, const databases& dbs);
+
+/// A meta page of LMDB's has no checksum; each of our commits notes its number inside. One that is
+/// torn names the last commit, and leads to an earlier one: what was confirmed since is not there.
+/// `last`: the last commit by LMDB's count. Throws damaged.
+void require_whole_meta(const counters_record& counters, std::uint64_t last);
+
 /// Room on disk that is given back when the disk is full.
 class ballast {
 public:

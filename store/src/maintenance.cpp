@@ -28,11 +28,9 @@ void rewrite_heads(const fs::path& directory, bool new_generation) {
     lmdb::environment env(directory, {.map_bytes = map_bytes});
     lmdb::transaction txn(env, mode::write);
     const databases dbs = open_databases(txn, false);
-    const auto counted = txn.get(dbs.state, counters_key());
-    auto counters = counted ? decode_counters(unsealed(counters_key(), *counted)) : std::nullopt;
-    if (!counters) throw damaged{"the counters"};
-    // The copy of a file that was not closed: each of our commits notes its number inside.
-    if (new_generation && counters->commit + 1 < txn.id()) throw damaged{"a torn meta page"};
+    counters_record counters = read_counters(txn, dbs);
+    // Of a file that may be open, and was not looked at before. One that is compacted was.
+    if (new_generation) require_whole_meta(counters, txn.id() - 1);
     meta_record meta = read_meta(txn, dbs, directory);
     std::vector<std::byte> value;
     if (new_generation) {
@@ -42,12 +40,24 @@ void rewrite_heads(const fs::path& directory, bool new_generation) {
         txn.put(dbs.state, meta_key(), value);
         value.clear();
     }
-    counters->commit = txn.id();
-    counters->clean = true;
-    encode(*counters, value);
+    counters.commit = txn.id();
+    counters.clean = true;
+    encode(counters, value);
     add_seal(counters_key(), value);
     txn.put(dbs.state, counters_key(), value);
     txn.commit();
+}
+
+// In the copy the numbers of commits begin anew, and nothing would tell any more.
+void require_whole_meta_of(lmdb::environment& env) {
+    databases dbs;
+    {
+        lmdb::transaction txn(env, mode::read);
+        dbs = open_databases(txn, false);
+        txn.commit();  // keeps the handles
+    }
+    const lmdb::transaction txn(env, mode::read);
+    require_whole_meta(read_counters(txn, dbs), txn.id());
 }
 
 // LMDB walks trees without looking.
@@ -214,6 +224,7 @@ std::uint64_t compact(const fs::path& directory) {
         const aside_directory aside(directory, aside_name);
         {
             lmdb::environment env(directory, {.map_bytes = map_bytes});
+            require_whole_meta_of(env);
             copy_to(aside, env.handle(), {.flags = MDB_CP_COMPACT});
         }
         const std::uint64_t after = fs::file_size(aside.data());
