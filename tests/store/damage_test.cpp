@@ -323,6 +323,30 @@ TEST_F(Damaged, IsAGroupWhoseAcksLieUnderTheKeyOfAnother) {
     EXPECT_FALSE(verify(directory_ / "db").sound());
 }
 
+TEST_F(Damaged, IsAGroupForWhichMessagesAreKeptUpToTheOtherLimitsOfTheirTopic) {
+    retention keep{.until_acked = true};
+    ASSERT_TRUE(one(alter_topic{topic_, {.retention = keep}}).ok());
+    const group_id g = group_of(topic_, "workers");
+    const group_id other = group_of(topic_, "readers");
+    for (std::uint64_t i = 1; i <= 10; ++i) append_to(source_, i, {std::string(1'000, 'x')});
+    damage(group_key(topic_, g));
+    EXPECT_TRUE(one(ack{topic_, other, {{{1}, {10}}}}).ok());
+    EXPECT_EQ(read("jobs").first, offset{1}) << "nobody knows what it has acked";
+    keep.messages_max = 8;
+    EXPECT_TRUE(one(alter_topic{topic_, {.retention = keep}}).ok());
+    EXPECT_EQ(read("jobs").first, offset{3});
+    const std::uint64_t before = db_->stats().stored_bytes;
+    EXPECT_TRUE(one(trim{topic_, {4}}).ok());
+    EXPECT_LT(db_->stats().stored_bytes, before) << "what is trimmed gives its room back";
+    keep.bytes_max = before / 2;
+    EXPECT_TRUE(one(alter_topic{topic_, {.retention = keep}}).ok());
+    EXPECT_GT(read("jobs").first, offset{5});
+    keep.age_max = std::chrono::seconds(10);
+    now_ += std::chrono::seconds(11);
+    EXPECT_TRUE(one(alter_topic{topic_, {.retention = keep}}).ok());
+    EXPECT_EQ(read("jobs").first, offset{11});
+}
+
 class DamagedAcks : public Damaged {
 protected:
     DamagedAcks() {
