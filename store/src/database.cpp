@@ -79,7 +79,7 @@ std::vector<std::size_t> apply_order(std::span<const command> commands) {
 }
 
 bool is_shortage(int code) {
-    return code == ENOSPC || code == EDQUOT || code == MDB_MAP_FULL || code == MDB_TXN_FULL;
+    return lmdb::is_lack_of_room(code) || code == MDB_MAP_FULL || code == MDB_TXN_FULL;
 }
 
 }  // namespace
@@ -198,6 +198,16 @@ bool database::impl::cut_short() const noexcept {
 // A descriptor is told once, by its next sync, of each write that failed on its way to the disk.
 // LMDB calls a write that the disk's end cut short by the same name, and none has failed then.
 bool database::impl::is_writable() const noexcept { return ::fdatasync(data.get()) == 0; }
+
+// When the disk is full, LMDB's sync is told so of pages that nothing refers to. Those descriptors
+// that did not ask are told later, and take it for something else: of LMDB's two the one for meta
+// pages, after which LMDB writes no more, and ours, which answers for the next write that is cut
+// short. LMDB's first: they leave nothing to be written for the last.
+void database::impl::hear_of_failed_writes() const {
+    int code = env->told_of_failed_writes();
+    if (code == 0 && !is_writable() && !lmdb::is_lack_of_room(errno)) code = errno;
+    lmdb::expect_success("fdatasync", code);
+}
 
 void database::impl::see_file_size() noexcept {
     try {
@@ -432,9 +442,10 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
                 const bool cut_off = what.code() == EIO && reserve.is_needed() && is_writable();
                 const int code = cut_off ? ENOSPC : what.code();
                 if (!is_shortage(code)) throw;
-                const bool of_disk = code == ENOSPC || code == EDQUOT;
+                const bool of_disk = lmdb::is_lack_of_room(code);
                 const errc why = of_disk ? errc::disk_full : errc::store_full;
                 if (of_disk) {
+                    hear_of_failed_writes();
                     counts.disk_full = disk_full = true;
                     reserve.give_back();
                 }

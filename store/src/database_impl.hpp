@@ -94,6 +94,9 @@ private:
     void count_refused(const std::vector<reply>& replies) noexcept;
     void check_trees() const;
     bool is_writable() const noexcept;
+    /// Every descriptor of the file is told of what found no room. Throws lmdb::failure when
+    /// something else failed.
+    void hear_of_failed_writes() const;
     void see_file_size() noexcept;
 };
 

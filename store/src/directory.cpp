@@ -360,7 +360,7 @@ bool ballast::is_needed() const noexcept {
     constexpr off_t probe_bytes = off_t{1} << 20;
     const unique_fd fd(::open(file_.parent_path().c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
     const int code = fd.get() < 0 ? errno : ::posix_fallocate(fd.get(), 0, probe_bytes);
-    return code == ENOSPC || code == EDQUOT;
+    return lmdb::is_lack_of_room(code);
 }
 
 void ballast::give_back() noexcept { ::unlink(file_.c_str()); }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -63,6 +64,36 @@ environment::environment(const std::filesystem::path& directory, const settings&
     }
     expect_success("mdb_env_open", code);
     find_map(directory / "data.mdb");
+    find_meta_descriptor();
+}
+
+// LMDB does not tell it. Only it is opened so that each write is synced.
+void environment::find_meta_descriptor() {
+    mdb_filehandle_t data = -1;
+    expect_success("mdb_env_get_fd", mdb_env_get_fd(env_, &data));
+    const auto look = [](int fd, struct statx& info) {
+        return ::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &info) == 0;
+    };
+    struct statx own {};
+    if (!look(data, own)) return;
+    std::error_code problem;
+    std::filesystem::directory_iterator all("/proc/self/fd", problem);
+    for (; !problem && all != std::filesystem::directory_iterator(); all.increment(problem)) {
+        const int fd = std::atoi(all->path().filename().c_str());
+        struct statx info {};
+        if ((::fcntl(fd, F_GETFL) & O_DSYNC) != 0 && look(fd, info) &&
+            info.stx_ino == own.stx_ino && info.stx_dev_major == own.stx_dev_major &&
+            info.stx_dev_minor == own.stx_dev_minor)
+            meta_ = fd;
+    }
+}
+
+int environment::told_of_failed_writes() const noexcept {
+    mdb_filehandle_t data = -1;
+    if (const int code = mdb_env_get_fd(env_, &data); code != 0) return code;
+    for (const int fd : {data, meta_})
+        if (fd >= 0 && ::fdatasync(fd) != 0 && !is_lack_of_room(errno)) return errno;
+    return 0;
 }
 
 // LMDB tells the address only of a map that was asked to be at one.

@@ -37,6 +37,9 @@ private:
     bool reads_;
 };
 
+/// Whether an errno says that the disk, or a quota, has no room.
+inline bool is_lack_of_room(int code) noexcept { return code == ENOSPC || code == EDQUOT; }
+
 inline void expect_success(const char* call, int code) {
     if (code != MDB_SUCCESS) throw failure(call, code);
 }
@@ -69,6 +72,9 @@ public:
     std::uint32_t page_bytes() const;
     /// Bytes of the file on disk.
     std::uint64_t file_bytes() const;
+    /// Lets the system say now what it has not yet told LMDB's descriptors of writes that failed on
+    /// their way to the disk. Returns the first errno that is no lack of room, or 0.
+    int told_of_failed_writes() const noexcept;
     /// Clears reader slots of processes that died; how many.
     std::uint64_t clear_stale_readers();
     /// Takes what was looked at out of this process's resident memory. It stays in the page cache,
@@ -77,10 +83,12 @@ public:
 
 private:
     void find_map(const std::filesystem::path& data);
+    void find_meta_descriptor();
 
     const open_here here_;
     MDB_env* env_ = nullptr;
-    void* map_ = nullptr;  // where the kernel says; null: not found, and nothing is released
+    mdb_filehandle_t meta_ = -1;  // with which LMDB writes and syncs meta pages; -1: not found
+    void* map_ = nullptr;         // where the kernel says; null: not found, and nothing is released
     std::size_t map_bytes_ = 0;
 };
 

@@ -20,6 +20,7 @@
 #include <iterator>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace cairn::test::disk {
@@ -169,6 +170,29 @@ private:
     bool held_ = false;
 };
 
+struct late_errors {
+    int first = 0;
+    int then = 0;
+    dev_t device = 0;
+    ino_t inode = 0;
+    std::set<int> told;
+};
+
+late_errors& late() {
+    static late_errors all;
+    return all;
+}
+
+// What this descriptor is told, or 0.
+int late_error(int fd) {
+    late_errors& l = late();
+    struct stat info {};
+    if (l.first == 0 || ::fstat(fd, &info) != 0 || info.st_dev != l.device ||
+        info.st_ino != l.inode || !l.told.insert(fd).second)
+        return 0;
+    return l.told.size() == 1 ? l.first : l.then;
+}
+
 hold& copies() {
     static hold one;
     return one;
@@ -241,6 +265,12 @@ long& pretended() {
 }
 
 }  // namespace
+
+void fail_writeback(const std::filesystem::path& file, int first, int then) {
+    struct stat info {};
+    if (::stat(file.c_str(), &info) != 0) throw std::runtime_error("no " + file.string());
+    late() = {first, then, info.st_dev, info.st_ino, {}};
+}
 
 void start_noting_syncs() { noted_syncs().emplace(); }
 
@@ -354,7 +384,13 @@ void write_file(const std::filesystem::path& file, std::span<const std::byte> by
 using namespace cairn::test::disk;
 
 extern "C" ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
-    const auto write = [&](size_t n) { return ::syscall(SYS_pwrite64, fd, data, n, offset); };
+    const auto write = [&](size_t n) -> ssize_t {
+        const auto written = ::syscall(SYS_pwrite64, fd, data, n, offset);
+        const int error = is_synced(fd) ? late_error(fd) : 0;
+        if (error == 0) return written;
+        errno = error;
+        return -1;
+    };
     if (!is_watched(fd)) return write(size);
     wait_for_writeback();
     const fault f = fault_now();
@@ -434,6 +470,11 @@ extern "C" int flock(int fd, int operation) noexcept {
 }
 
 extern "C" int fdatasync(int fd) {
+    if (const int error = late_error(fd); error != 0) {
+        (void)::syscall(SYS_fdatasync, fd);
+        errno = error;
+        return -1;
+    }
     if (!is_watched(fd)) return static_cast<int>(::syscall(SYS_fdatasync, fd));
     const fault f = fault_now();
     if (f != fault::none && f != fault::short_write) {

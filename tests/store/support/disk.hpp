@@ -44,6 +44,11 @@ std::uint64_t stop_faults();
 /// Whether a call failed or wrote less: a sync and a write of one part cannot be cut short.
 bool struck();
 
+/// What was written to that file fails with `first` on its way to the disk, later than the call. As
+/// Linux does, each descriptor is told once, by its next sync or synced write, which does its work
+/// all the same: who is told after the first one is told `then`. 0: nobody is told any more.
+void fail_writeback(const std::filesystem::path& file, int first, int then);
+
 /// Keeps the paths of all files and directories that are synced as a whole from now on.
 void start_noting_syncs();
 std::vector<std::filesystem::path> stop_noting_syncs();
