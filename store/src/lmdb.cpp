@@ -50,6 +50,17 @@ int open_with(MDB_env*& env, const std::filesystem::path& directory, const setti
     return code;
 }
 
+// Not fstat(): once somebody has asked for a file's times, Linux 6.13 notes a new one with the next
+// write (multigrain timestamps), and the sync takes longer: a fifth of a small commit.
+int size_of(MDB_env* env, std::uint64_t& size) noexcept {
+    mdb_filehandle_t fd = -1;
+    if (const int code = mdb_env_get_fd(env, &fd); code != 0) return code;
+    struct statx info {};
+    if (::statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &info) != 0) return errno;
+    size = info.stx_size;
+    return 0;
+}
+
 }  // namespace
 
 environment::environment(const std::filesystem::path& directory, const settings& chosen)
@@ -117,10 +128,9 @@ void environment::find_map(const std::filesystem::path& data) {
 }
 
 void environment::release_pages() const noexcept {
-    struct stat file {};
-    mdb_filehandle_t fd = -1;
-    if (map_ == nullptr || mdb_env_get_fd(env_, &fd) != 0 || ::fstat(fd, &file) != 0) return;
-    const std::size_t bytes = std::min(static_cast<std::size_t>(file.st_size), map_bytes_);
+    std::uint64_t size = 0;
+    if (map_ == nullptr || size_of(env_, size) != 0) return;
+    const std::size_t bytes = std::min(static_cast<std::size_t>(size), map_bytes_);
     // A shared map of a file, so nothing is lost. Should it fail, memory stays where it was.
     static_cast<void>(::madvise(map_, bytes, MADV_DONTNEED));
 }
@@ -138,13 +148,9 @@ std::uint64_t environment::pages() const {
 }
 
 std::uint64_t environment::file_bytes() const {
-    mdb_filehandle_t fd = -1;
-    expect_success("mdb_env_get_fd", mdb_env_get_fd(env_, &fd));
-    // Not fstat(): once somebody has asked for a file's times, Linux 6.13 notes a new one with the
-    // next write (multigrain timestamps), and the sync takes longer: a fifth of a small commit.
-    struct statx info {};
-    expect_success("statx", ::statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &info) == 0 ? 0 : errno);
-    return info.stx_size;
+    std::uint64_t size = 0;
+    expect_success("statx", size_of(env_, size));
+    return size;
 }
 
 std::uint32_t environment::page_bytes() const {

@@ -168,6 +168,17 @@ TEST_F(Database, TellsAFailedSyncFromAFullDiskWhenTheDiskIsFullToo) {
     EXPECT_TRUE(db_->stats().failed);
 }
 
+// Each answer would make the next commit dearer.
+TEST_F(Database, AsksNobodyForTheTimesOfItsFileWhenItCommits) {
+    const auto s = opened("quakes", "a");
+    disk::start_counting_times(directory_ / "db" / "data.mdb");
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+        now_ += std::chrono::minutes(1);  // so that what is done now and then is done as well
+        ASSERT_TRUE(append_to(s, i, {"x"}).ok());
+    }
+    EXPECT_EQ(disk::stop_counting_times(), 0U);
+}
+
 // The sync of LMDB's that finds no room is told, and its descriptor for the meta page and the
 // store's own are not yet.
 TEST_F(Database, GoesOnWhenAFullDiskWasToldToOneDescriptorOfThree) {

@@ -33,6 +33,8 @@ struct unwritten {
     std::vector<std::byte> bytes;
 };
 
+int look(int fd, struct stat& info) { return static_cast<int>(::syscall(SYS_fstat, fd, &info)); }
+
 struct watch {
     bool recording = false;
     bool faulty = false;
@@ -63,7 +65,7 @@ void look_at(const std::filesystem::path& file) {
 bool is_watched(int fd) {
     const watch& w = watched();
     struct stat info {};
-    return (w.recording || w.faulty) && ::fstat(fd, &info) == 0 && info.st_dev == w.device &&
+    return (w.recording || w.faulty) && look(fd, info) == 0 && info.st_dev == w.device &&
            info.st_ino == w.inode;
 }
 
@@ -187,8 +189,8 @@ late_errors& late() {
 int late_error(int fd) {
     late_errors& l = late();
     struct stat info {};
-    if (l.first == 0 || ::fstat(fd, &info) != 0 || info.st_dev != l.device ||
-        info.st_ino != l.inode || !l.told.insert(fd).second)
+    if (l.first == 0 || look(fd, info) != 0 || info.st_dev != l.device || info.st_ino != l.inode ||
+        !l.told.insert(fd).second)
         return 0;
     return l.told.size() == 1 ? l.first : l.then;
 }
@@ -234,6 +236,18 @@ std::optional<std::vector<std::filesystem::path>>& noted_syncs() {
     return noted;
 }
 
+struct times_asked {
+    bool counting = false;
+    dev_t device = 0;
+    ino_t inode = 0;
+    std::uint64_t times = 0;
+};
+
+times_asked& asked() {
+    static times_asked one;
+    return one;
+}
+
 std::optional<std::vector<std::filesystem::path>>& noted_removals() {
     static std::optional<std::vector<std::filesystem::path>> noted;
     return noted;
@@ -277,6 +291,17 @@ void start_noting_syncs() { noted_syncs().emplace(); }
 std::vector<std::filesystem::path> stop_noting_syncs() {
     auto noted = std::exchange(noted_syncs(), std::nullopt);
     return std::move(*noted);
+}
+
+void start_counting_times(const std::filesystem::path& file) {
+    struct stat info {};
+    if (::stat(file.c_str(), &info) != 0) throw std::runtime_error("no " + file.string());
+    asked() = {true, info.st_dev, info.st_ino, 0};
+}
+
+std::uint64_t stop_counting_times() {
+    asked().counting = false;
+    return asked().times;
 }
 
 void start_noting_removals() { noted_removals().emplace(); }
@@ -462,6 +487,14 @@ extern "C" int remove(const char* path) noexcept {
     if (noted_removals() && std::filesystem::exists(lock) && !is_locked(lock))
         noted_removals()->emplace_back(path);
     return real(path);
+}
+
+extern "C" int fstat(int fd, struct stat* info) noexcept {
+    const int done = look(fd, *info);
+    if (done == 0 && asked().counting && info->st_dev == asked().device &&
+        info->st_ino == asked().inode)
+        ++asked().times;
+    return done;
 }
 
 extern "C" int flock(int fd, int operation) noexcept {

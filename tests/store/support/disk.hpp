@@ -95,6 +95,10 @@ public:
     bool was_let_go_by_writeback() const;
 };
 
+/// Counts how often fstat() asks for that file's times from now on.
+void start_counting_times(const std::filesystem::path& file);
+std::uint64_t stop_counting_times();
+
 /// Keeps which files are removed from now on while nobody holds the lock, cairn.lock, that lies
 /// beside them.
 void start_noting_removals();
