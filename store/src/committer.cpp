@@ -16,6 +16,7 @@
 #include <climits>
 #include <condition_variable>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -35,6 +36,17 @@ struct origin {
     std::uint64_t token = 0;
     bool confirmed = false;  // before the sync
 };
+
+void check_options(const committer_options& chosen) {
+    const auto require = [](bool met, const char* what) {
+        if (!met) throw error(errc::invalid_argument, std::string("commit: ") + what);
+    };
+    require(chosen.waiting_bytes_max >= 1, "waiting_bytes_max must be 1 or more");
+    require(chosen.transaction_bytes_max >= 1 && chosen.transaction_bytes_max <= commit_bytes_max,
+            "transaction_bytes_max must be 1 to commit_bytes_max, 192 MiB");
+    require(chosen.transaction_commands_max >= 1, "transaction_commands_max must be 1 or more");
+    require(chosen.idle_interval.count() > 0, "idle_interval must be above 0");
+}
 
 }  // namespace
 
@@ -100,9 +112,7 @@ private:
 struct committer::impl {
     impl(database& target, const committer_options& wanted)
         : db(target), chosen(wanted), writeback(target.directory() / data_name) {
-        if (chosen.transaction_bytes_max < 1 || chosen.transaction_bytes_max > commit_bytes_max ||
-            chosen.transaction_commands_max < 1 || chosen.waiting_bytes_max < 1)
-            throw error(errc::invalid_argument, "commit: an option is outside its range");
+        check_options(chosen);
         thread = std::thread([this] { run(); });
     }
 

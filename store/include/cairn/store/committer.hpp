@@ -56,8 +56,9 @@ struct committer_options {
     /// The same bytes after which a transaction is closed although more waits: 1 to
     /// commit_bytes_max.
     std::size_t transaction_bytes_max = std::size_t{8} << 20;
-    std::size_t transaction_commands_max = 8'192;
-    /// While nothing is asked: how often retention is looked after. Counts as 24 h above that.
+    std::size_t transaction_commands_max = 8'192;  ///< 1 or more
+    /// While nothing is asked: how often retention is looked after. Above 0; counts as 24 h above
+    /// that.
     std::chrono::milliseconds idle_interval{1'000};
     /// Must outlive the committer. None: its thread sleeps.
     waiting_room* room = nullptr;
