@@ -28,8 +28,11 @@ namespace {
 // What a command costs of the waiting limit beside what it holds.
 constexpr std::size_t command_charge_bytes = 256;
 
-// Part of a commit's time that the committer lets others run after it.
+// Part of a commit's time that the committer lets others run after it, and the most of it: 64 that
+// are woken, run and submit on two processors took 1 ms at worst (design note 0006). A disk that
+// stalled is idle afterwards, and a command that comes then has waited enough.
 constexpr int gather_share = 4;
+constexpr std::chrono::milliseconds gather_max{2};
 
 struct origin {
     completion* to = nullptr;
@@ -226,7 +229,8 @@ void committer::impl::wake(rest where) {
 // the one after, or two halves of the producers take turns. Ends when as many are back, and after a
 // small part of the time that the commit took; meanwhile the processor is theirs.
 void committer::impl::gather() {
-    const time_point until = clock::now() + last_commit / gather_share;
+    const time_point until =
+        clock::now() + std::min<clock::duration>(last_commit / gather_share, gather_max);
     std::unique_lock hold(mutex);
     awaited = taken.size();
     wait(hold, until);
