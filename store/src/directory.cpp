@@ -310,7 +310,7 @@ meta_record read_meta(const lmdb::transaction& txn, const databases& dbs,
         if (value) meta = decode_meta(unsealed(meta_key(), *value));
     } catch (const damaged&) {
     }
-    if (!meta) refuse(errc::store_damaged, "the meta record is damaged");
+    if (!meta) refuse(errc::store_damaged, "the meta record is damaged; restore a backup");
     const auto newer = [&](const std::string& what) {
         refuse(errc::store_newer, what + "; install cairn " +
                                       (meta->needs.empty() ? "of a later version" : meta->needs) +
@@ -328,14 +328,17 @@ meta_record read_meta(const lmdb::transaction& txn, const databases& dbs,
 
 counters_record read_counters(const lmdb::transaction& txn, const databases& dbs) {
     const auto value = txn.get(dbs.state, counters_key());
-    if (!value) throw damaged{"the counters"};
-    const auto counters = decode_counters(unsealed(counters_key(), *value));
-    if (!counters) throw damaged{"the counters"};
-    return *counters;
+    try {
+        const auto counters =
+            value ? decode_counters(unsealed(counters_key(), *value)) : std::nullopt;
+        if (counters) return *counters;
+    } catch (const damaged&) {
+    }
+    throw damaged{"the store's counters are damaged; compact it, which makes them anew"};
 }
 
 void require_whole_meta(const counters_record& counters, std::uint64_t last) {
-    if (counters.commit < last) throw damaged{"a torn meta page: its last commit is not there"};
+    if (counters.commit < last) throw damaged{torn_meta};
 }
 
 bool ballast::take() noexcept {

@@ -2,6 +2,7 @@
 
 #include "database_impl.hpp"
 #include "directory.hpp"
+#include "recount.hpp"
 #include "structure.hpp"
 
 #include <sys/stat.h>
@@ -22,18 +23,25 @@ using mode = lmdb::transaction::mode;
 
 constexpr std::size_t map_bytes = std::size_t{1} << 40;
 
+struct copying {
+    unsigned flags = 0;
+    bool new_generation = false;
+    bool looks = false;                         // nobody has looked at the trees
+    std::optional<counters_record> counters{};  // for those that cannot be read
+};
+
 // A compacted copy counts its transactions from one; a restored one has a new generation. Either
 // way the records of the file have to say so.
-void rewrite_heads(const fs::path& directory, bool new_generation) {
+void rewrite_heads(const fs::path& directory, const copying& how) {
     lmdb::environment env(directory, {.map_bytes = map_bytes});
     lmdb::transaction txn(env, mode::write);
     const databases dbs = open_databases(txn, false);
-    counters_record counters = read_counters(txn, dbs);
+    counters_record counters = how.counters ? *how.counters : read_counters(txn, dbs);
     // Of a file that may be open, and was not looked at before. One that is compacted was.
-    if (new_generation) require_whole_meta(counters, txn.id() - 1);
+    if (how.new_generation) require_whole_meta(counters, txn.id() - 1);
     meta_record meta = read_meta(txn, dbs, directory);
     std::vector<std::byte> value;
-    if (new_generation) {
+    if (how.new_generation) {
         meta.generation.bytes = random_id();
         encode(meta, value);
         add_seal(meta_key(), value);
@@ -48,8 +56,9 @@ void rewrite_heads(const fs::path& directory, bool new_generation) {
     txn.commit();
 }
 
-// In the copy the numbers of commits begin anew, and nothing would tell any more.
-void require_whole_meta_of(lmdb::environment& env) {
+// In the copy the numbers of commits begin anew, and nothing would tell of a torn meta page any
+// more. Returns counters for those that cannot be read.
+std::optional<counters_record> look_at_heads(lmdb::environment& env) {
     databases dbs;
     {
         lmdb::transaction txn(env, mode::read);
@@ -57,7 +66,17 @@ void require_whole_meta_of(lmdb::environment& env) {
         txn.commit();  // keeps the handles
     }
     const lmdb::transaction txn(env, mode::read);
-    require_whole_meta(read_counters(txn, dbs), txn.id());
+    std::optional<counters_record> counters;
+    try {
+        counters = read_counters(txn, dbs);
+    } catch (const damaged&) {
+    }
+    if (!counters) {
+        require_whole_meta_by_free_pages(txn);
+        return recounted(txn, dbs);
+    }
+    require_whole_meta(*counters, txn.id());
+    return {};
 }
 
 // LMDB walks trees without looking.
@@ -90,19 +109,13 @@ private:
     fs::path path_;
 };
 
-struct copying {
-    unsigned flags = 0;
-    bool new_generation = false;
-    bool looks = false;  // nobody has looked at the trees
-};
-
 // Copies an environment, complete and synced.
 void copy_to(const aside_directory& aside, MDB_env* env, const copying& how) {
     lmdb::expect_success("mdb_env_copy2", mdb_env_copy2(env, aside.path().c_str(), how.flags));
     // LMDB makes it readable for all.
     fs::permissions(aside.data(), fs::perms::owner_read | fs::perms::owner_write);
     if (how.looks) require_sound_trees("copy", aside.path(), aside.data());
-    rewrite_heads(aside.path(), how.new_generation);
+    rewrite_heads(aside.path(), how);
     sync_path(aside.data());
 }
 
@@ -114,7 +127,7 @@ void take_from(const aside_directory& aside, const fs::path& directory) {
 
 /// Calls `work`; what LMDB, a record or a file is to blame for is thrown as error.
 template <typename Work>
-std::uint64_t told(std::string_view operation, const fs::path& directory, Work&& work) {
+auto told(std::string_view operation, const fs::path& directory, Work&& work) {
     try {
         return work();
     } catch (const lmdb::failure& what) {
@@ -214,7 +227,7 @@ std::uint64_t back_up(MDB_env* env, const fs::path& target, bool looks) {
 
 }  // namespace
 
-std::uint64_t compact(const fs::path& directory) {
+compact_report compact(const fs::path& directory) {
     const fs::path file = directory / data_name;
     std::error_code ignored;
     const unique_fd lock = lock_directory("compact", directory, true, fs::exists(file, ignored));
@@ -222,17 +235,20 @@ std::uint64_t compact(const fs::path& directory) {
     return told("compact", directory, [&] {
         const std::uint64_t before = fs::file_size(file);
         const aside_directory aside(directory, aside_name);
+        compact_report report;
         {
             lmdb::environment env(directory, {.map_bytes = map_bytes});
-            require_whole_meta_of(env);
-            copy_to(aside, env.handle(), {.flags = MDB_CP_COMPACT});
+            const auto anew = look_at_heads(env);
+            report.counted_anew = anew.has_value();
+            copy_to(aside, env.handle(), {.flags = MDB_CP_COMPACT, .counters = anew});
         }
         const std::uint64_t after = fs::file_size(aside.data());
         take_from(aside, directory);
         // A backup that is under way holds LMDB's table of the file that was here: the number of
         // its last transaction in there is not for this one.
         fs::remove(directory / lmdb_lock_name, ignored);
-        return before > after ? before - after : 0;
+        report.given_back = before > after ? before - after : 0;
+        return report;
     });
 }
 

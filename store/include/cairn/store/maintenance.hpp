@@ -38,9 +38,22 @@ struct verify_report {
 /// A file whose trees are damaged is told so, without trusting them further.
 verify_report verify(const std::filesystem::path& directory);
 
+/// What compact() did.
+struct compact_report {
+    std::uint64_t given_back = 0;  ///< bytes that the disk got back
+    bool counted_anew = false;     ///< the store's counters were damaged
+};
+
 /// Writes the database anew without its free pages, and replaces the file; needs room for both.
-/// Returns the bytes that the disk got back.
-std::uint64_t compact(const std::filesystem::path& directory);
+///
+/// Damaged counters of the whole store, for which it does not open, are made anew from what is
+/// stored. Two of them no record tells. The latest stored time is that of the youngest message that
+/// is there: where the clock was ahead and what came then has gone, stored times go back to the
+/// clock's. Topics that are made later have numbers a million higher, since those of deleted topics
+/// are not used again. A torn meta page is noticed all the same.
+/// Fails: throws error: store_damaged (the trees, the meta record, or a torn meta page: a confirmed
+/// commit is not there), disk_full, store_failed, and for the lock as the database's constructor.
+compact_report compact(const std::filesystem::path& directory);
 
 /// Copies an open database, while it is written, as it is at one moment, to `target`, a directory
 /// that does not exist, is empty, or holds what an interrupted backup left. The copy has a
