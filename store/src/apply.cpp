@@ -61,13 +61,14 @@ errc applier::room_for(topic_id t, std::uint64_t cost, std::uint64_t messages) {
 // --- Topics -------------------------------------------------------------------------------------
 
 reply applier::on(const create_topic& w) {
+    if (const errc problem = check_topic_name(w.name); problem != errc::ok) return {problem, {}};
     if (const std::uint32_t known = c_.number_at(topic_name_key(w.name)); known != 0) {
         const topic_record* const r = c_.topic({known});
         if (r == nullptr) return {errc::store_damaged, {}};
         if (r->config != w.config) return {errc::topic_exists, {}};
         return {errc::ok, topic_created{{known}}};
     }
-    if (const errc problem = check_new_topic(w.name); problem != errc::ok) return {problem, {}};
+    if (const errc problem = check_new_topic(); problem != errc::ok) return {problem, {}};
     return {errc::ok, topic_created{make_topic(w.name, w.config, false), true}};
 }
 
@@ -107,8 +108,11 @@ reply applier::on(const purge& w) {
     return {errc::ok, counted{trim_to(c_, w.topic, r->next - 1)}};
 }
 
-errc applier::check_new_topic(std::string_view name) {
-    if (name.empty() || name.size() > wire::topic_bytes_max) return errc::topic_invalid;
+errc applier::check_topic_name(std::string_view name) {
+    return name.empty() || name.size() > wire::topic_bytes_max ? errc::topic_invalid : errc::ok;
+}
+
+errc applier::check_new_topic() {
     if (c_.counters().topics >= limits_.topics_max) return errc::limit_exceeded;
     if (c_.counters().next_topic == ~std::uint32_t{0}) return errc::limit_exceeded;
     return errc::ok;
@@ -177,13 +181,13 @@ reply applier::on(const open_source& w) {
     if (w.source.empty() || w.source.size() > wire::source_bytes_max || w.source.front() == '@' ||
         w.owner.size() > owner_bytes_max || w.epoch.value == 0 || w.epoch.value + 1 == 0)
         return {errc::invalid_argument, {}};
+    if (const errc problem = check_topic_name(w.topic); problem != errc::ok) return {problem, {}};
     topic_id t{c_.number_at(topic_name_key(w.topic))};
     source_id s{};
     const bool makes_topic = t == topic_id{};
     if (makes_topic) {
         if (!w.create_topic) return {errc::topic_unknown, {}};
-        if (const errc problem = check_new_topic(w.topic); problem != errc::ok)
-            return {problem, {}};
+        if (const errc problem = check_new_topic(); problem != errc::ok) return {problem, {}};
         t = make_topic(w.topic, w.config, false);
     } else {
         if (c_.topic(t) == nullptr) return {errc::store_damaged, {}};

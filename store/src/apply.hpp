@@ -84,7 +84,8 @@ private:
     void charge(topic_id t, std::uint64_t cost);
 
     result<topic_id> topic_for(std::string_view name, bool create, bool letters);
-    errc check_new_topic(std::string_view name);
+    static errc check_topic_name(std::string_view name);
+    errc check_new_topic();
     topic_id make_topic(std::string_view name, const topic_config& config, bool letters);
     source_id make_source(topic_id t, std::string_view name, std::string_view owner);
     group_id make_group(topic_id t, std::string_view name, std::string_view settings, offset floor);

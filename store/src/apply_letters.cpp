@@ -62,10 +62,11 @@ reply applier::on(const dead_letter& w) {
     if (w.reason.size() > wire::text_bytes_max) return {errc::invalid_argument, {}};
     if (const errc problem = check_unfinished(w.topic, w.group, w.message); problem != errc::ok)
         return {problem, {}};
+    if (const errc problem = check_topic_name(w.to); problem != errc::ok) return {problem, {}};
     topic_id to{c_.number_at(topic_name_key(w.to))};
     if (to == w.topic) return {errc::invalid_argument, {}};
     if (to == topic_id{}) {
-        if (const errc problem = check_new_topic(w.to); problem != errc::ok) return {problem, {}};
+        if (const errc problem = check_new_topic(); problem != errc::ok) return {problem, {}};
     } else if (c_.topic(to) == nullptr || !c_.topic(to)->letters) {
         return {errc::topic_exists, {}};
     }

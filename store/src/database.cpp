@@ -40,14 +40,6 @@ std::uint64_t reserve_of(std::uint64_t map_bytes) {
     return std::max(map_bytes / 10, reserve_bytes_min);
 }
 
-counters_record read_counters(const lmdb::transaction& txn, const databases& dbs) {
-    const auto value = txn.get(dbs.state, counters_key());
-    if (!value) throw damaged{"the counters"};
-    const auto counters = decode_counters(unsealed(counters_key(), *value));
-    if (!counters) throw damaged{"the counters"};
-    return *counters;
-}
-
 bool is_append(const command& c) { return std::holds_alternative<append>(c); }
 
 bool takes_room(const command& c) {
@@ -87,7 +79,7 @@ std::vector<std::size_t> apply_order(std::span<const command> commands) {
 }
 
 bool is_shortage(int code) {
-    return code == ENOSPC || code == EDQUOT || code == MDB_MAP_FULL || code == MDB_TXN_FULL;
+    return lmdb::is_lack_of_room(code) || code == MDB_MAP_FULL || code == MDB_TXN_FULL;
 }
 
 }  // namespace
@@ -128,10 +120,10 @@ database::impl::impl(const fs::path& where, const options& wanted)
         const bool closed = before == last_end::closed;
         if (!opening.created && !closed) settle(directory / data_name);
         check_trees();
-        mark_open(lock, directory);
         env = std::make_unique<lmdb::environment>(
             directory,
             lmdb::settings{chosen.map_bytes, static_cast<unsigned>(chosen.readers_max) + 2});
+        mark_open(lock, directory);
         data = unique_fd(::open((directory / data_name).c_str(), O_RDONLY | O_CLOEXEC));
         if (data.get() < 0) throw_errno("open", directory / data_name, errno);
         opening.stale_readers = env->clear_stale_readers();
@@ -155,8 +147,7 @@ database::impl::impl(const fs::path& where, const options& wanted)
         if (upgrade(*env, dbs, known_steps(), format_version)) meta = meta_of();
         const lmdb::transaction txn(*env, mode::read);
         const counters_record counters = read_counters(txn, dbs);
-        // A meta page of LMDB's has no checksum; each of our commits notes its number inside.
-        if (counters.commit < txn.id()) throw damaged{"a torn meta page"};
+        require_whole_meta(counters, txn.id());
         opening.generation = meta.generation;
         opening.format = meta.format;
         opening.clean = closed || (before == last_end::unknown && counters.clean);
@@ -207,6 +198,16 @@ bool database::impl::cut_short() const noexcept {
 // A descriptor is told once, by its next sync, of each write that failed on its way to the disk.
 // LMDB calls a write that the disk's end cut short by the same name, and none has failed then.
 bool database::impl::is_writable() const noexcept { return ::fdatasync(data.get()) == 0; }
+
+// When the disk is full, LMDB's sync is told so of pages that nothing refers to. Those descriptors
+// that did not ask are told later, and take it for something else: of LMDB's two the one for meta
+// pages, after which LMDB writes no more, and ours, which answers for the next write that is cut
+// short. LMDB's first: they leave nothing to be written for the last.
+void database::impl::hear_of_failed_writes() const {
+    int code = env->told_of_failed_writes();
+    if (code == 0 && !is_writable() && !lmdb::is_lack_of_room(errno)) code = errno;
+    lmdb::expect_success("fdatasync", code);
+}
 
 void database::impl::see_file_size() noexcept {
     try {
@@ -295,6 +296,27 @@ void database::impl::maintain(changes& c, work_budget& budget, bool idle, upkeep
     }
 }
 
+// A transaction that is begun again may lack what was in front of a command, which would be stored
+// elsewhere than its early confirm said: it is taken back.
+void database::impl::tell_early(std::span<const std::size_t> applied,
+                                const std::vector<reply>& replies, const early& written,
+                                admission& let) {
+    const std::size_t failed = let.failed.size();
+    for (const std::size_t i : applied) {
+        const auto told = let.told.find(i);
+        if (told != let.told.end() && replies[i].ok() && replies[i] != told->second)
+            let.failed.emplace(i, errc::store_full);
+    }
+    if (let.failed.size() != failed) throw half_applied{errc::store_full};
+    for (const std::size_t i : applied) {
+        const auto* const one = std::get_if<appended>(&replies[i].value);
+        const bool early_here = one != nullptr && one->level == durability::written;
+        if (replies[i].ok() && (early_here || sabotaged("early-confirm")) &&
+            let.told.emplace(i, replies[i]).second)
+            written(i, replies[i]);
+    }
+}
+
 database::impl::ending database::impl::attempt(std::span<const command> commands, wall_time now,
                                                std::vector<reply>& replies, const early& written,
                                                admission& let, progress& done, bool& more) {
@@ -359,14 +381,7 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     c.counters().commit = txn.id();
     c.counters().clean = false;
     c.flush();
-    if (written) {
-        for (const std::size_t i : order.first(applied)) {
-            const auto* const one = std::get_if<appended>(&replies[i].value);
-            const bool early_here = one != nullptr && one->level == durability::written;
-            if (replies[i].ok() && (early_here || sabotaged("early-confirm")))
-                written(i, replies[i]);
-        }
-    }
+    if (written) tell_early(order.first(applied), replies, written, let);
     const counters_record after = c.counters();
     txn.commit();
     go_on();
@@ -441,9 +456,10 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
                 const bool cut_off = what.code() == EIO && reserve.is_needed() && is_writable();
                 const int code = cut_off ? ENOSPC : what.code();
                 if (!is_shortage(code)) throw;
-                const bool of_disk = code == ENOSPC || code == EDQUOT;
+                const bool of_disk = lmdb::is_lack_of_room(code);
                 const errc why = of_disk ? errc::disk_full : errc::store_full;
                 if (of_disk) {
+                    hear_of_failed_writes();
                     counts.disk_full = disk_full = true;
                     reserve.give_back();
                 }

@@ -64,6 +64,12 @@ void throw_errno(std::string_view operation, const fs::path& object, int number)
 }
 
 void throw_failure(std::string_view operation, const fs::path& object, const lmdb::failure& what) {
+    if (const auto* const other = dynamic_cast<const lmdb::already_open*>(&what))
+        throw error(errc::store_in_use,
+                    text_of_error(operation, object,
+                                  other->reads() ? "this process is copying or verifying it; wait "
+                                                   "until that is done"
+                                                 : "this process has it open; close it first"));
     switch (what.code()) {
         case MDB_CORRUPTED:
         case MDB_PAGE_NOTFOUND:
@@ -142,6 +148,11 @@ std::string holder_of(const unique_fd& lock) {
     return unknown;
 }
 
+bool is_removed(const unique_fd& file) noexcept {
+    struct stat info {};
+    return ::fstat(file.get(), &info) == 0 && info.st_nlink == 0;
+}
+
 }  // namespace
 
 unique_fd lock_directory(std::string_view operation, const fs::path& directory, bool allow_network,
@@ -157,22 +168,24 @@ unique_fd lock_directory(std::string_view operation, const fs::path& directory, 
                                   std::string(network) +
                                       " is a network file system, where LMDB can lose data"));
     const fs::path file = directory / lock_name;
-    unique_fd lock(::open(file.c_str(), O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600));
-    if (lock.get() < 0) throw_errno(operation, file, errno);
-    // Of this description, so that a second opening in one process is refused as well: LMDB would
-    // let it in, and lose its locks when either closes.
-    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK) throw_errno("lock", file, errno);
-        throw error(errc::store_in_use, text_of_error(operation, directory,
-                                                      "the database is open in " + holder_of(lock) +
-                                                          "; close it there first"));
-    }
+    unique_fd lock;
+    do {
+        lock = unique_fd(::open(file.c_str(), O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600));
+        if (lock.get() < 0) throw_errno(operation, file, errno);
+        // Of this description, so that a second opening in one process is refused as well: LMDB
+        // would let it in, and lose its locks when either closes.
+        if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+            if (errno != EWOULDBLOCK) throw_errno("lock", file, errno);
+            throw error(
+                errc::store_in_use,
+                text_of_error(operation, directory,
+                              "the database is open in " +
+                                  (lmdb::is_open_here(directory) ? this_process : holder_of(lock)) +
+                                  "; close it there first"));
+        }
+        // A backup that failed takes its lock away when it has it: the next one there is another.
+    } while (is_removed(lock));
     return lock;
-}
-
-bool is_open_here(const fs::path& directory) {
-    const unique_fd lock(::open((directory / lock_name).c_str(), O_RDONLY | O_CLOEXEC));
-    return lock.get() >= 0 && holder_of(lock) == this_process;
 }
 
 namespace {
@@ -297,7 +310,7 @@ meta_record read_meta(const lmdb::transaction& txn, const databases& dbs,
         if (value) meta = decode_meta(unsealed(meta_key(), *value));
     } catch (const damaged&) {
     }
-    if (!meta) refuse(errc::store_damaged, "the meta record is damaged");
+    if (!meta) refuse(errc::store_damaged, "the meta record is damaged; restore a backup");
     const auto newer = [&](const std::string& what) {
         refuse(errc::store_newer, what + "; install cairn " +
                                       (meta->needs.empty() ? "of a later version" : meta->needs) +
@@ -311,6 +324,21 @@ meta_record read_meta(const lmdb::transaction& txn, const databases& dbs,
                                         " bytes, and a store needs 4096");
     if (meta->incompatible != 0) newer("the database uses what this cairn does not know");
     return *meta;
+}
+
+counters_record read_counters(const lmdb::transaction& txn, const databases& dbs) {
+    const auto value = txn.get(dbs.state, counters_key());
+    try {
+        const auto counters =
+            value ? decode_counters(unsealed(counters_key(), *value)) : std::nullopt;
+        if (counters) return *counters;
+    } catch (const damaged&) {
+    }
+    throw damaged{"the store's counters are damaged; compact it, which makes them anew"};
+}
+
+void require_whole_meta(const counters_record& counters, std::uint64_t last) {
+    if (counters.commit < last) throw damaged{torn_meta};
 }
 
 bool ballast::take() noexcept {
@@ -335,7 +363,7 @@ bool ballast::is_needed() const noexcept {
     constexpr off_t probe_bytes = off_t{1} << 20;
     const unique_fd fd(::open(file_.parent_path().c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
     const int code = fd.get() < 0 ? errno : ::posix_fallocate(fd.get(), 0, probe_bytes);
-    return code == ENOSPC || code == EDQUOT;
+    return lmdb::is_lack_of_room(code);
 }
 
 void ballast::give_back() noexcept { ::unlink(file_.c_str()); }

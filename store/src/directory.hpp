@@ -54,9 +54,6 @@ std::string_view network_filesystem(long type) noexcept;
 unique_fd lock_directory(std::string_view operation, const std::filesystem::path& directory,
                          bool allow_network, bool create);
 
-/// Whether this process holds that lock, as far as the system tells.
-bool is_open_here(const std::filesystem::path& directory);
-
 // The lock's file says whether the database was closed in good order: what LMDB's own file says can
 // only be read by trusting it.
 
@@ -96,6 +93,14 @@ databases open_databases(lmdb::transaction& txn, bool create);
 /// Fails: throws error store_newer, store_damaged.
 meta_record read_meta(const lmdb::transaction& txn, const databases& dbs,
                       const std::filesystem::path& directory);
+
+/// Throws damaged.
+counters_record read_counters(const lmdb::transaction& txn, const databases& dbs);
+
+/// A meta page of LMDB's has no checksum; each of our commits notes its number inside. One that is
+/// torn names the last commit, and leads to an earlier one: what was confirmed since is not there.
+/// `last`: the last commit by LMDB's count. Throws damaged.
+void require_whole_meta(const counters_record& counters, std::uint64_t last);
 
 /// Room on disk that is given back when the disk is full.
 class ballast {

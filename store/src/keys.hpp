@@ -22,8 +22,10 @@ public:
         return *this;
     }
     key& letter(char c) noexcept { return number(static_cast<std::uint8_t>(c)); }
-    /// Requires: that there is room; ours have 260 bytes at most.
+    /// What does not fit is left out: such a key is longer than LMDB's longest, and nobody's. Ours
+    /// have 260 bytes at most.
     key& text(std::string_view value) noexcept {
+        value = value.substr(0, data_.size() - size_);
         if (!value.empty()) std::memcpy(data_.data() + size_, value.data(), value.size());
         size_ += value.size();
         return *this;

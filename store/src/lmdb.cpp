@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -49,9 +50,21 @@ int open_with(MDB_env*& env, const std::filesystem::path& directory, const setti
     return code;
 }
 
+// Not fstat(): once somebody has asked for a file's times, Linux 6.13 notes a new one with the next
+// write (multigrain timestamps), and the sync takes longer: a fifth of a small commit.
+int size_of(MDB_env* env, std::uint64_t& size) noexcept {
+    mdb_filehandle_t fd = -1;
+    if (const int code = mdb_env_get_fd(env, &fd); code != 0) return code;
+    struct statx info {};
+    if (::statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &info) != 0) return errno;
+    size = info.stx_size;
+    return 0;
+}
+
 }  // namespace
 
-environment::environment(const std::filesystem::path& directory, const settings& chosen) {
+environment::environment(const std::filesystem::path& directory, const settings& chosen)
+    : here_(directory, (chosen.flags & MDB_RDONLY) != 0) {
     // Address space may be limited (ulimit -v, containers, sanitizers): take what there is.
     std::size_t map_bytes = chosen.map_bytes;
     expect_success("allocate lock.mdb", reserve_lock_file(directory, chosen.readers_max));
@@ -62,6 +75,36 @@ environment::environment(const std::filesystem::path& directory, const settings&
     }
     expect_success("mdb_env_open", code);
     find_map(directory / "data.mdb");
+    find_meta_descriptor();
+}
+
+// LMDB does not tell it. Only it is opened so that each write is synced.
+void environment::find_meta_descriptor() {
+    mdb_filehandle_t data = -1;
+    expect_success("mdb_env_get_fd", mdb_env_get_fd(env_, &data));
+    const auto look = [](int fd, struct statx& info) {
+        return ::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &info) == 0;
+    };
+    struct statx own {};
+    if (!look(data, own)) return;
+    std::error_code problem;
+    std::filesystem::directory_iterator all("/proc/self/fd", problem);
+    for (; !problem && all != std::filesystem::directory_iterator(); all.increment(problem)) {
+        const int fd = std::atoi(all->path().filename().c_str());
+        struct statx info {};
+        if ((::fcntl(fd, F_GETFL) & O_DSYNC) != 0 && look(fd, info) &&
+            info.stx_ino == own.stx_ino && info.stx_dev_major == own.stx_dev_major &&
+            info.stx_dev_minor == own.stx_dev_minor)
+            meta_ = fd;
+    }
+}
+
+int environment::told_of_failed_writes() const noexcept {
+    mdb_filehandle_t data = -1;
+    if (const int code = mdb_env_get_fd(env_, &data); code != 0) return code;
+    for (const int fd : {data, meta_})
+        if (fd >= 0 && ::fdatasync(fd) != 0 && !is_lack_of_room(errno)) return errno;
+    return 0;
 }
 
 // LMDB tells the address only of a map that was asked to be at one.
@@ -85,10 +128,9 @@ void environment::find_map(const std::filesystem::path& data) {
 }
 
 void environment::release_pages() const noexcept {
-    struct stat file {};
-    mdb_filehandle_t fd = -1;
-    if (map_ == nullptr || mdb_env_get_fd(env_, &fd) != 0 || ::fstat(fd, &file) != 0) return;
-    const std::size_t bytes = std::min(static_cast<std::size_t>(file.st_size), map_bytes_);
+    std::uint64_t size = 0;
+    if (map_ == nullptr || size_of(env_, size) != 0) return;
+    const std::size_t bytes = std::min(static_cast<std::size_t>(size), map_bytes_);
     // A shared map of a file, so nothing is lost. Should it fail, memory stays where it was.
     static_cast<void>(::madvise(map_, bytes, MADV_DONTNEED));
 }
@@ -106,13 +148,9 @@ std::uint64_t environment::pages() const {
 }
 
 std::uint64_t environment::file_bytes() const {
-    mdb_filehandle_t fd = -1;
-    expect_success("mdb_env_get_fd", mdb_env_get_fd(env_, &fd));
-    // Not fstat(): once somebody has asked for a file's times, Linux 6.13 notes a new one with the
-    // next write (multigrain timestamps), and the sync takes longer: a fifth of a small commit.
-    struct statx info {};
-    expect_success("statx", ::statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &info) == 0 ? 0 : errno);
-    return info.stx_size;
+    std::uint64_t size = 0;
+    expect_success("statx", size_of(env_, size));
+    return size;
 }
 
 std::uint32_t environment::page_bytes() const {

@@ -1,9 +1,11 @@
 #pragma once
 
 #include "bytes.hpp"
+#include "open_here.hpp"
 
 #include <lmdb.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <optional>
 #include <stdexcept>
@@ -24,6 +26,20 @@ private:
     int code_;
 };
 
+/// This process has an environment open there, which a second one would harm.
+class already_open : public failure {
+public:
+    explicit already_open(bool reads) : failure("mdb_env_open", EBUSY), reads_(reads) {}
+    /// Whether the other copies or verifies it.
+    bool reads() const noexcept { return reads_; }
+
+private:
+    bool reads_;
+};
+
+/// Whether an errno says that the disk, or a quota, has no room.
+inline bool is_lack_of_room(int code) noexcept { return code == ENOSPC || code == EDQUOT; }
+
 inline void expect_success(const char* call, int code) {
     if (code != MDB_SUCCESS) throw failure(call, code);
 }
@@ -39,9 +55,9 @@ struct settings {
     unsigned flags = 0;
 };
 
-/// Owns:    the mapping and its descriptors.
+/// Owns:    the mapping and its descriptors. One at a time in a directory.
 /// Threads: thread-safe as LMDB says: one write transaction at a time, ended by its thread.
-/// Fails:   throws failure.
+/// Fails:   throws failure; already_open.
 class environment {
 public:
     environment(const std::filesystem::path& directory, const settings& chosen);
@@ -56,6 +72,9 @@ public:
     std::uint32_t page_bytes() const;
     /// Bytes of the file on disk.
     std::uint64_t file_bytes() const;
+    /// Lets the system say now what it has not yet told LMDB's descriptors of writes that failed on
+    /// their way to the disk. Returns the first errno that is no lack of room, or 0.
+    int told_of_failed_writes() const noexcept;
     /// Clears reader slots of processes that died; how many.
     std::uint64_t clear_stale_readers();
     /// Takes what was looked at out of this process's resident memory. It stays in the page cache,
@@ -64,9 +83,12 @@ public:
 
 private:
     void find_map(const std::filesystem::path& data);
+    void find_meta_descriptor();
 
+    const open_here here_;
     MDB_env* env_ = nullptr;
-    void* map_ = nullptr;  // where the kernel says; null: not found, and nothing is released
+    mdb_filehandle_t meta_ = -1;  // with which LMDB writes and syncs meta pages; -1: not found
+    void* map_ = nullptr;         // where the kernel says; null: not found, and nothing is released
     std::size_t map_bytes_ = 0;
 };
 

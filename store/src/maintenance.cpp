@@ -2,6 +2,7 @@
 
 #include "database_impl.hpp"
 #include "directory.hpp"
+#include "recount.hpp"
 #include "structure.hpp"
 
 #include <sys/stat.h>
@@ -22,32 +23,60 @@ using mode = lmdb::transaction::mode;
 
 constexpr std::size_t map_bytes = std::size_t{1} << 40;
 
+struct copying {
+    unsigned flags = 0;
+    bool new_generation = false;
+    bool looks = false;                         // nobody has looked at the trees
+    std::optional<counters_record> counters{};  // for those that cannot be read
+};
+
 // A compacted copy counts its transactions from one; a restored one has a new generation. Either
 // way the records of the file have to say so.
-void rewrite_heads(const fs::path& directory, bool new_generation) {
+void rewrite_heads(const fs::path& directory, const copying& how) {
     lmdb::environment env(directory, {.map_bytes = map_bytes});
     lmdb::transaction txn(env, mode::write);
     const databases dbs = open_databases(txn, false);
-    const auto counted = txn.get(dbs.state, counters_key());
-    auto counters = counted ? decode_counters(unsealed(counters_key(), *counted)) : std::nullopt;
-    if (!counters) throw damaged{"the counters"};
-    // The copy of a file that was not closed: each of our commits notes its number inside.
-    if (new_generation && counters->commit + 1 < txn.id()) throw damaged{"a torn meta page"};
+    counters_record counters = how.counters ? *how.counters : read_counters(txn, dbs);
+    // Of a file that may be open, and was not looked at before. One that is compacted was.
+    if (how.new_generation) require_whole_meta(counters, txn.id() - 1);
     meta_record meta = read_meta(txn, dbs, directory);
     std::vector<std::byte> value;
-    if (new_generation) {
+    if (how.new_generation) {
         meta.generation.bytes = random_id();
         encode(meta, value);
         add_seal(meta_key(), value);
         txn.put(dbs.state, meta_key(), value);
         value.clear();
     }
-    counters->commit = txn.id();
-    counters->clean = true;
-    encode(*counters, value);
+    counters.commit = txn.id();
+    counters.clean = true;
+    encode(counters, value);
     add_seal(counters_key(), value);
     txn.put(dbs.state, counters_key(), value);
     txn.commit();
+}
+
+// In the copy the numbers of commits begin anew, and nothing would tell of a torn meta page any
+// more. Returns counters for those that cannot be read.
+std::optional<counters_record> look_at_heads(lmdb::environment& env) {
+    databases dbs;
+    {
+        lmdb::transaction txn(env, mode::read);
+        dbs = open_databases(txn, false);
+        txn.commit();  // keeps the handles
+    }
+    const lmdb::transaction txn(env, mode::read);
+    std::optional<counters_record> counters;
+    try {
+        counters = read_counters(txn, dbs);
+    } catch (const damaged&) {
+    }
+    if (!counters) {
+        require_whole_meta_by_free_pages(txn);
+        return recounted(txn, dbs);
+    }
+    require_whole_meta(*counters, txn.id());
+    return {};
 }
 
 // LMDB walks trees without looking.
@@ -80,19 +109,13 @@ private:
     fs::path path_;
 };
 
-struct copying {
-    unsigned flags = 0;
-    bool new_generation = false;
-    bool looks = false;  // nobody has looked at the trees
-};
-
 // Copies an environment, complete and synced.
 void copy_to(const aside_directory& aside, MDB_env* env, const copying& how) {
     lmdb::expect_success("mdb_env_copy2", mdb_env_copy2(env, aside.path().c_str(), how.flags));
     // LMDB makes it readable for all.
     fs::permissions(aside.data(), fs::perms::owner_read | fs::perms::owner_write);
     if (how.looks) require_sound_trees("copy", aside.path(), aside.data());
-    rewrite_heads(aside.path(), how.new_generation);
+    rewrite_heads(aside.path(), how);
     sync_path(aside.data());
 }
 
@@ -104,7 +127,7 @@ void take_from(const aside_directory& aside, const fs::path& directory) {
 
 /// Calls `work`; what LMDB, a record or a file is to blame for is thrown as error.
 template <typename Work>
-std::uint64_t told(std::string_view operation, const fs::path& directory, Work&& work) {
+auto told(std::string_view operation, const fs::path& directory, Work&& work) {
     try {
         return work();
     } catch (const lmdb::failure& what) {
@@ -117,24 +140,29 @@ std::uint64_t told(std::string_view operation, const fs::path& directory, Work&&
     }
 }
 
-/// Takes away what a copy that fails has left, so that it can be tried again.
+/// A directory that a copy is made in, and its lock. What a copy that fails has left is taken away
+/// while it is locked, so that it can be tried again, and nobody has opened any of it.
 class unfinished_copy {
 public:
+    /// Why not is told by lock().
     explicit unfinished_copy(const fs::path& target)
-        : target_(target), made_(!fs::exists(target)) {}
+        : target_(target), made_(::mkdir(target.c_str(), 0700) == 0) {}
     ~unfinished_copy() {
         if (finished_) return;
         std::error_code ignored;
         if (ours_) {
             fs::remove(target_ / data_name, ignored);
-            fs::remove(target_ / lock_name, ignored);
+            fs::remove(target_ / lock_name, ignored);  // who opened it before begins anew
         }
         if (made_) fs::remove(target_, ignored);
     }
     unfinished_copy(const unfinished_copy&) = delete;
     unfinished_copy& operator=(const unfinished_copy&) = delete;
-    /// Nobody else puts anything there.
-    void locked() noexcept { ours_ = true; }
+    void lock(std::string_view operation) {
+        lock_ = lock_directory(operation, target_, true, true);
+    }
+    /// Nothing of others is there, and nobody else puts anything there.
+    void own() noexcept { ours_ = true; }
     void finish() {
         if (made_) sync_parent(target_);
         finished_ = true;
@@ -145,6 +173,7 @@ private:
     bool made_;
     bool ours_ = false;
     bool finished_ = false;
+    unique_fd lock_;
 };
 
 /// Whether `inner` is `outer`, or is or would be below it, by whatever names they are given.
@@ -187,9 +216,9 @@ std::uint64_t back_up(MDB_env* env, const fs::path& target, bool looks) {
     return told(operation, target, [&] {
         require_free();
         unfinished_copy copy(target);
-        const unique_fd lock = lock_directory(operation, target, true, true);
+        copy.lock(operation);
         require_free();  // of another copy, too, that ended meanwhile
-        copy.locked();
+        copy.own();
         const aside_directory aside(target, unfinished_copy_name);
         copy_to(aside, env, {.new_generation = true, .looks = looks});
         take_from(aside, target);
@@ -200,7 +229,7 @@ std::uint64_t back_up(MDB_env* env, const fs::path& target, bool looks) {
 
 }  // namespace
 
-std::uint64_t compact(const fs::path& directory) {
+compact_report compact(const fs::path& directory) {
     const fs::path file = directory / data_name;
     std::error_code ignored;
     const unique_fd lock = lock_directory("compact", directory, true, fs::exists(file, ignored));
@@ -208,16 +237,20 @@ std::uint64_t compact(const fs::path& directory) {
     return told("compact", directory, [&] {
         const std::uint64_t before = fs::file_size(file);
         const aside_directory aside(directory, aside_name);
+        compact_report report;
         {
             lmdb::environment env(directory, {.map_bytes = map_bytes});
-            copy_to(aside, env.handle(), {.flags = MDB_CP_COMPACT});
+            const auto anew = look_at_heads(env);
+            report.counted_anew = anew.has_value();
+            copy_to(aside, env.handle(), {.flags = MDB_CP_COMPACT, .counters = anew});
         }
         const std::uint64_t after = fs::file_size(aside.data());
         take_from(aside, directory);
         // A backup that is under way holds LMDB's table of the file that was here: the number of
         // its last transaction in there is not for this one.
         fs::remove(directory / lmdb_lock_name, ignored);
-        return before > after ? before - after : 0;
+        report.given_back = before > after ? before - after : 0;
+        return report;
     });
 }
 
@@ -235,13 +268,14 @@ std::uint64_t backup(const fs::path& source, const fs::path& target) {
     std::error_code ignored;
     if (!fs::exists(source / data_name, ignored)) refuse("there is no database");
     require_apart(source, target);
-    // LMDB would lose the locks of the other environment.
-    if (is_open_here(source)) refuse("this process has it open; back up the open database");
     std::optional<lmdb::environment> env;
     try {
         // Room for one reader, if the table has none: who has it open maps no more than it asked.
         env.emplace(source,
                     lmdb::settings{.map_bytes = map_bytes, .readers_max = 1, .flags = MDB_RDONLY});
+    } catch (const lmdb::already_open& other) {
+        if (!other.reads()) refuse("this process has it open; back up the open database");
+        throw_failure("back up", source, other);
     } catch (const lmdb::failure& what) {
         throw_failure("back up", source, what);
     }

@@ -27,6 +27,9 @@ struct damaged {
     const char* what;
 };
 
+inline constexpr const char* torn_meta =
+    "a torn meta page: the last commit is not there; restore a backup";
+
 /// Who can open the database, and which one it is.
 struct meta_record {
     std::uint32_t format = format_version;

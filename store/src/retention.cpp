@@ -147,12 +147,17 @@ void leave(changes& c, topic_id t, offset from, offset to) {
     }
 }
 
-// The floor of the slowest group; nothing without groups.
+// The floor of the slowest group; nothing without groups, or when one cannot be read: then nobody
+// knows what it has acked, and nothing goes for that reason.
 std::optional<offset> slowest_floor(changes& c, topic_id t) {
     std::optional<offset> slowest;
-    c.for_groups(t, [&](group_id, const group_record& g) {
-        if (!slowest || g.floor < *slowest) slowest = g.floor;
-    });
+    try {
+        c.for_groups(t, [&](group_id, const group_record& g) {
+            if (!slowest || g.floor < *slowest) slowest = g.floor;
+        });
+    } catch (const damaged&) {
+        return {};
+    }
     return slowest;
 }
 

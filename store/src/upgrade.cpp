@@ -1,5 +1,7 @@
 #include "upgrade.hpp"
 
+#include "directory.hpp"
+
 namespace cairn::store {
 
 bool upgrade(lmdb::environment& env, const databases& dbs, std::span<const upgrade_step> steps,
@@ -25,12 +27,11 @@ bool upgrade(lmdb::environment& env, const databases& dbs, std::span<const upgra
     add_seal(meta_key(), fresh);
     txn.put(dbs.state, meta_key(), fresh);
     // Every transaction leaves its number, so that a torn meta page is noticed.
-    const auto counted = txn.get(dbs.state, counters_key());
-    auto counters = counted ? decode_counters(unsealed(counters_key(), *counted)) : std::nullopt;
-    if (!counters) throw error(errc::store_damaged, "upgrade: the counters are damaged");
-    counters->commit = txn.id();
+    counters_record counters = read_counters(txn, dbs);
+    require_whole_meta(counters, txn.id() - 1);
+    counters.commit = txn.id();
     fresh.clear();
-    encode(*counters, fresh);
+    encode(counters, fresh);
     add_seal(counters_key(), fresh);
     txn.put(dbs.state, counters_key(), fresh);
     txn.commit();

@@ -394,12 +394,11 @@ void verifier::run() {
     for (const auto& [t, r] : topics_)
         if (r.next_source > 1 || !r.name.empty() || r.deleted) check_topic(t, r);
     check_no_strangers();
-    const auto value = txn_.get(dbs_.state, counters_key());
-    const auto counters = value ? decode_counters(unsealed(counters_key(), *value)) : std::nullopt;
-    if (!counters) return found("the counters are missing");
+    const counters_record counters = read_counters(txn_, dbs_);
+    require_whole_meta(counters, txn_.id());
     if (!report_.sound()) return;
-    if (counters->bytes != bytes_ || counters->messages != messages_ ||
-        counters->topics != report_.topics)
+    if (counters.bytes != bytes_ || counters.messages != messages_ ||
+        counters.topics != report_.topics)
         found("the counters differ from what is stored");
 }
 

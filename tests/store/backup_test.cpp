@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <fstream>
+#include <map>
 #include <thread>
 
 namespace cairn::test {
@@ -66,7 +67,8 @@ TEST_F(Backup, WhileAWriterWritesHoldsAllThatWasConfirmedBeforeItBegan) {
     committer group(*db_);
     confirmed_count confirmed;
     std::jthread writing([&](const std::stop_token& enough) {
-        for (std::uint64_t i = 1; !enough.stop_requested() && !HasFailure(); ++i) {
+        constexpr std::uint64_t fits = 100'000;  // a slow reader of copies gives it much time
+        for (std::uint64_t i = 1; i <= fits && !enough.stop_requested() && !HasFailure(); ++i) {
             const std::string text = std::to_string(i) + std::string(i % 5'000, 'x');
             command wanted = batch(s, {1}, i, 1, records({text}));
             ASSERT_EQ(group.submit_until(wanted, confirmed, i, clock::now() + 60s), errc::ok);
@@ -171,6 +173,26 @@ TEST_F(Backup, ThatWasInterruptedIsNoDatabaseAndIsBegunAnew) {
     EXPECT_EQ(restored(copy), strings{"one"});
 }
 
+TEST_F(Backup, ThatFailsCleansUpBeforeItLetsOthersIn) {
+    append_to(opened("jobs", "a"), 1, {"one"});
+    const auto copy = directory_ / "copy";
+    disk::start_noting_removals();
+    disk::pretend_full(true);
+    EXPECT_EQ(code_of([&] { backup(*db_, copy); }), errc::disk_full);
+    disk::pretend_full(false);
+    EXPECT_EQ(disk::stop_noting_removals(), std::vector<std::filesystem::path>{});
+    EXPECT_FALSE(std::filesystem::exists(copy));
+    EXPECT_EQ(code_of([&] { backup(*db_, copy); }), errc::ok);
+}
+
+TEST_F(Database, IsLockedWhoeverRemovedTheLockBeforeItHadIt) {
+    db_.reset();
+    const auto lock = directory_ / "db" / "cairn.lock";
+    disk::before_next_lock([&] { std::filesystem::remove(lock); });  // as a backup that fails
+    reopen();
+    EXPECT_TRUE(disk::is_locked(lock));
+}
+
 TEST_F(Backup, TakesNothingOfOthersForOneThatWasInterrupted) {
     append_to(opened("jobs", "a"), 1, {"one"});
     const auto copy = directory_ / "copy";
@@ -194,6 +216,29 @@ TEST_F(Backup, ByPathIsForWhatNobodyHereHasOpen) {
     reopen();
     EXPECT_EQ(db_->opened().generation, before);
     EXPECT_EQ(restored(copy), strings{"one"});
+}
+
+TEST_F(Backup, ByPathIsAloneInItsProcessWithWhatItCopies) {
+    append_to(opened("jobs", "a"), 1, {std::string(30'000, 'x')});
+    const auto db = directory_ / "db";
+    db_.reset();
+    std::filesystem::create_directory_symlink(db, directory_ / "link");
+    disk::held_copy held;
+    std::jthread copying([&] { backup(db, directory_ / "copy"); });
+    held.wait_until_held();
+    for (const auto& second :
+         {std::function<void()>([&] { backup(db, directory_ / "other"); }),
+          std::function<void()>([&] { backup(directory_ / "link", directory_ / "other"); }),
+          std::function<void()>([&] { compact(db); }),
+          std::function<void()>([&] { (void)verify(db); }),
+          std::function<void()>([&] { const database open(db, chosen_); })})
+        EXPECT_EQ(code_of(second), errc::store_in_use);
+    EXPECT_FALSE(std::filesystem::exists(directory_ / "other"));
+    held.let_go();
+    copying.join();
+    reopen();
+    EXPECT_TRUE(db_->opened().clean) << "who was refused has left it as it was";
+    EXPECT_EQ(restored(directory_ / "copy").size(), 1U);
 }
 
 TEST_F(Backup, OfAnOpenDatabaseIsTheOnlyMaintenance) {
@@ -283,6 +328,37 @@ TEST_F(Written, IsTakenBackWhenTheDiskIsFull) {
     EXPECT_EQ(inbox_.taken_, inbox_.early_);
     EXPECT_EQ(inbox_.why_.front(), errc::disk_full) << "and those behind it do not follow it";
     EXPECT_TRUE(texts("ticks").empty());
+}
+
+// Its offset would be another one: what it follows does not fit.
+TEST_F(Written, IsTakenBackWhenItWouldBeStoredElsewhereThanItWasTold) {
+    one(create_topic{"ticks", {.retention = {}, .confirm = durability::written}});
+    const auto a = opened("ticks", "a");
+    const auto b = opened("ticks", "b");
+    const std::vector<command> commands{batch(a, {1}, 1, 1, tick(1)), batch(b, {1}, 1, 1, tick(2)),
+                                        batch(b, {1}, 2, 1, tick(3))};
+    std::map<std::size_t, reply> told;
+    disk::refuse_commits(3);  // of all three, of the first one, and of it without what is due
+    db_->commit(commands, now_, replies_,
+                [&](std::size_t i, const reply& answer) { told.emplace(i, answer); });
+    ASSERT_EQ(told.size(), 3U);
+    EXPECT_EQ(replies_[0].code, errc::store_full);
+    for (std::size_t i = 0; i < replies_.size(); ++i)
+        EXPECT_TRUE(!replies_[i].ok() || replies_[i] == told.at(i)) << i;
+    EXPECT_TRUE(append_to(a, 1, {"1"}).ok());
+    EXPECT_TRUE(append_to(b, 1, {"2", "3"}).ok());
+    EXPECT_EQ(texts("ticks"), (strings{"1", "2", "3"}));
+}
+
+TEST_F(Written, IsToldOnceWhenItsTransactionIsBegunAgain) {
+    one(create_topic{"ticks", {.retention = {}, .confirm = durability::written}});
+    const auto a = opened("ticks", "a");
+    const std::vector<command> commands{batch(a, {1}, 1, 1, tick(1)), batch(a, {1}, 2, 1, tick(2))};
+    std::vector<std::size_t> told;
+    disk::refuse_commits(1);
+    db_->commit(commands, now_, replies_, [&](std::size_t i, const reply&) { told.push_back(i); });
+    EXPECT_EQ(told, (std::vector<std::size_t>{0, 1}));
+    EXPECT_TRUE(replies_[0].ok() && replies_[1].ok());
 }
 
 TEST_F(Written, IsNotTakenBackWhenAllGoesWell) {

@@ -356,8 +356,27 @@ TEST_F(Committer, BoundsWhatWaits) {
     EXPECT_EQ(answers.count(), taken + 1);
 }
 
-TEST_F(Committer, RefusesOptionsOutsideTheirRange) {
-    EXPECT_THROW(committer(*db_, {.transaction_bytes_max = 0}), error);
+TEST_F(Committer, RefusesOptionsOutsideTheirRangeByName) {
+    const auto refused = [&](const committer_options& chosen) -> std::string {
+        try {
+            const committer group(*db_, chosen);
+        } catch (const error& why) {
+            EXPECT_EQ(why.code(), errc::invalid_argument);
+            return why.what();
+        }
+        return "taken";
+    };
+    const auto names = [&](const committer_options& chosen, const char* option) {
+        const std::string text = refused(chosen);
+        EXPECT_NE(text.find(option), std::string::npos) << text;
+    };
+    names({.waiting_bytes_max = 0}, "waiting_bytes_max");
+    names({.transaction_bytes_max = 0}, "transaction_bytes_max");
+    names({.transaction_bytes_max = commit_bytes_max + 1}, "transaction_bytes_max");
+    names({.transaction_commands_max = 0}, "transaction_commands_max");
+    names({.idle_interval = 0ms}, "idle_interval");
+    names({.idle_interval = -1ms}, "idle_interval");
+    EXPECT_EQ(refused({.idle_interval = 1ms}), "taken");
 }
 
 TEST_F(Committer, ReadersSeeWholeBatchesWhileItWrites) {

@@ -323,6 +323,119 @@ TEST_F(Damaged, IsAGroupWhoseAcksLieUnderTheKeyOfAnother) {
     EXPECT_FALSE(verify(directory_ / "db").sound());
 }
 
+class DamagedHeads : public Damaged {
+protected:
+    /// Flips a bit of a record of the whole store.
+    void damage_head(const key& which) {
+        db_.reset();
+        inside([&](lmdb::transaction& txn, const databases& dbs) {
+            const auto value = txn.get(dbs.state, which).value();
+            std::vector<std::byte> wrong(value.begin(), value.end());
+            wrong.at(1) ^= std::byte{1};
+            txn.put(dbs.state, which, wrong);
+        });
+    }
+    template <typename F>
+    static std::string why_not(F&& f) {
+        try {
+            f();
+        } catch (const error& refused) {
+            EXPECT_EQ(refused.code(), errc::store_damaged);
+            return refused.what();
+        }
+        return {};
+    }
+};
+
+TEST_F(DamagedHeads, AreCountersThatACompactionMakesAnew) {
+    chosen_.quota_bytes = 500'000'000;
+    reopen();
+    const auto keyed = std::get<topic_created>(
+        one(create_topic{"prices", {.retention = {}, .last_per_key = true}}).value);
+    append_to(opened("prices", "a"), 1, {"one", "two"});
+    one(trim{keyed.topic, {1}});
+    const auto deleted = opened("deleted", "a");
+    append_to(deleted, 1, {"gone"});
+    now_ = at_ms(9'000);
+    append_to(source_, 1, {"at nine"});
+    one(delete_topic{deleted.topic});
+    while (more_) all({});
+    const database_stats before = db_->stats();
+    const auto db = directory_ / "db";
+    damage_head(counters_key());
+    EXPECT_EQ(refusal(), errc::store_damaged);
+    EXPECT_NE(text_.find("compact it"), std::string::npos) << text_;
+    EXPECT_FALSE(verify(db).sound());
+    EXPECT_TRUE(compact(db).counted_anew);
+    const verify_report found = verify(db);
+    EXPECT_TRUE(found.sound()) << found.findings.front().what;
+    EXPECT_FALSE(compact(db).counted_anew);
+    reopen();
+    EXPECT_EQ(db_->stats().stored_bytes, before.stored_bytes);
+    EXPECT_EQ(db_->stats().stored_messages, before.stored_messages);
+    EXPECT_EQ(texts("jobs"), strings{"at nine"});
+    now_ = at_ms(2'000);
+    EXPECT_TRUE(append_to(source_, 2, {"the clock is behind"}).ok());
+    EXPECT_EQ(read("jobs").entries.back().stored, at_ms(9'000));
+    EXPECT_GT(opened("new", "a").topic, deleted.topic);
+    db_.reset();
+    EXPECT_TRUE(verify(db).sound());
+}
+
+TEST_F(DamagedHeads, AreCountersThatHideNoTornMetaPage) {
+    constexpr std::size_t page_bytes = 4'096;
+    constexpr std::size_t number_at = 144;
+    damage_head(counters_key());
+    const std::string before = content("data.mdb");
+    for (const char* name : {"one", "two"})
+        inside([&](lmdb::transaction& txn, const databases& dbs) {
+            txn.put(dbs.state, topic_name_key(name), bytes{});
+        });
+    std::string torn = content("data.mdb");
+    std::uint64_t numbers[2] = {};
+    for (std::size_t page : {0U, 1U})
+        std::memcpy(&numbers[page], torn.data() + page * page_bytes + number_at, 8);
+    const std::size_t newest = numbers[0] > numbers[1] ? 0 : page_bytes;
+    torn.replace(newest, number_at, before, newest, number_at);
+    std::ofstream(directory_ / "db" / "data.mdb", std::ios::binary) << torn;
+    const std::string why = why_not([&] { (void)compact(directory_ / "db"); });
+    EXPECT_NE(why.find("torn"), std::string::npos) << why;
+    EXPECT_EQ(content("data.mdb"), torn);
+}
+
+TEST_F(DamagedHeads, AreAMetaRecordThatABackupAloneReplaces) {
+    damage_head(meta_key());
+    const auto db = directory_ / "db";
+    EXPECT_EQ(refusal(), errc::store_damaged);
+    for (const std::string& why :
+         {text_, why_not([&] { (void)verify(db); }), why_not([&] { (void)compact(db); })})
+        EXPECT_NE(why.find("restore a backup"), std::string::npos) << why;
+}
+
+TEST_F(Damaged, IsAGroupForWhichMessagesAreKeptUpToTheOtherLimitsOfTheirTopic) {
+    retention keep{.until_acked = true};
+    ASSERT_TRUE(one(alter_topic{topic_, {.retention = keep}}).ok());
+    const group_id g = group_of(topic_, "workers");
+    const group_id other = group_of(topic_, "readers");
+    for (std::uint64_t i = 1; i <= 10; ++i) append_to(source_, i, {std::string(1'000, 'x')});
+    damage(group_key(topic_, g));
+    EXPECT_TRUE(one(ack{topic_, other, {{{1}, {10}}}}).ok());
+    EXPECT_EQ(read("jobs").first, offset{1}) << "nobody knows what it has acked";
+    keep.messages_max = 8;
+    EXPECT_TRUE(one(alter_topic{topic_, {.retention = keep}}).ok());
+    EXPECT_EQ(read("jobs").first, offset{3});
+    const std::uint64_t before = db_->stats().stored_bytes;
+    EXPECT_TRUE(one(trim{topic_, {4}}).ok());
+    EXPECT_LT(db_->stats().stored_bytes, before) << "what is trimmed gives its room back";
+    keep.bytes_max = before / 2;
+    EXPECT_TRUE(one(alter_topic{topic_, {.retention = keep}}).ok());
+    EXPECT_GT(read("jobs").first, offset{5});
+    keep.age_max = std::chrono::seconds(10);
+    now_ += std::chrono::seconds(11);
+    EXPECT_TRUE(one(alter_topic{topic_, {.retention = keep}}).ok());
+    EXPECT_EQ(read("jobs").first, offset{11});
+}
+
 class DamagedAcks : public Damaged {
 protected:
     DamagedAcks() {

@@ -266,7 +266,7 @@ TEST_F(Database, GivesDiskSpaceBackWhenItIsCompacted) {
     while (db_->commit({}, now_, replies_)) {
     }
     db_.reset();
-    EXPECT_GT(compact(directory_ / "db"), 3'000'000U);
+    EXPECT_GT(compact(directory_ / "db").given_back, 3'000'000U);
     EXPECT_TRUE(verify(directory_ / "db").sound());
     reopen();
     EXPECT_EQ(read("quakes").first, offset{40});
@@ -316,6 +316,52 @@ TEST_F(Database, RefusesAFileWhoseMetaPageIsTorn) {
     db_.reset();
     rewrite_counters([](counters_record& c) { c.commit = 0; });
     EXPECT_EQ(refusal(), errc::store_damaged);
+}
+
+TEST_F(Database, IsToldToHaveLostACommitToATornMetaPageWhateverIsDoneToIt) {
+    // Of LMDB's two meta pages each is written by every second commit.
+    constexpr std::size_t page_bytes = 4'096;
+    constexpr std::size_t number_at = 144;
+    const auto s = opened("jobs", "a");
+    append_to(s, 1, {"one"});
+    const std::string before = content("data.mdb");
+    append_to(s, 2, {"confirmed"});
+    db_.reset();
+    std::string torn = content("data.mdb");
+    const auto number = [&](std::size_t page) {
+        std::uint64_t n = 0;
+        std::memcpy(&n, torn.data() + page * page_bytes + number_at, sizeof n);
+        return n;
+    };
+    const std::size_t newest = number(0) > number(1) ? 0 : page_bytes;
+    torn.replace(newest, number_at, before, newest, number_at);
+    std::ofstream(directory_ / "db" / "data.mdb", std::ios::binary) << torn;
+    const auto text_of = [&](auto&& call) -> std::string {
+        try {
+            call();
+        } catch (const error& refused) {
+            EXPECT_EQ(refused.code(), errc::store_damaged);
+            return refused.what();
+        }
+        return "done";
+    };
+    EXPECT_EQ(refusal(), errc::store_damaged);
+    const verify_report found = verify(directory_ / "db");
+    ASSERT_FALSE(found.sound());
+    EXPECT_NE(found.findings.front().what.find("torn"), std::string::npos);
+    const auto by_path = [&] { backup(directory_ / "db", directory_ / "copy"); };
+    EXPECT_NE(text_of([&] { compact(directory_ / "db"); }).find("torn"), std::string::npos);
+    EXPECT_NE(text_of(by_path).find("torn"), std::string::npos);
+    EXPECT_EQ(content("data.mdb"), torn);
+    EXPECT_EQ(refusal(), errc::store_damaged);
+}
+
+TEST_F(Database, IsNotBroughtUpWithATornMetaPage) {
+    db_.reset();
+    rewrite_meta([](meta_record& m) { m.format = 3; });
+    rewrite_counters([](counters_record& c) { --c.commit; });
+    EXPECT_EQ(refusal(), errc::store_damaged);
+    EXPECT_EQ(refusal(), errc::store_damaged) << "nothing was done to it";
 }
 
 TEST_F(Database, BringsAnOlderFormatUpInOneStep) {

@@ -168,6 +168,50 @@ TEST_F(Database, TellsAFailedSyncFromAFullDiskWhenTheDiskIsFullToo) {
     EXPECT_TRUE(db_->stats().failed);
 }
 
+// Each answer would make the next commit dearer.
+TEST_F(Database, AsksNobodyForTheTimesOfItsFileWhenItCommits) {
+    const auto s = opened("quakes", "a");
+    disk::start_counting_times(directory_ / "db" / "data.mdb");
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+        now_ += std::chrono::minutes(1);  // so that what is done now and then is done as well
+        ASSERT_TRUE(append_to(s, i, {"x"}).ok());
+    }
+    EXPECT_EQ(disk::stop_counting_times(), 0U);
+}
+
+// The sync of LMDB's that finds no room is told, and its descriptor for the meta page and the
+// store's own are not yet.
+TEST_F(Database, GoesOnWhenAFullDiskWasToldToOneDescriptorOfThree) {
+    const auto s = opened("quakes", "a");
+    const auto file = directory_ / "db" / "data.mdb";
+    disk::fail_writeback(file, ENOSPC, ENOSPC);
+    EXPECT_EQ(append_to(s, 1, {"one"}).code, errc::disk_full);
+    EXPECT_EQ(append_to(s, 1, {"one"}).code, errc::ok);
+    disk::fail_writeback(file, EDQUOT, EDQUOT);
+    EXPECT_EQ(append_to(s, 2, {"two"}).code, errc::disk_full);
+    disk::pretend_full(true);
+    disk::start_faults(file, disk::fault::short_write, 0, true);
+    EXPECT_EQ(append_to(s, 2, {"two"}).code, errc::disk_full);
+    disk::stop_faults();
+    disk::pretend_full(false);
+    EXPECT_EQ(append_to(s, 2, {"two"}).code, errc::ok);
+    disk::fail_writeback(file, 0, 0);
+    EXPECT_EQ(texts("quakes"), (strings{"one", "two"}));
+    reopen();
+    EXPECT_EQ(texts("quakes"), (strings{"one", "two"}));
+}
+
+TEST_F(Database, StopsWritingWhenAnotherErrorIsToldAfterAFullDisk) {
+    const auto s = opened("quakes", "a");
+    const auto file = directory_ / "db" / "data.mdb";
+    disk::fail_writeback(file, ENOSPC, EIO);
+    EXPECT_EQ(append_to(s, 1, {"one"}).code, errc::store_failed);
+    disk::fail_writeback(file, 0, 0);
+    EXPECT_TRUE(db_->stats().failed);
+    reopen();
+    EXPECT_EQ(append_to(s, 1, {"one"}).code, errc::ok);
+}
+
 TEST_F(Database, SplitsWhatOneTransactionCannotHoldAndRefusesNoNeighbours) {
     const auto s = opened("quakes", "a");
     const auto large = opened("large", "a");

@@ -140,6 +140,40 @@ TEST_F(Refusal, OfATopic) {
     EXPECT_EQ(code_of(purge{no_topic}), errc::topic_unknown);
 }
 
+TEST_F(Refusal, OfANameThatIsTooLongHoweverLongItIs) {
+    const auto letter_to = [&](std::string to) {
+        return dead_letter{topic_, group_, {1}, std::move(to), 1, errc::rejected, ""};
+    };
+    for (const std::size_t size : {std::size_t{256}, std::size_t{503}, std::size_t{508},
+                                   std::size_t{600}, std::size_t{1} << 20}) {
+        SCOPED_TRACE(size);
+        const std::string name(size, 'x');
+        EXPECT_EQ(code_of(create_topic{name, {}}), errc::topic_invalid);
+        EXPECT_EQ(code_of(open_source{name, "a", {1}, "", true}), errc::topic_invalid);
+        EXPECT_EQ(code_of(open_source{name, "a", {1}, "", false}), errc::topic_invalid);
+        EXPECT_EQ(code_of(letter_to(name)), errc::topic_invalid);
+        EXPECT_EQ(code_of(open_source{"jobs", name, {1}, "", true}), errc::invalid_argument);
+        EXPECT_EQ(code_of(open_source{"jobs", "a", {1}, name, true}), errc::invalid_argument);
+        EXPECT_EQ(code_of(create_group{topic_, name, "", {1}}), errc::invalid_argument);
+        EXPECT_EQ(reader(*db_).find_topic(name).error(), errc::topic_unknown);
+        EXPECT_EQ(reader(*db_).find_group(topic_, name).error(), errc::group_unknown);
+    }
+    const std::string longest(255, 'x');
+    EXPECT_TRUE(one(create_topic{longest, {}}).ok());
+    EXPECT_TRUE(one(open_source{longest, longest, {1}, "", true}).ok());
+    EXPECT_TRUE(one(create_group{topic_, longest, "", {1}}).ok());
+    EXPECT_TRUE(one(letter_to(std::string(255, 'y'))).ok());
+}
+
+TEST(Key, OfATextThatDoesNotFitIsLongerThanAnyThatIsStored) {
+    constexpr std::size_t key_bytes_max = 511;  // LMDB's
+    for (const std::size_t size : {std::size_t{508}, std::size_t{600}, std::size_t{1} << 20}) {
+        const key k = topic_name_key(std::string(size, 'x'));
+        EXPECT_EQ(bytes(k).size(), key_bytes_max + 1);
+    }
+    EXPECT_EQ(bytes(topic_name_key(std::string(506, 'x'))).size(), key_bytes_max);
+}
+
 TEST_F(Refusal, OfMoreTopicsThanAllowed) {
     chosen_.topics_max = 2;
     reopen();

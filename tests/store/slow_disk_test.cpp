@@ -6,8 +6,11 @@
 
 #include <gtest/gtest.h>
 
+#include <condition_variable>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <latch>
 #include <mutex>
 #include <numeric>
 #include <string>
@@ -75,6 +78,77 @@ TEST_F(SlowDisk, LetsProducersWaitConfirmsNothingAndKeepsTheirOrder) {
     ASSERT_EQ(held.size(), sent + 1);
     for (std::size_t i = 0; i < held.size(); ++i)
         EXPECT_TRUE(held[i].starts_with(std::to_string(i + 1) + "x"));
+}
+
+/// Holds the committer's thread inside a reply until it is let go.
+class held_reply final : public completion {
+public:
+    void replied(std::uint64_t, const reply&, bool) override {
+        entered_.count_down();
+        open_.wait();
+    }
+    void wait_until_held() { entered_.wait(); }
+    void let_go() { open_.count_down(); }
+
+private:
+    std::latch entered_{1};
+    std::latch open_{1};
+};
+
+/// Keeps for how long the committer's thread was ready to wait, and lets it.
+class patience_noted final : public waiting_room {
+public:
+    void wait(time_point deadline, const std::function<bool()>& done) override {
+        std::unique_lock hold(mutex_);
+        waits_.push_back(deadline - clock::now());
+        changed_.notify_all();
+        changed_.wait_until(hold, deadline, done);
+    }
+    void wake() override {
+        const std::lock_guard hold(mutex_);
+        changed_.notify_all();
+    }
+    std::vector<clock::duration> wait_until_used(std::size_t times) {
+        std::unique_lock hold(mutex_);
+        changed_.wait(hold, [&] { return waits_.size() >= times; });
+        return waits_;
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<clock::duration> waits_;
+};
+
+TEST_F(SlowDisk, KeepsNobodyWaitingForOthersWhenItsStallIsOver) {
+    const auto s = opened("jobs", "a");
+    patience_noted room;
+    held_reply gate;
+    ordered_inbox answers;
+    committer group(*db_, {.idle_interval = 1h, .room = &room});
+    std::uint64_t sent = 0;
+    const auto submit = [&](completion& to) {
+        command one = batch(s, {1}, ++sent, 1, records({"x"}));
+        ASSERT_EQ(group.try_submit(one, to, sent), errc::ok);
+    };
+    room.wait_until_used(1);
+    submit(gate);
+    gate.wait_until_held();
+    submit(answers);
+    submit(answers);
+    disk::start_recording(directory_ / "db" / "data.mdb");
+    {
+        disk::held_syncs stall;
+        gate.let_go();
+        stall.wait_until_held();
+        const auto end = clock::now() + 200ms;
+        while (clock::now() < end) std::this_thread::yield();
+    }
+    const auto waits = room.wait_until_used(3);
+    disk::stop_recording();
+    EXPECT_GT(waits[0], 30min);
+    EXPECT_LE(waits[1], 2ms) << "a quarter of the stall is 50 ms";
+    EXPECT_GT(waits[2], 30min) << "the two have nothing more to say";
 }
 
 TEST_F(SlowDisk, BeginsWithALargeTransactionBeforeItsSync) {

@@ -38,9 +38,11 @@ bool verify_data(const std::filesystem::path& data) {
 }
 
 void compact_data(const std::filesystem::path& data) {
-    const std::uint64_t given_back = store::compact(data);
+    const store::compact_report done = store::compact(data);
     std::printf("data     %s\n         gave %llu bytes back to the disk\n", data.c_str(),
-                printed(given_back));
+                printed(done.given_back));
+    if (done.counted_anew)
+        std::printf("         its counters were damaged, and are made anew from what is stored\n");
 }
 
 void back_up_data(const std::filesystem::path& data, const std::filesystem::path& target) {

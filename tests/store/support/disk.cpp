@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <lmdb.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -19,6 +20,7 @@
 #include <iterator>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace cairn::test::disk {
@@ -30,6 +32,8 @@ struct unwritten {
     off_t offset = 0;
     std::vector<std::byte> bytes;
 };
+
+int look(int fd, struct stat& info) { return static_cast<int>(::syscall(SYS_fstat, fd, &info)); }
 
 struct watch {
     bool recording = false;
@@ -61,7 +65,7 @@ void look_at(const std::filesystem::path& file) {
 bool is_watched(int fd) {
     const watch& w = watched();
     struct stat info {};
-    return (w.recording || w.faulty) && ::fstat(fd, &info) == 0 && info.st_dev == w.device &&
+    return (w.recording || w.faulty) && look(fd, info) == 0 && info.st_dev == w.device &&
            info.st_ino == w.inode;
 }
 
@@ -168,6 +172,29 @@ private:
     bool held_ = false;
 };
 
+struct late_errors {
+    int first = 0;
+    int then = 0;
+    dev_t device = 0;
+    ino_t inode = 0;
+    std::set<int> told;
+};
+
+late_errors& late() {
+    static late_errors all;
+    return all;
+}
+
+// What this descriptor is told, or 0.
+int late_error(int fd) {
+    late_errors& l = late();
+    struct stat info {};
+    if (l.first == 0 || look(fd, info) != 0 || info.st_dev != l.device || info.st_ino != l.inode ||
+        !l.told.insert(fd).second)
+        return 0;
+    return l.told.size() == 1 ? l.first : l.then;
+}
+
 hold& copies() {
     static hold one;
     return one;
@@ -209,6 +236,28 @@ std::optional<std::vector<std::filesystem::path>>& noted_syncs() {
     return noted;
 }
 
+struct times_asked {
+    bool counting = false;
+    dev_t device = 0;
+    ino_t inode = 0;
+    std::uint64_t times = 0;
+};
+
+times_asked& asked() {
+    static times_asked one;
+    return one;
+}
+
+std::optional<std::vector<std::filesystem::path>>& noted_removals() {
+    static std::optional<std::vector<std::filesystem::path>> noted;
+    return noted;
+}
+
+std::function<void()>& in_front_of_lock() {
+    static std::function<void()> what;
+    return what;
+}
+
 bool& is_full() {
     static bool full = false;
     return full;
@@ -224,6 +273,11 @@ limit& transactions() {
     return one;
 }
 
+int& refused_commits() {
+    static int left = 0;
+    return left;
+}
+
 long& pretended() {
     static long type = 0;
     return type;
@@ -231,12 +285,45 @@ long& pretended() {
 
 }  // namespace
 
+void fail_writeback(const std::filesystem::path& file, int first, int then) {
+    struct stat info {};
+    if (::stat(file.c_str(), &info) != 0) throw std::runtime_error("no " + file.string());
+    late() = {first, then, info.st_dev, info.st_ino, {}};
+}
+
 void start_noting_syncs() { noted_syncs().emplace(); }
 
 std::vector<std::filesystem::path> stop_noting_syncs() {
     auto noted = std::exchange(noted_syncs(), std::nullopt);
     return std::move(*noted);
 }
+
+void start_counting_times(const std::filesystem::path& file) {
+    struct stat info {};
+    if (::stat(file.c_str(), &info) != 0) throw std::runtime_error("no " + file.string());
+    asked() = {true, info.st_dev, info.st_ino, 0};
+}
+
+std::uint64_t stop_counting_times() {
+    asked().counting = false;
+    return asked().times;
+}
+
+void start_noting_removals() { noted_removals().emplace(); }
+
+std::vector<std::filesystem::path> stop_noting_removals() {
+    auto noted = std::exchange(noted_removals(), std::nullopt);
+    return std::move(*noted);
+}
+
+bool is_locked(const std::filesystem::path& lock) {
+    const int fd = ::open(lock.c_str(), O_RDONLY | O_CLOEXEC);
+    const bool locked = fd >= 0 && ::syscall(SYS_flock, fd, LOCK_EX | LOCK_NB) != 0;
+    if (fd >= 0) ::close(fd);
+    return locked;
+}
+
+void before_next_lock(std::function<void()> what) { in_front_of_lock() = std::move(what); }
 
 held_copy::held_copy() { copies().want(true); }
 held_copy::~held_copy() { let_go(); }
@@ -266,6 +353,8 @@ bool held_write::was_let_go_by_writeback() const {
 void pretend_full(bool full) { is_full() = full; }
 
 void limit_transactions(std::size_t puts) { transactions() = {puts, 0}; }
+
+void refuse_commits(int transactions) { refused_commits() = transactions; }
 
 void pretend_filesystem(long type) { pretended() = type; }
 
@@ -327,7 +416,13 @@ void write_file(const std::filesystem::path& file, std::span<const std::byte> by
 using namespace cairn::test::disk;
 
 extern "C" ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
-    const auto write = [&](size_t n) { return ::syscall(SYS_pwrite64, fd, data, n, offset); };
+    const auto write = [&](size_t n) -> ssize_t {
+        const auto written = ::syscall(SYS_pwrite64, fd, data, n, offset);
+        const int error = is_synced(fd) ? late_error(fd) : 0;
+        if (error == 0) return written;
+        errno = error;
+        return -1;
+    };
     if (!is_watched(fd)) return write(size);
     wait_for_writeback();
     const fault f = fault_now();
@@ -373,6 +468,15 @@ extern "C" int mdb_txn_begin(MDB_env* env, MDB_txn* parent, unsigned flags, MDB_
     return real(env, parent, flags, txn);
 }
 
+extern "C" int mdb_txn_commit(MDB_txn* txn) {
+    static const auto real =
+        reinterpret_cast<decltype(&mdb_txn_commit)>(::dlsym(RTLD_NEXT, "mdb_txn_commit"));
+    if (refused_commits() == 0) return real(txn);
+    --refused_commits();
+    ::mdb_txn_abort(txn);
+    return MDB_TXN_FULL;
+}
+
 extern "C" int mdb_put(MDB_txn* txn, MDB_dbi dbi, MDB_val* key, MDB_val* value, unsigned flags) {
     static const auto real = reinterpret_cast<decltype(&mdb_put)>(::dlsym(RTLD_NEXT, "mdb_put"));
     limit& l = transactions();
@@ -393,7 +497,33 @@ extern "C" int fsync(int fd) {
     return static_cast<int>(::syscall(SYS_fsync, fd));
 }
 
+extern "C" int remove(const char* path) noexcept {
+    static const auto real = reinterpret_cast<decltype(&remove)>(::dlsym(RTLD_NEXT, "remove"));
+    const std::filesystem::path lock = std::filesystem::path(path).parent_path() / "cairn.lock";
+    if (noted_removals() && std::filesystem::exists(lock) && !is_locked(lock))
+        noted_removals()->emplace_back(path);
+    return real(path);
+}
+
+extern "C" int fstat(int fd, struct stat* info) noexcept {
+    const int done = look(fd, *info);
+    if (done == 0 && asked().counting && info->st_dev == asked().device &&
+        info->st_ino == asked().inode)
+        ++asked().times;
+    return done;
+}
+
+extern "C" int flock(int fd, int operation) noexcept {
+    if (in_front_of_lock()) std::exchange(in_front_of_lock(), {})();
+    return static_cast<int>(::syscall(SYS_flock, fd, operation));
+}
+
 extern "C" int fdatasync(int fd) {
+    if (const int error = late_error(fd); error != 0) {
+        (void)::syscall(SYS_fdatasync, fd);
+        errno = error;
+        return -1;
+    }
     if (!is_watched(fd)) return static_cast<int>(::syscall(SYS_fdatasync, fd));
     const fault f = fault_now();
     if (f != fault::none && f != fault::short_write) {

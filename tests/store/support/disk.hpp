@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,6 +43,11 @@ void start_faults(const std::filesystem::path& file, fault what, std::uint64_t a
 std::uint64_t stop_faults();
 /// Whether a call failed or wrote less: a sync and a write of one part cannot be cut short.
 bool struck();
+
+/// What was written to that file fails with `first` on its way to the disk, later than the call. As
+/// Linux does, each descriptor is told once, by its next sync or synced write, which does its work
+/// all the same: who is told after the first one is told `then`. 0: nobody is told any more.
+void fail_writeback(const std::filesystem::path& file, int first, int then);
 
 /// Keeps the paths of all files and directories that are synced as a whole from now on.
 void start_noting_syncs();
@@ -89,12 +95,30 @@ public:
     bool was_let_go_by_writeback() const;
 };
 
+/// Counts how often fstat() asks for that file's times from now on.
+void start_counting_times(const std::filesystem::path& file);
+std::uint64_t stop_counting_times();
+
+/// Keeps which files are removed from now on while nobody holds the lock, cairn.lock, that lies
+/// beside them.
+void start_noting_removals();
+std::vector<std::filesystem::path> stop_noting_removals();
+
+/// Whether somebody holds that lock.
+bool is_locked(const std::filesystem::path& lock);
+
+/// Does `what` in front of the next flock().
+void before_next_lock(std::function<void()> what);
+
 /// Whether no file gets room of its own from now on, whatever is written.
 void pretend_full(bool full);
 
 /// How many values one transaction of LMDB takes from now on, until it says that it is full; 0: the
 /// truth, some 100,000 pages. Counted from the transaction's begin.
 void limit_transactions(std::size_t puts);
+
+/// Of so many transactions of LMDB's from now on the commit finds that they are full.
+void refuse_commits(int transactions);
 
 /// What statfs() says of any file from now on, a number of statfs(2); 0: the truth.
 void pretend_filesystem(long type);

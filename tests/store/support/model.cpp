@@ -95,6 +95,7 @@ reply model::on(const open_source& w) {
     if (w.source.empty() || w.source.size() > 255 || w.source[0] == '@' || w.owner.size() > 64 ||
         w.epoch.value == 0 || w.epoch.value + 1 == 0)
         return {errc::invalid_argument, {}};
+    if (w.topic.empty() || w.topic.size() > 255) return {errc::topic_invalid, {}};
     std::uint32_t number = 0;
     const auto topic_known = names.find(w.topic);
     const bool makes_topic = topic_known == names.end();
@@ -102,7 +103,6 @@ reply model::on(const open_source& w) {
         number = topic_known->second;
     } else {
         if (!w.create_topic) return {errc::topic_unknown, {}};
-        if (w.topic.empty() || w.topic.size() > 255) return {errc::topic_invalid, {}};
         number = make_topic(w.topic, w.config, false);
     }
     topic& t = topics.at(number);
@@ -400,6 +400,7 @@ reply model::on(const dead_letter& w) {
     group& g = t->groups.at(w.group.value);
     if (w.message.value >= t->next) return {errc::not_stored, {}};
     if (done(*t, g, w.message.value)) return {errc::gone, {}};
+    if (w.to.empty() || w.to.size() > 255) return {errc::topic_invalid, {}};
     const auto known = names.find(w.to);
     std::uint32_t to = known == names.end() ? 0 : known->second;
     if (to == w.topic.value) return {errc::invalid_argument, {}};

@@ -28,8 +28,8 @@ struct shared_bytes {
 
 /// A run of a source begins, or goes on after a lost connection. Replies source_opened.
 /// Fails: fenced (a higher epoch was opened; the reply tells it), not_authorised (another owner
-/// opened the source first), topic_invalid, invalid_argument (a name's size, epoch 0 or 2^64 - 1),
-/// limit_exceeded (topics_max, sources_per_topic_max).
+/// opened the source first), topic_invalid (its name's size: 1 to 255 bytes), invalid_argument
+/// (another name's size, epoch 0 or 2^64 - 1), limit_exceeded (topics_max, sources_per_topic_max).
 struct open_source {
     std::string topic;
     std::string source;
@@ -71,7 +71,7 @@ struct declare_lost {
 // --- Topics -------------------------------------------------------------------------------------
 
 /// Replies topic_created, also when it exists with the same configuration.
-/// Fails: topic_exists, topic_invalid, limit_exceeded.
+/// Fails: topic_exists, topic_invalid (a name's size: 1 to 255 bytes), limit_exceeded.
 struct create_topic {
     std::string name;
     topic_config config;
@@ -167,7 +167,9 @@ struct note_attempts {
 };
 
 /// Moves a message to the dead letters, and acks it, in one transaction. Replies moved.
-/// Fails: group_unknown, not_stored, gone (acked or trimmed), store_full, invalid_argument.
+/// Fails: group_unknown, not_stored, gone (acked or trimmed), store_full, topic_invalid (`to` has
+/// 1 to 255 bytes), topic_exists (it is no topic of dead letters), limit_exceeded (topics_max),
+/// invalid_argument (`to` is the message's own topic; reason).
 struct dead_letter {
     topic_id topic;
     group_id group;

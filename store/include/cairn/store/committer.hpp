@@ -24,8 +24,8 @@ public:
     /// The sync returned that holds what was confirmed without it under this token. Does nothing
     /// unless overridden.
     virtual void kept(std::uint64_t token) { (void)token; }
-    /// The commit failed that held what was confirmed without its sync under this token. It is not
-    /// stored; with store_failed nobody knows. Does nothing unless overridden.
+    /// The commit failed that held what was confirmed without its sync under this token, or would
+    /// have stored it elsewhere than was said. It is not stored; with store_failed nobody knows. Does nothing unless overridden.
     virtual void taken_back(std::uint64_t token, errc why) {
         (void)token;
         (void)why;
@@ -56,8 +56,9 @@ struct committer_options {
     /// The same bytes after which a transaction is closed although more waits: 1 to
     /// commit_bytes_max.
     std::size_t transaction_bytes_max = std::size_t{8} << 20;
-    std::size_t transaction_commands_max = 8'192;
-    /// While nothing is asked: how often retention is looked after. Counts as 24 h above that.
+    std::size_t transaction_commands_max = 8'192;  ///< 1 or more
+    /// While nothing is asked: how often retention is looked after. Above 0; counts as 24 h above
+    /// that.
     std::chrono::milliseconds idle_interval{1'000};
     /// Must outlive the committer. None: its thread sleeps.
     waiting_room* room = nullptr;
@@ -73,7 +74,10 @@ struct committer_stats {
 
 /// Commits what many threads submit, in groups: while one sync runs, the next commands gather.
 ///
-/// Nothing waits for a timer: a lone command is committed at once.
+/// What comes while nothing is committed is committed at once. But for one case: after a
+/// transaction of several commands the next begins when as many are there again, or a quarter of
+/// the time that it took is over, at most 2 ms. Who was just answered may have more to say, and one
+/// commit for all of them takes less than two for a half each.
 ///
 /// Owns:    its thread, one that lets the disk begin with a large transaction before its sync, and
 ///          the commands that wait. Database and completions must outlive it. From construction to

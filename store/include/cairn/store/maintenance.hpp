@@ -30,16 +30,30 @@ struct verify_report {
 };
 
 // verify() and compact() take the lock of a closed database, and throw error as the database's
-// constructor does. Threads: one at a time for one directory.
+// constructor does. Threads: any; one of them at a time for one directory, the others throw
+// store_in_use, as all do while this process copies it by its path.
 
 /// Walks everything: tree pages, pieces, checksums, indexes, sequences, group state.
 /// Changes nothing.
 /// A file whose trees are damaged is told so, without trusting them further.
 verify_report verify(const std::filesystem::path& directory);
 
+/// What compact() did.
+struct compact_report {
+    std::uint64_t given_back = 0;  ///< bytes that the disk got back
+    bool counted_anew = false;     ///< the store's counters were damaged
+};
+
 /// Writes the database anew without its free pages, and replaces the file; needs room for both.
-/// Returns the bytes that the disk got back.
-std::uint64_t compact(const std::filesystem::path& directory);
+///
+/// Damaged counters of the whole store, for which it does not open, are made anew from what is
+/// stored. Two of them no record tells. The latest stored time is that of the youngest message that
+/// is there: where the clock was ahead and what came then has gone, stored times go back to the
+/// clock's. Topics that are made later have numbers a million higher, since those of deleted topics
+/// are not used again. A torn meta page is noticed all the same.
+/// Fails: throws error: store_damaged (the trees, the meta record, or a torn meta page: a confirmed
+/// commit is not there), disk_full, store_failed, and for the lock as the database's constructor.
+compact_report compact(const std::filesystem::path& directory);
 
 /// Copies an open database, while it is written, as it is at one moment, to `target`, a directory
 /// that does not exist, is empty, or holds what an interrupted backup left. The copy has a
@@ -50,9 +64,10 @@ std::uint64_t compact(const std::filesystem::path& directory);
 /// lies in the other), disk_full, store_failed, forked (in a child of the process that opened it).
 std::uint64_t backup(const database& source, const std::filesystem::path& target);
 
-/// The same for a database that another process has open, or nobody; it goes on, or is opened,
-/// meanwhile. The copy's trees are looked at, as when a database is opened after a crash.
-/// Fails: as above; invalid_argument (no database, or this process has it open), store_damaged.
+/// The same for a database that another process has open, or nobody; it goes on, or is opened
+/// there, meanwhile. The copy's trees are looked at, as when a database is opened after a crash.
+/// Fails: as above; invalid_argument (no database, or this process has it open or compacts it),
+/// store_in_use (this process is copying it by its path, or verifying it), store_damaged.
 std::uint64_t backup(const std::filesystem::path& source, const std::filesystem::path& target);
 
 }  // namespace cairn::store

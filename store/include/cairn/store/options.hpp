@@ -33,7 +33,8 @@ struct retention {
     /// the limit may be exceeded by one batch and by the marks behind it.
     std::uint64_t bytes_max = 0;
     std::uint64_t messages_max = 0;
-    bool until_acked = false;  ///< goes when all groups have acked; kept while there is no group
+    /// Goes when all groups have acked; kept while there is no group, or one that is damaged.
+    bool until_acked = false;
     full_policy when_full = full_policy::drop_oldest;
 
     bool operator==(const retention&) const = default;
