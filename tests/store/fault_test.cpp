@@ -226,6 +226,35 @@ TEST_F(Database, SplitsWhatOneTransactionCannotHoldAndRefusesNoNeighbours) {
     EXPECT_TRUE(verify(directory_ / "db").sound());
 }
 
+// A thousand of them and thousands of batches are millions.
+TEST_F(Database, LooksForTheGroupsOfATopicOnceHoweverManyBatchesLeaveIt) {
+    constexpr std::uint64_t groups = 200;
+    constexpr std::uint64_t batches = 2'000;
+    const auto lookups_of_a_trim = [&](const std::string& topic, std::uint64_t readers) {
+        const auto s = opened(topic, "a");
+        std::vector<command> commands;
+        for (std::uint64_t i = 1; i <= batches; ++i)
+            commands.emplace_back(batch(s, {1}, i, 1, records({std::to_string(i)})));
+        for (std::uint64_t g = 0; g < readers; ++g)
+            commands.emplace_back(create_group{s.topic, std::to_string(g), "", {1}});
+        // Half of them are done with all but one message, which leaves later.
+        for (std::uint32_t g = 1; g <= readers / 2; ++g)
+            commands.emplace_back(
+                ack{s.topic, {g}, {{{1}, {batches - 2}}, {{batches}, {batches}}}});
+        EXPECT_TRUE(all(commands).back().ok());
+        const std::uint64_t before = disk::lookups();
+        EXPECT_TRUE(one(trim{s.topic, {batches}}).ok());
+        while (more_) all({});
+        for (std::uint32_t g = 1; g <= readers; ++g) {
+            const auto at = reader(*db_).position_of(s.topic, {g}, s.source);
+            EXPECT_EQ(at->next.sequence.value, g <= readers / 2 ? batches - 1 : 1) << g;
+        }
+        return disk::lookups() - before;
+    };
+    const std::uint64_t alone = lookups_of_a_trim("alone", 0);
+    EXPECT_LT(lookups_of_a_trim("read", groups), alone + 100 * groups);
+}
+
 TEST_F(Database, ForgetsNothingThatIsDueWhenATransactionFails) {
     for (int i = 0; i < 300; ++i) one(create_topic{std::to_string(i), {}});
     const auto s = opened("large", "a");

@@ -96,6 +96,9 @@ void pretend_full(bool full);
 /// truth, some 100,000 pages. Counted from the transaction's begin.
 void limit_transactions(std::size_t puts);
 
+/// How often LMDB was asked for a key, or for the next one.
+std::uint64_t lookups();
+
 /// What statfs() says of any file from now on, a number of statfs(2); 0: the truth.
 void pretend_filesystem(long type);
 
