@@ -1,5 +1,6 @@
 #include "apply.hpp"
 
+#include "bounds.hpp"
 #include "command_bytes.hpp"
 #include "run_index.hpp"
 #include "sabotage.hpp"
@@ -14,11 +15,6 @@
 namespace cairn::store {
 
 namespace {
-
-// LMDB keeps a list of the pages that a transaction has changed, 131,071 at most, and writes some
-// of them early when it gets full (spilling), which we never let it do. The rest is for what is due
-// besides.
-constexpr std::uint64_t pages_max = 98'304;
 
 // Leaves that a command changes, whatever it brings: of log, index, and two records.
 constexpr std::uint64_t pages_of_command = 4;
@@ -47,7 +43,8 @@ void applier::take(std::uint64_t bytes) {
 }
 
 void applier::take_pages(std::uint64_t pages) {
-    if (pages_before_ > 0 && pages_taken_ + pages > pages_max) throw transaction_full{};
+    if (pages_before_ > 0 && pages_taken_ + pages > known_bounds().transaction_pages_max)
+        throw transaction_full{};
     pages_taken_ += pages;
 }
 

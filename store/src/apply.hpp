@@ -44,6 +44,8 @@ private:
     void take_pages(std::uint64_t pages);
     /// The same for attempts, when so many messages of a group are done, and what was trimmed.
     void take_attempts(topic_id t, group_id g, std::uint64_t messages);
+    /// The same for the pages of so many chunks of a group's acks, or of all that it may have.
+    void take_chunks(topic_id t, group_id g, std::uint64_t chunks);
     /// The same for all that a group knows.
     void take_group(topic_id t, group_id g);
 

@@ -28,6 +28,12 @@ void applier::take_attempts(topic_id t, group_id g, std::uint64_t messages) {
     take(std::min(r.attempts, std::min(messages, r.attempts) + trimmed) * attempt_bytes);
 }
 
+void applier::take_chunks(topic_id t, group_id g, std::uint64_t chunks) {
+    const offset floor = c_.group(t, g)->floor;
+    const offset end = c_.topic(t)->next;
+    take_pages(std::min(chunks, chunk_of(end.value) - chunk_of(std::min(floor, end).value) + 1));
+}
+
 void applier::take_group(topic_id t, group_id g) {
     const group_record& r = *c_.group(t, g);
     const offset end = c_.topic(t)->next;
@@ -107,16 +113,26 @@ reply applier::on(const seek_group& w) {
 reply applier::on(const ack& w) {
     if (const errc problem = check_group(w.topic, w.group); problem != errc::ok)
         return {problem, {}};
+    if (w.ranges.size() > ack_ranges_max) return {errc::limit_exceeded, {}};
     const topic_record& topic = *c_.topic(w.topic);
     const offset floor = std::max(c_.group(w.topic, w.group)->floor, topic.first - 1);
     std::uint64_t messages = 0;
+    std::uint64_t scattered = 0;  // of them above the floor
+    std::uint64_t chunks = 0;     // of acks that may change
+    std::uint64_t counted = ~std::uint64_t{0};
     for (const offset_range& range : w.ranges) {
         if (range.empty()) return {errc::invalid_argument, {}};
         if (range.last >= topic.next) return {errc::not_stored, {}};
-        if (range.first > floor + 1 && range.size() > ack_range_max)
-            return {errc::limit_exceeded, {}};
+        if (range.first > floor + 1) scattered += range.size();
+        if (scattered > ack_range_max) return {errc::limit_exceeded, {}};
         messages += std::min(range.size(), attempts_max);
+        if (range.last <= floor) continue;
+        const std::uint64_t first = chunk_of(std::max(range.first, floor + 1).value);
+        const std::uint64_t last = chunk_of(range.last.value);
+        chunks += last - first + (first != counted ? 1 : 0);  // mostly they rise
+        counted = last;
     }
+    take_chunks(w.topic, w.group, chunks);
     take_attempts(w.topic, w.group, messages);
     follow_trims(c_, w.topic, w.group);
     std::uint64_t added = 0;
@@ -130,19 +146,23 @@ reply applier::on(const ack_positions& w) {
         return {problem, {}};
     const source_record* const source = c_.source(w.topic, w.source);
     if (source == nullptr) return {errc::source_unknown, {}};
+    if (w.ranges.size() > ack_ranges_max) return {errc::limit_exceeded, {}};
     const auto last = last_of_run(c_, w.topic, w.source, w.epoch);
     // What lies behind the end of an ended run will never be stored.
     const bool ended = w.epoch < source->epoch;
     std::vector<sequence_range> ranges = w.ranges;
     std::uint64_t messages = 0;
+    std::uint64_t chunks = 0;  // at most: one for each batch that is looked up
     for (sequence_range& range : ranges) {
         if (range.empty() || range.first.value == 0) return {errc::invalid_argument, {}};
         if (ended && last && range.first <= *last) range.last = std::min(range.last, *last);
         if (!last || range.last > *last) return {errc::not_stored, {}};
         messages += std::min(range.size(), attempts_max);
+        chunks += std::min<std::uint64_t>(range.size(), ack_batches_max);
     }
     std::sort(ranges.begin(), ranges.end(),
               [](const auto& a, const auto& b) { return a.first < b.first; });
+    take_chunks(w.topic, w.group, chunks);
     take_attempts(w.topic, w.group, messages);
     follow_trims(c_, w.topic, w.group);
     settle_untold(c_, w.topic, w.group, w.source, w.epoch, ranges);

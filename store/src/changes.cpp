@@ -123,11 +123,13 @@ void changes::add(topic_id t, source_id s, source_record r) {
 }
 void changes::add(topic_id t, group_id g, group_record r) {
     replace(known_.groups, {t, g.value, 0}, std::optional(std::move(r)));
+    readers_.erase(t);
     due_.insert(t);
 }
 void changes::remove(topic_id t) { replace(known_.topics, {t, 0, 0}, {}); }
 void changes::remove(topic_id t, group_id g) {
     replace(known_.groups, {t, g.value, 0}, {});
+    readers_.erase(t);
     due_.insert(t);
 }
 void changes::forget_members(topic_id t) {
@@ -136,6 +138,7 @@ void changes::forget_members(topic_id t) {
     forget(known_.sources, first, last);
     forget(known_.groups, first, last);
     forget(chunks_, first, last);
+    readers_.erase(t);
 }
 void changes::remove_chunk(topic_id t, group_id g, std::uint64_t n) {
     replace(chunks_, {t, g.value, n}, {});
@@ -236,6 +239,39 @@ void changes::for_groups(topic_id t, const std::function<void(group_id, const gr
         if (!group) throw damaged{"a group's record"};
         f(id, *group);
     }
+}
+
+topic_readers& changes::readers(topic_id t) {
+    const auto found = readers_.find(t);
+    if (found != readers_.end()) return found->second;
+    topic_readers all;
+    try {
+        for_groups(t, [&](group_id g, const group_record& r) {
+            if (r.name.front() != '@') all.groups.push_back({.id = g});
+        });
+        for (topic_readers::group& one : all.groups) one.record = group(t, one.id);
+    } catch (const damaged&) {
+        all.groups.clear();
+    }
+    return readers_[t] = std::move(all);
+}
+
+void changes::forget_noted(topic_id t, group_id g) {
+    const auto known = readers_.find(t);
+    if (known == readers_.end()) return;
+    for (topic_readers::group& one : known->second.groups)
+        if (one.id == g) one.acked = {{1}, {0}};
+    for (const auto& [s, noted] : known->second.of_source) forget_noted(t, g, s);
+}
+
+void changes::forget_noted(topic_id t, group_id g, source_id s) {
+    const auto known = readers_.find(t);
+    if (known == readers_.end()) return;
+    const auto of_source = known->second.of_source.find(s);
+    if (of_source == known->second.of_source.end()) return;
+    const auto& groups = known->second.groups;
+    for (std::size_t i = 0; i < groups.size(); ++i)
+        if (groups[i].id == g) of_source->second.groups[i] = false;
 }
 
 template <typename Record, typename Key>

@@ -47,6 +47,24 @@ struct known_records {
     }
 };
 
+/// Groups that are told of what leaves a topic's log, with what is known of them as long as one
+/// transaction looks at batch after batch.
+struct topic_readers {
+    struct group {
+        group_id id;
+        const group_record* record = nullptr;  // as it changes
+        offset_range acked{{1}, {0}};          // all in it are, above the floor too
+    };
+    /// Of one source: who has a record of what it was not told of, at this position or before.
+    struct noted {
+        epoch run;
+        sequence first;
+        std::vector<bool> groups;
+    };
+    std::vector<group> groups;
+    std::map<source_id, noted> of_source;
+};
+
 /// What one write transaction has read and changed of the small records: each is written once, at
 /// the end. A transaction that is not settled takes all that is known with it.
 ///
@@ -113,6 +131,14 @@ public:
     /// The groups of a topic as they will be after flush(), in no order.
     void for_groups(topic_id t, const std::function<void(group_id, const group_record&)>& f);
 
+    /// The groups of a topic that have readers of their own, looked for once, and again when one
+    /// came or went. Where a record is damaged there are none: who they are is not known.
+    topic_readers& readers(topic_id t);
+    /// The group has lost acks, or records of what it was not told of.
+    void forget_noted(topic_id t, group_id g);
+    /// Of that source a group's record of what it was not told of has gone or begins later.
+    void forget_noted(topic_id t, group_id g, source_id s);
+
     /// Writes the records that were changed, and the counters.
     void flush();
     /// The transaction is committed, or changed nothing: what was looked at stays known.
@@ -141,6 +167,7 @@ private:
     counters_record counters_;
     known_records& known_;
     slots<ack_chunk> chunks_;
+    std::map<topic_id, topic_readers> readers_;
     std::uint64_t steps_ = 0;
     bool settled_ = false;
     std::set<topic_id> due_;

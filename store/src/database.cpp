@@ -1,5 +1,6 @@
 #include "database_impl.hpp"
 
+#include "bounds.hpp"
 #include "command_bytes.hpp"
 #include "sabotage.hpp"
 #include "structure.hpp"
@@ -59,9 +60,9 @@ std::pair<topic_id, group_id> target_of(const command& c) {
         c);
 }
 
-// Appends that stand next to each other are applied topic by topic, which nobody can tell from the
-// order given. The pages of a topic lie side by side then, and what a trim frees is a run of pages
-// that later commits write at once, not every other page.
+// Appends that stand next to each other are applied topic by topic; README.md says who can tell.
+// The pages of a topic lie side by side then, and what a trim frees is a run of pages that later
+// commits write at once, not every other page.
 std::vector<std::size_t> apply_order(std::span<const command> commands) {
     std::vector<std::size_t> order(commands.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
@@ -178,7 +179,8 @@ database::impl::impl(const fs::path& where, const options& wanted)
 void database::impl::check_trees() const {
     const fs::path file = directory / data_name;
     const bool after_crash = chosen.on_open == check::after_crash && !opening.created &&
-                             !was_closed(lock) && fs::file_size(file) <= check_bytes_max;
+                             !was_closed(lock) &&
+                             fs::file_size(file) <= known_bounds().walked_bytes_max;
     if (chosen.on_open != check::structure && !after_crash && !ends_early(file)) return;
     const structure_report found = check_structure(file);
     if (!found.problems.empty())

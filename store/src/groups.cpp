@@ -102,8 +102,9 @@ void follow_trims(changes& c, topic_id t, group_id g) {
     const group_record& r = *c.group(t, g);
     const offset gone = topic.first - 1;
     if (r.floor >= gone) return;
+    topic_readers own{{{.id = g, .record = &r}}, {}};
     const offset behind =
-        note_untold(c, t, {&g, 1}, std::max(r.floor + 1, topic.kept), gone, trims_looked_at_max);
+        note_untold(c, t, own, std::max(r.floor + 1, topic.kept), gone, trims_looked_at_max);
     if (r.floor + 1 < behind) raise_floor(c, t, g, behind - 1);
 }
 

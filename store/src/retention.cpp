@@ -141,7 +141,7 @@ std::uint64_t erase_range(changes& c, const key& first, const key& last) {
 // [from, to] leaves the log.
 void leave(changes& c, topic_id t, offset from, offset to) {
     try {
-        note_untold(c, t, groups_with_readers(c, t), from, to);
+        note_untold(c, t, c.readers(t), from, to);
     } catch (const damaged&) {
         // Its space is needed all the same.
     }

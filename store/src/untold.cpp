@@ -9,19 +9,23 @@ namespace {
 constexpr offset never{~std::uint64_t{0}};
 
 // The first offset of [first, last] that the group is not done with.
-std::optional<offset> first_open(changes& c, topic_id t, group_id g, offset first, offset last) {
-    const group_record& r = *c.group(t, g);
+std::optional<offset> first_open(changes& c, topic_id t, topic_readers::group& g, offset first,
+                                 offset last) {
+    const group_record& r = *g.record;
     offset at = std::max(first, r.floor + 1);
+    if (g.acked.first <= at && last <= g.acked.last) return {};
+    const offset begin = at;
     while (at <= last) {
-        const ack_chunk* const chunk = r.acked > 0 ? c.chunk(t, g, chunk_of(at.value)) : nullptr;
+        const ack_chunk* const chunk = r.acked > 0 ? c.chunk(t, g.id, chunk_of(at.value)) : nullptr;
         if (chunk == nullptr) return at;
         const std::uint64_t base = chunk_of(at.value) * chunk_offsets;
         const std::uint64_t open = chunk->find(at.value - base, false);
         at = {base + open};
         if (open < chunk_offsets) break;
     }
-    if (at > last) return {};
-    return at;
+    if (at <= last) return at;
+    g.acked = {begin, at - 1};
+    return {};
 }
 
 // Where the source's next message behind a loss lies: who is done with it was told of the loss.
@@ -53,6 +57,18 @@ void note(changes& c, topic_id t, group_id g, source_id s, epoch e, sequence fir
     c.put(k, value);
 }
 
+// Which groups have a record of the source at that position or before: what lies there adds nothing
+// to it. Positions rise with what leaves the log, but for losses at the end, which a purge takes
+// first.
+std::vector<bool>& noted_before(topic_readers& readers, source_id s, epoch e, sequence first) {
+    topic_readers::noted& known = readers.of_source[s];
+    if (known.groups.empty() || std::pair(e, first) < std::pair(known.run, known.first))
+        known.groups.assign(readers.groups.size(), false);
+    known.run = e;
+    known.first = first;
+    return known.groups;
+}
+
 // The run that follows `e` of those that the store knows.
 epoch run_behind(changes& c, topic_id t, source_id s, epoch e) {
     lmdb::cursor walk(c.txn(), c.dbs().state);
@@ -74,16 +90,9 @@ bool is_held(changes& c, topic_id t, source_id s, epoch e, sequence at) {
 
 }  // namespace
 
-std::vector<group_id> groups_with_readers(changes& c, topic_id t) {
-    std::vector<group_id> all;
-    c.for_groups(t, [&](group_id g, const group_record& r) {
-        if (r.name.front() != '@') all.push_back(g);
-    });
-    return all;
-}
-
-offset note_untold(changes& c, topic_id t, std::span<const group_id> groups, offset from, offset to,
+offset note_untold(changes& c, topic_id t, topic_readers& readers, offset from, offset to,
                    std::uint64_t entries_max) {
+    auto& groups = readers.groups;
     if (groups.empty()) return to + 1;
     struct {
         source_id source;
@@ -96,16 +105,26 @@ offset note_untold(changes& c, topic_id t, std::span<const group_id> groups, off
             const mark_record& mark = walk.mark();
             if (behind.source != mark.source || behind.message < walk.at())
                 behind = {mark.source, message_behind(c, t, mark)};
-            for (const group_id g : groups)
-                if (c.group(t, g)->floor < behind.message)
-                    note(c, t, g, mark.source, mark.epoch, mark.first);
+            auto& noted = noted_before(readers, mark.source, mark.epoch, mark.first);
+            for (std::size_t i = 0; i < groups.size(); ++i) {
+                if (noted[i] || groups[i].record->floor >= behind.message) continue;
+                note(c, t, groups[i].id, mark.source, mark.epoch, mark.first);
+                noted[i] = true;
+            }
         } else if (walk.here() == log_walk::kind::batch) {
             const found_batch& batch = walk.batch();
+            const batch_record& header = batch.header;
+            const offset first = std::max(from, batch.first);
             const offset last = std::min(to, batch.last());
-            for (const group_id g : groups)
-                if (const auto open = first_open(c, t, g, std::max(from, batch.first), last))
-                    note(c, t, g, batch.header.source, batch.header.epoch,
-                         batch.sequence_of(*open));
+            auto& noted =
+                noted_before(readers, header.source, header.epoch, batch.sequence_of(first));
+            for (std::size_t i = 0; i < groups.size(); ++i) {
+                if (noted[i] || groups[i].record->floor >= last) continue;
+                const auto open = first_open(c, t, groups[i], first, last);
+                if (!open) continue;
+                note(c, t, groups[i].id, header.source, header.epoch, batch.sequence_of(*open));
+                noted[i] = true;
+            }
         }
     }
     return to + 1;
@@ -124,6 +143,7 @@ void settle_untold(changes& c, topic_id t, group_id g, source_id s, epoch e,
         if (range.first <= untold->first && untold->first <= range.last)
             untold->first = range.last + 1;
     if (untold->first == before) return;
+    c.forget_noted(t, g, s);
     const epoch present = c.source(t, s)->epoch;
     while (!is_held(c, t, s, untold->epoch, untold->first)) {
         if (untold->first <= last_of_run(c, t, s, untold->epoch).value_or(sequence{0})) {
@@ -139,6 +159,7 @@ void settle_untold(changes& c, topic_id t, group_id g, source_id s, epoch e,
 }
 
 void forget_untold(changes& c, topic_id t, group_id g) {
+    c.forget_noted(t, g);
     const key own = untold_key(t, g, {0});
     for (;;) {
         key found;

@@ -9,12 +9,9 @@
 /// all that left the log behind it is told with it.
 namespace cairn::store {
 
-/// The groups of a topic that have readers of their own.
-std::vector<group_id> groups_with_readers(changes& c, topic_id t);
-
-/// Notes what of [from, to] the groups are not done with, and losses that they may not have been
-/// told of. Looks at `entries_max` batches and marks at most; returns where it stopped.
-offset note_untold(changes& c, topic_id t, std::span<const group_id> groups, offset from, offset to,
+/// Notes what of [from, to] the readers' groups are not done with, and losses that they may not
+/// have been told of. Looks at `entries_max` batches and marks at most; returns where it stopped.
+offset note_untold(changes& c, topic_id t, topic_readers& readers, offset from, offset to,
                    std::uint64_t entries_max = ~std::uint64_t{0});
 
 /// A reader of the group was told of, or is done with, positions of a run. Requires: `ranges` rise.

@@ -1,5 +1,6 @@
 #include "store/support/disk.hpp"
 #include "store/support/fixture.hpp"
+#include "store/support/lowered_bounds.hpp"
 #include "store/support/workload.hpp"
 #include "support/rounds.hpp"
 #include "support/temp_directory.hpp"
@@ -17,17 +18,22 @@ using namespace store;
 constexpr std::uint64_t script_seed = 20'240'101;
 constexpr int script_commits = 14;
 
+/// What a commit makes of its commands: one transaction, or one for each.
+enum class parts { one, each };
+
 /// Plays one script on a fresh database, with a fault, and follows it with a model.
 class faulty_run {
 public:
+    explicit faulty_run(parts which)
+        : parts_(which), bounds_(which == parts::each ? commands_apart : bounds{}) {}
+
     void play(disk::fault what, std::uint64_t at, bool lasting) {
         db_ = std::make_unique<database>(directory_ / "db", small_options());
         disk::start_faults(directory_ / "db" / "data.mdb", what, at, lasting);
-        workload work(script_seed, "", 3'000);
         std::vector<reply> expected;
         for (int i = 0; i < script_commits && failure_.empty(); ++i) {
             model trial = known_;
-            const auto commands = work.next_commit(trial, expected);
+            const auto commands = work_.next_commit(trial, expected);
             db_->commit(commands, at_ms(1'000), replies_);
             follow(commands);
         }
@@ -57,20 +63,25 @@ public:
     const std::string& failure() const { return failure_; }
     /// Whether the database said, when the script was over, that it writes no more.
     bool failed() const { return failed_; }
+    /// Whether a commit failed of which something had been confirmed.
+    bool failed_in_part() const { return failed_in_part_; }
 
 private:
     void follow(const std::vector<command>& commands) {
         const model before = known_;
-        for (std::size_t i = 0; i < commands.size(); ++i) {
+        const std::vector<std::size_t> order = applied_order(commands);
+        for (std::size_t n = 0; n < order.size(); ++n) {
+            const std::size_t i = order[n];
             const errc code = replies_[i].code;
             if (code == errc::store_failed) {
-                if (!unknown_) maybe_ = all_of(before, commands);
+                if (!unknown_) doubt(before, commands, n);
                 unknown_ = true;
                 continue;
             }
             if (unknown_) failure_ = "answers again after a failed write";
             if (code == errc::disk_full) continue;
             reply wanted = known_.apply(commands[i]);
+            if (parts_ == parts::each) known_.end_commit();
             if (wanted.code != code && failure_.empty())
                 failure_ = "answers " + std::string(name(code)) + ", not " +
                            std::string(name(wanted.code));
@@ -78,31 +89,40 @@ private:
         known_.end_commit();
     }
 
-    static model all_of(model m, const std::vector<command>& commands) {
-        for (const command& one : commands) (void)m.apply(one);
+    // The transaction that failed was not confirmed, and may be there all the same; none behind it.
+    void doubt(const model& before, const std::vector<command>& commands, std::size_t confirmed) {
+        failed_in_part_ = confirmed > 0;
+        if (parts_ == parts::one && failed_in_part_) failure_ = "failed in part";
+        model m = parts_ == parts::each ? known_ : before;
+        const auto order = applied_order(commands);
+        const std::size_t end = parts_ == parts::each ? confirmed + 1 : order.size();
+        for (std::size_t n = confirmed; n < end; ++n) (void)m.apply(commands[order[n]]);
         m.end_commit();
-        return m;
+        maybe_ = std::move(m);
     }
 
     void compare(const database& db) {
         if (!failure_.empty()) return;
         const auto found = difference(db, known_);
-        // A commit whose sync failed was not confirmed, and may be there all the same.
         if (found && !(unknown_ && !difference(db, maybe_))) failure_ = *found;
     }
 
+    const parts parts_;
+    const lowered_bounds bounds_;
     temp_directory directory_;
+    workload work_{script_seed, "", 3'000, {.apart = parts_ == parts::each}};
     std::unique_ptr<database> db_;
     model known_;
     model maybe_;
     bool unknown_ = false;
+    bool failed_in_part_ = false;
     std::vector<reply> replies_;
     std::string failure_;
     bool failed_ = false;
 };
 
-void fail_at_every_call(disk::fault what, bool lasting) {
-    faulty_run undisturbed;
+void fail_at_every_call(disk::fault what, bool lasting, parts of_commits = parts::one) {
+    faulty_run undisturbed(of_commits);
     undisturbed.play(disk::fault::none, 0, false);
     const std::uint64_t calls = undisturbed.check();
     ASSERT_EQ(undisturbed.failure(), "");
@@ -110,8 +130,9 @@ void fail_at_every_call(disk::fault what, bool lasting) {
     // leaves none, unless it is LMDB's meta page that finds no room.
     const bool is_full = what == disk::fault::no_space || what == disk::fault::no_quota;
     std::uint64_t stopped = 0;
+    std::uint64_t in_part = 0;
     for (std::uint64_t at = 0; at < calls; ++at) {
-        faulty_run run;
+        faulty_run run(of_commits);
         run.play(what, at, lasting);
         EXPECT_GE(run.check(), at + 1);
         ASSERT_EQ(run.failure(), "") << "call " << at << " of " << calls;
@@ -119,6 +140,10 @@ void fail_at_every_call(disk::fault what, bool lasting) {
             ASSERT_EQ(run.failed(), disk::struck()) << "call " << at << " of " << calls;
         }
         stopped += run.failed() ? 1 : 0;
+        in_part += run.failed_in_part() ? 1 : 0;
+    }
+    if (of_commits == parts::each) {
+        EXPECT_GT(in_part, is_full ? 0U : 10U) << "hardly any later transaction was disturbed";
     }
     if (is_full)
         EXPECT_LT(stopped, calls) << "it never goes on";
@@ -150,6 +175,19 @@ TEST(Fault, GoesOnByItselfWhenTheDiskHasRoomAgain) {
 }
 
 TEST(Fault, TakesAnExhaustedQuotaAsAFullDisk) { fail_at_every_call(disk::fault::no_quota, true); }
+
+// What was confirmed in front of it stays so; it is there or not, and nothing behind it.
+TEST(Fault, InALaterTransactionOfACommitLeavesThoseBeforeIt) {
+    fail_at_every_call(disk::fault::io_error, false, parts::each);
+}
+
+TEST(Fault, ThatLastsFromALaterTransactionOfACommitOnLeavesThoseBeforeIt) {
+    fail_at_every_call(disk::fault::io_error, true, parts::each);
+}
+
+TEST(Fault, RefusesAppendsAloneWhenTheDiskIsFullForALaterTransactionOfACommit) {
+    fail_at_every_call(disk::fault::no_space, false, parts::each);
+}
 
 // LMDB calls both an error of input and output.
 TEST_F(Database, TellsAFailedSyncFromAFullDiskWhenTheDiskIsFullToo) {
@@ -230,6 +268,35 @@ TEST_F(Database, SplitsWhatOneTransactionCannotHoldAndRefusesNoNeighbours) {
     EXPECT_TRUE(append_to(large, 1, {std::string(300'000, 'x')}).ok());
     db_.reset();
     EXPECT_TRUE(verify(directory_ / "db").sound());
+}
+
+// A thousand of them and thousands of batches are millions.
+TEST_F(Database, LooksForTheGroupsOfATopicOnceHoweverManyBatchesLeaveIt) {
+    constexpr std::uint64_t groups = 200;
+    constexpr std::uint64_t batches = 2'000;
+    const auto lookups_of_a_trim = [&](const std::string& topic, std::uint64_t readers) {
+        const auto s = opened(topic, "a");
+        std::vector<command> commands;
+        for (std::uint64_t i = 1; i <= batches; ++i)
+            commands.emplace_back(batch(s, {1}, i, 1, records({std::to_string(i)})));
+        for (std::uint64_t g = 0; g < readers; ++g)
+            commands.emplace_back(create_group{s.topic, std::to_string(g), "", {1}});
+        // Half of them are done with all but one message, which leaves later.
+        for (std::uint32_t g = 1; g <= readers / 2; ++g)
+            commands.emplace_back(
+                ack{s.topic, {g}, {{{1}, {batches - 2}}, {{batches}, {batches}}}});
+        EXPECT_TRUE(all(commands).back().ok());
+        const std::uint64_t before = disk::lookups();
+        EXPECT_TRUE(one(trim{s.topic, {batches}}).ok());
+        while (more_) all({});
+        for (std::uint32_t g = 1; g <= readers; ++g) {
+            const auto at = reader(*db_).position_of(s.topic, {g}, s.source);
+            EXPECT_EQ(at->next.sequence.value, g <= readers / 2 ? batches - 1 : 1) << g;
+        }
+        return disk::lookups() - before;
+    };
+    const std::uint64_t alone = lookups_of_a_trim("alone", 0);
+    EXPECT_LT(lookups_of_a_trim("read", groups), alone + 100 * groups);
 }
 
 TEST_F(Database, ForgetsNothingThatIsDueWhenATransactionFails) {

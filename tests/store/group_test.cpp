@@ -1,8 +1,13 @@
 #include "store/support/fixture.hpp"
+#include "store/support/lowered_bounds.hpp"
+#include "unit/protocol/random.hpp"
 
 #include <cairn/store/maintenance.hpp>
 
 #include <gtest/gtest.h>
+
+#include <cmath>
+#include <utility>
 
 namespace cairn::test {
 namespace {
@@ -84,21 +89,113 @@ TEST_F(Group, AcksOfAFewPositionsAreCountedInMessagesToo) {
     EXPECT_EQ(std::get<acked>(rest.value), (acked{batch_count, {end}, {}}));
 }
 
-TEST_F(Group, TakesLessThanTwoMegabytesForAMillionScatteredMessages) {
+TEST_F(Group, AcksInAsManyTransactionsAsTheChunksNeedThatTheyTouch) {
+    const lowered_bounds lowered({.transaction_pages_max = 64});
     const auto s = opened("jobs", "a");
-    // 16 million messages of which every sixteenth stays open.
     constexpr std::uint32_t batch_count = 1U << 20;
     const body_bytes body(std::size_t{batch_count} * wire::record_word_bytes);
-    for (std::uint64_t i = 0; i < 16; ++i)
-        ASSERT_TRUE(one(batch(s, {1}, i * batch_count + 1, batch_count, body)).ok());
-    const auto g = group_of(s.topic, "workers");
-    const std::uint64_t before = db_->stats().file_bytes;
-    ack scattered{s.topic, g, {}};
-    for (std::uint64_t o = 1; o < 16 * std::uint64_t{batch_count}; o += 16)
-        scattered.ranges.push_back({{o + 1}, {o + 15}});
-    ASSERT_TRUE(one(std::move(scattered)).ok());
-    EXPECT_EQ(reader(*db_).group(s.topic, g)->pending, 1U << 20);
-    EXPECT_LT(db_->stats().file_bytes - before, 2'000'000U);
+    ASSERT_TRUE(one(batch(s, {1}, 1, batch_count, body)).ok());
+    constexpr std::uint64_t chunks = batch_count / chunk_offsets;
+    std::vector<command> acks;
+    for (const std::uint64_t apart : {std::uint64_t{1}, chunks / 32}) {
+        const auto g = group_of(s.topic, std::to_string(apart));
+        for (std::uint64_t n = 1; n <= 8; ++n) {
+            ack scattered{s.topic, g, {}};
+            for (std::uint64_t chunk = 1; chunk < chunks; chunk += apart)
+                scattered.ranges.push_back(
+                    {{chunk * chunk_offsets + 2 * n}, {chunk * chunk_offsets + 2 * n}});
+            acks.emplace_back(std::move(scattered));
+        }
+    }
+    const std::uint64_t before = db_->stats().commits;
+    for (const reply& answer : all(acks)) EXPECT_EQ(answer.code, errc::ok);
+    // 127 chunks each, then 32 with four pages beside them.
+    EXPECT_EQ(db_->stats().commits, before + 8 + 8);
+}
+
+class MillionScattered : public Database {
+protected:
+    static constexpr std::uint64_t open_messages = 1'000'000;
+
+    /// A million messages stay open, on average one of `apart`, each as likely as any other, and
+    /// all between them are acked. What a closed database takes for that.
+    std::uint64_t bytes_of_one_in(std::uint64_t apart) {
+        const auto s = opened(std::to_string(apart), "a");
+        const auto g = group_of(s.topic, "workers");
+        const std::vector<std::uint64_t> open = scattered(apart);
+        pretend_end(s.topic, open.back() + 2);
+        const std::uint64_t before = state_bytes();
+        reopen();
+        ack_between(s.topic, g, open);
+        reopen();
+        EXPECT_EQ(reader(*db_).group(s.topic, g)->pending, open_messages + 1);
+        db_.reset();
+        const std::uint64_t after = state_bytes();
+        reopen();
+        return after - before;
+    }
+
+private:
+    static std::vector<std::uint64_t> scattered(std::uint64_t apart) {
+        dice random(apart);
+        std::vector<std::uint64_t> all;
+        for (std::uint64_t at = 0; all.size() < open_messages; all.push_back(at)) {
+            const double chance = (static_cast<double>(random.below(1U << 31)) + 0.5) / (1U << 31);
+            const double share = 1.0 / static_cast<double>(apart);
+            at += 1 + static_cast<std::uint64_t>(std::log(chance) / std::log1p(-share));
+        }
+        return all;
+    }
+    /// Acks do not look at messages, and a billion of them would take long.
+    void pretend_end(topic_id t, std::uint64_t end) {
+        db_.reset();
+        inside([&](lmdb::transaction& txn, const databases& dbs) {
+            const auto value = txn.get(dbs.state, topic_key(t));
+            topic_record topic = *decode_topic(unsealed(topic_key(t), *value));
+            topic.next = {end};
+            put(txn, dbs, topic_key(t), topic);
+            auto counters = counters_in(txn, dbs);
+            counters.commit = txn.id();
+            put(txn, dbs, counters_key(), counters);
+        });
+    }
+    /// Of the tree that has all small records.
+    std::uint64_t state_bytes() {
+        MDB_stat found{};
+        inside([&](lmdb::transaction& txn, const databases& dbs) {
+            ASSERT_EQ(mdb_stat(txn.handle(), dbs.state, &found), 0);
+            auto counters = counters_in(txn, dbs);
+            counters.commit = txn.id();
+            put(txn, dbs, counters_key(), counters);
+        });
+        return (found.ms_leaf_pages + found.ms_branch_pages + found.ms_overflow_pages) *
+               std::uint64_t{found.ms_psize};
+    }
+    void ack_between(topic_id t, group_id g, const std::vector<std::uint64_t>& open) {
+        ack next{t, g, {}};
+        std::uint64_t spanned = 0;
+        std::uint64_t from = 1;
+        for (const std::uint64_t at : open) {
+            spanned += at - from;
+            if (spanned > ack_range_max || next.ranges.size() == ack_ranges_max) {
+                ASSERT_TRUE(one(std::exchange(next, ack{t, g, {}})).ok());
+                spanned = at - from;
+            }
+            if (from < at) next.ranges.push_back({{from}, {at - 1}});
+            from = at + 1;
+        }
+        ASSERT_TRUE(one(std::move(next)).ok());
+    }
+};
+
+TEST_F(MillionScattered, TakesLessThanTwoMegabytesUpToOneMessageInForty) {
+    for (const std::uint64_t apart : {2U, 8U, 16U, 40U})
+        EXPECT_LT(bytes_of_one_in(apart), 2'000'000U) << apart;
+}
+
+TEST_F(MillionScattered, TakesThreeBytesEachAtOneInAHundredAndThirteenAtOneInAThousand) {
+    EXPECT_LT(bytes_of_one_in(100), 3'100'000U);
+    EXPECT_LT(bytes_of_one_in(1'000), 13'100'000U);
 }
 
 TEST_F(Group, ForgetsAttemptsWithTheAckAndNotBefore) {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <csignal>
 #include <sstream>
+#include <utility>
 
 namespace cairn::test {
 namespace {
@@ -17,13 +18,17 @@ namespace {
 using namespace std::chrono_literals;
 using namespace store;
 
-/// The model after so many commits of a seed.
-model model_after(std::uint64_t seed, std::uint64_t commits) {
+/// What a commit makes of its commands: one transaction, or one for each.
+enum class parts { one, each };
+
+/// The model after so many commits of a seed, and after each transaction of the next one.
+std::vector<model> models_after(std::uint64_t seed, std::uint64_t commits, parts of_commits) {
     model known;
-    workload work(seed, "", 300);
+    workload work(seed, "", 300, {.apart = of_commits == parts::each});
     std::vector<reply> expected;
     for (; commits > 0; --commits) (void)work.next_commit(known, expected);
-    return known;
+    const model before = known;
+    return work.steps_of(before, work.next_commit(known, expected));
 }
 
 /// Anywhere in what follows.
@@ -34,14 +39,27 @@ std::optional<std::string> kill_soon(child_process& victim, dice& random) {
     return "ended by itself: " + victim.output();
 }
 
+/// Finds the first of them, from `at` on, that the database holds, and sets `at`; else what differs
+/// from the one at `at`.
+std::optional<std::string> first_match(const database& db, const std::vector<model>& all,
+                                       std::size_t& at) {
+    const auto found = difference(db, all[at]);
+    while (difference(db, all[at]))
+        if (++at == all.size()) return found;
+    return std::nullopt;
+}
+
 /// Kills one database's process again and again; each goes on where the one before died.
-std::optional<std::string> kill_often(std::uint64_t seed, int kills) {
+std::optional<std::string> kill_often(std::uint64_t seed, int kills, parts of_commits,
+                                      int& halves) {
     const temp_directory directory;
     dice random(~seed);
     std::uint64_t commits = 0;
+    std::size_t done = 0;  // transactions of the next one
     for (int kill = 0; kill < kills; ++kill) {
-        child_process victim({STORE_KILL_VICTIM, "commits", directory / "db", std::to_string(seed),
-                              std::to_string(commits)});
+        child_process victim({STORE_KILL_VICTIM, of_commits == parts::each ? "apart" : "commits",
+                              directory / "db", std::to_string(seed), std::to_string(commits),
+                              std::to_string(done)});
         // At a random moment: so many commits, and then anywhere in the next ones.
         const std::string confirms(random.below(12), 'c');
         if (!victim.wait_for_output(confirms, 60s)) return "died by itself: " + victim.output();
@@ -56,12 +74,15 @@ std::optional<std::string> kill_often(std::uint64_t seed, int kills) {
         const database db(directory / "db", small_options());
         if (confirmed > 0 && db.opened().clean) return "it says that it was closed";
         commits += confirmed;
-        const auto found = difference(db, model_after(seed, commits));
-        if (!found) continue;
-        // The commit that was going on may have arrived, all of it.
-        if (difference(db, model_after(seed, ++commits)))
+        // Of the commit that was going on the first transactions may have arrived, each whole.
+        if (confirmed > 0) done = 0;
+        const std::vector<model> steps = models_after(seed, commits, of_commits);
+        const auto found = first_match(db, steps, done);
+        if (found)
             return *found + "; after kill " + std::to_string(kill) + ", " +
                    std::to_string(confirmed) + " commits confirmed";
+        if (done > 0 && done + 1 < steps.size()) ++halves;
+        if (of_commits == parts::one) commits += std::exchange(done, 0);
     }
     const verify_report report = verify(directory / "db");
     if (!report.sound()) return "verify: " + report.findings.front().what;
@@ -147,7 +168,22 @@ std::optional<std::string> kill_producers(std::uint64_t seed, int kills, std::ui
 
 TEST(Kill, LosesNothingThatWasConfirmedAndHalvesNothing) {
     constexpr int kills = 20;
-    expect_no_failure(8, [](std::uint64_t seed) { return kill_often(seed, kills); });
+    int halves = 0;
+    expect_no_failure(
+        8, [&](std::uint64_t seed) { return kill_often(seed, kills, parts::one, halves); });
+}
+
+TEST(Kill, BetweenTheTransactionsOfACommitHalvesNone) {
+    constexpr int kills = 20;
+    int halves = 0;
+    int schedules = 0;
+    expect_no_failure(8, [&](std::uint64_t seed) {
+        ++schedules;
+        return kill_often(seed, kills, parts::each, halves);
+    });
+    if (schedules >= 8) {
+        EXPECT_GT(halves, 0) << "no commit was killed in its middle";
+    }
 }
 
 TEST(Kill, LosesNothingOfWhatFourProducersWereTold) {

@@ -250,7 +250,22 @@ TEST_F(Refusal, OfAnAckThatSpansTooMuch) {
     for (std::uint64_t first = 4; first <= end; first += count)
         ASSERT_TRUE(one(batch(source_, {1}, first, count, body)).ok());
     EXPECT_EQ(code_of(ack{topic_, group_, {{{3}, {end}}}}), errc::limit_exceeded);
+    EXPECT_EQ(code_of(ack{topic_, group_, {{{3}, {end / 2}}, {{end / 2 + 2}, {end}}}}),
+              errc::limit_exceeded);
     EXPECT_TRUE(one(ack{topic_, group_, {{{1}, {end}}}}).ok()) << "cumulative";
+}
+
+TEST_F(Refusal, OfAnAckOfTooManyRanges) {
+    ack many{topic_, group_, {}};
+    ack_positions by_position{topic_, group_, source_.source, {1}, {}};
+    many.ranges.assign(ack_ranges_max + 1, {{2}, {2}});
+    by_position.ranges.assign(ack_ranges_max + 1, {{2}, {2}});
+    EXPECT_EQ(code_of(many), errc::limit_exceeded);
+    EXPECT_EQ(code_of(by_position), errc::limit_exceeded);
+    many.ranges.pop_back();
+    EXPECT_TRUE(one(many).ok());
+    by_position.ranges.pop_back();
+    EXPECT_TRUE(one(by_position).ok());
 }
 
 TEST_F(Refusal, OfAnAttempt) {

@@ -60,6 +60,32 @@ protected:
     group_id group_;
 };
 
+// What is known of the groups in one transaction follows what becomes of them in it.
+TEST_F(Untold, IsWhatLeavesAfterItsGroupWasSettledMovedOrMadeInTheSameCommit) {
+    append_each(1, 2);
+    topic_config narrow;
+    narrow.retention.bytes_max = db_->stats().stored_bytes;
+    ASSERT_TRUE(one(alter_topic{source_.topic, narrow}).ok());
+    const auto next = [&](std::uint64_t at) { return batch(source_, {1}, at, 1, records({"x"})); };
+    const std::pair<command, std::string> between[] = {
+        {ack_positions{source_.topic, group_, source_.source, {1}, {{{1}, {1}}}}, "1:2"},
+        {seek_group{source_.topic, group_, {4}}, "1:4"},
+        {delete_group{source_.topic, group_}, "1:6"}};
+    std::uint64_t at = 3;
+    for (const auto& [command_between, wanted] : between) {
+        std::vector<command> commands{next(at), command_between};
+        if (std::holds_alternative<delete_group>(command_between)) {
+            commands.emplace_back(create_group{source_.topic, "workers", "", {6}});
+            group_ = {group_.value + 1};
+        }
+        commands.emplace_back(next(at + 1));
+        for (const reply& answer : all(commands)) EXPECT_EQ(answer.code, errc::ok);
+        EXPECT_EQ(position(), wanted);
+        at += 2;
+    }
+    expect_sound();
+}
+
 TEST_F(Untold, IsWhatWasTrimmedBeforeItWasAcked) {
     for (std::uint64_t at = 1; at <= 9; at += 2) append_to(source_, at, {"x", "y"});
     ack_offsets(1, 3);

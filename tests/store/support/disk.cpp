@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -278,6 +279,11 @@ int& refused_commits() {
     return left;
 }
 
+std::atomic<std::uint64_t>& counted_lookups() {
+    static std::atomic<std::uint64_t> count{0};
+    return count;
+}
+
 long& pretended() {
     static long type = 0;
     return type;
@@ -355,6 +361,7 @@ void pretend_full(bool full) { is_full() = full; }
 void limit_transactions(std::size_t puts) { transactions() = {puts, 0}; }
 
 void refuse_commits(int transactions) { refused_commits() = transactions; }
+std::uint64_t lookups() { return counted_lookups(); }
 
 void pretend_filesystem(long type) { pretended() = type; }
 
@@ -482,6 +489,19 @@ extern "C" int mdb_put(MDB_txn* txn, MDB_dbi dbi, MDB_val* key, MDB_val* value, 
     limit& l = transactions();
     if (l.puts_max > 0 && l.puts++ >= l.puts_max) return MDB_TXN_FULL;
     return real(txn, dbi, key, value, flags);
+}
+
+extern "C" int mdb_get(MDB_txn* txn, MDB_dbi dbi, MDB_val* key, MDB_val* value) {
+    static const auto real = reinterpret_cast<decltype(&mdb_get)>(::dlsym(RTLD_NEXT, "mdb_get"));
+    counted_lookups().fetch_add(1, std::memory_order_relaxed);
+    return real(txn, dbi, key, value);
+}
+
+extern "C" int mdb_cursor_get(MDB_cursor* cursor, MDB_val* key, MDB_val* value, MDB_cursor_op how) {
+    static const auto real =
+        reinterpret_cast<decltype(&mdb_cursor_get)>(::dlsym(RTLD_NEXT, "mdb_cursor_get"));
+    counted_lookups().fetch_add(1, std::memory_order_relaxed);
+    return real(cursor, key, value, how);
 }
 
 extern "C" int statfs(const char* file, struct statfs* info) noexcept {

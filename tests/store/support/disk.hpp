@@ -119,6 +119,8 @@ void limit_transactions(std::size_t puts);
 
 /// Of so many transactions of LMDB's from now on the commit finds that they are full.
 void refuse_commits(int transactions);
+/// How often LMDB was asked for a key, or for the next one.
+std::uint64_t lookups();
 
 /// What statfs() says of any file from now on, a number of statfs(2); 0: the truth.
 void pretend_filesystem(long type);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 
 namespace cairn::test {
 
@@ -13,9 +14,43 @@ std::vector<command> workload::next_commit(model& known, std::vector<reply>& rep
     for (std::uint64_t n = kind_.one_command ? 1 : random_.between(1, 6); n > 0; --n) {
         all.push_back(next(known));
         replies.push_back(known.apply(all.back()));
+        if (kind_.apart) known.end_commit();
     }
     known.end_commit();
     return all;
+}
+
+std::vector<model> workload::steps_of(const model& before,
+                                      const std::vector<command>& commands) const {
+    std::vector<model> all{before};
+    model known = before;
+    for (const std::size_t i : applied_order(commands)) {
+        (void)known.apply(commands[i]);
+        if (!kind_.apart) continue;
+        known.end_commit();
+        all.push_back(known);
+    }
+    known.end_commit();
+    if (!kind_.apart) all.push_back(std::move(known));
+    return all;
+}
+
+std::vector<std::size_t> applied_order(const std::vector<command>& commands) {
+    std::vector<std::size_t> order(commands.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    const auto topic_of = [&](std::size_t i) {
+        const auto* const one = std::get_if<append>(&commands[i]);
+        return one != nullptr ? one->topic.value : 0;
+    };
+    for (auto at = order.begin(); at != order.end();) {
+        const bool append_here = topic_of(*at) != 0;
+        const auto end = std::find_if(
+            at, order.end(), [&](std::size_t i) { return (topic_of(i) != 0) != append_here; });
+        if (append_here)
+            std::stable_sort(at, end, [&](auto a, auto b) { return topic_of(a) < topic_of(b); });
+        at = end;
+    }
+    return order;
 }
 
 std::string workload::a_text() {

@@ -9,6 +9,9 @@
 
 namespace cairn::test {
 
+/// In which order the commands of a commit are applied, as README.md of the store says.
+std::vector<std::size_t> applied_order(const std::vector<store::command>& commands);
+
 /// Random commands that make sense for what a model holds, and some that do not. The same seed and
 /// the same model give the same commands.
 class workload {
@@ -17,6 +20,7 @@ public:
         bool limited_topics = false;
         bool aged_topics = false;
         bool one_command = false;  ///< a commit, which stores into one topic
+        bool apart = false;        ///< each command has a transaction of its own (commands_apart)
     };
 
     /// `prefix` begins every topic's name. `bytes_max`: of one message.
@@ -27,6 +31,9 @@ public:
 
     /// Commands of one commit, judged one after another as the model goes on.
     std::vector<store::command> next_commit(model& known, std::vector<store::reply>& replies);
+    /// What a database holds before such a commit, after each of its transactions, and at the end.
+    std::vector<model> steps_of(const model& before,
+                                const std::vector<store::command>& commands) const;
 
 private:
     store::command next(const model& known);

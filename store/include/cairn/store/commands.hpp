@@ -133,7 +133,8 @@ struct seek_group {
 
 /// Done: never again for this group. What is acked or trimmed already stays so. Replies acked.
 /// Fails: group_unknown, not_stored (beyond the end), invalid_argument (an empty range),
-/// limit_exceeded (a range above ack_range_max that does not begin at the floor).
+/// limit_exceeded (more than ack_ranges_max ranges; more than ack_range_max messages in those that
+/// do not begin at the floor).
 struct ack {
     topic_id topic;
     group_id group;
@@ -145,7 +146,7 @@ struct ack {
 /// than ack_batches_max batches and ack_range_max messages above the floor: acked::next says where
 /// to go on, in the ranges in ascending order.
 /// Fails: group_unknown, source_unknown, not_stored (beyond the end, or an epoch that was never
-/// opened), invalid_argument (an empty range).
+/// opened), invalid_argument (an empty range), limit_exceeded (more than ack_ranges_max ranges).
 struct ack_positions {
     topic_id topic;
     group_id group;

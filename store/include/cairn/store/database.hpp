@@ -70,14 +70,18 @@ public:
     /// get another offset than it was told (store_full).
     using early = std::function<void(std::size_t, const reply&)>;
 
-    /// Applies all commands in order, in one transaction, and syncs; in several when dead letters,
-    /// redrives, forgotten attempts, keys or some 24,000 commands would make one too large.
-    /// `replies` gets one for each.
+    /// Applies all commands, in order, in one transaction, and syncs; in several, each synced
+    /// before the next begins, when dead letters, redrives, forgotten attempts, keys or some 24,000
+    /// commands would make one too large. Appends next to each other are applied topic by topic, in
+    /// the order of topic_id. `replies` gets one for each command.
     ///
     /// Does a bounded share of what is due besides (retention, deleted topics) and returns whether
-    /// more is. Without commands it does only that. After a failed write or sync every reply is
-    /// store_failed, now and until the database is opened again; whether the commands of that very
-    /// commit are stored is then not known.
+    /// more is. Without commands it does only that.
+    ///
+    /// After a failed write or sync the commands of that transaction and all behind it are answered
+    /// store_failed, and so are all commits until the database is opened again. What was answered
+    /// ok, earlier in this commit too, is stored. Whether the transaction that failed is stored is
+    /// not known, but it is whole or not at all; nothing behind it is.
     /// `now` may jump: stored times never go back.
     bool commit(std::span<const command> commands, wall_time now, std::vector<reply>& replies,
                 const early& written = {});

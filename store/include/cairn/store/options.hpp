@@ -92,7 +92,9 @@ inline constexpr std::size_t commit_bytes_max = std::size_t{192} << 20;
 inline constexpr std::uint32_t marks_max = 16'384;
 /// Size of a file up to which check::after_crash looks at it: about a second.
 inline constexpr std::uint64_t check_bytes_max = std::uint64_t{256} << 20;
-/// Messages that one range of an ack may span.
+/// Ranges of one ack, by offset or by position.
+inline constexpr std::uint32_t ack_ranges_max = 65'536;
+/// Messages that those of its ranges may span together that do not begin at the floor.
 inline constexpr std::uint64_t ack_range_max = std::uint64_t{8} << 20;
 /// Batches that one ack by position looks up: a tenth of a second.
 inline constexpr std::uint32_t ack_batches_max = 65'536;
