@@ -186,6 +186,35 @@ TEST_F(StoreOnAHangingDisk, TakesNoEndOfAcksOfARunThatIsOver) {
     EXPECT_EQ(member->raw().refusal(wire::kind::error), errc::limit_exceeded);
 }
 
+TEST_F(StoreOnAHangingDisk, TakesNoEndOfAcksOfWhatIsStored) {
+    const auto member = peer();
+    ASSERT_TRUE(member->attach(1, "quakes", "a"));
+    get_stuck_with(6, 1);
+    const std::vector<sequence_range> ranges(512, {{1}, {1}});
+    for (int i = 0; i != 2; ++i) member->ack(1, "usgs", 7, ranges);
+    EXPECT_TRUE(member->raw().answered_without_refusal()) << "a flight of cairn's members";
+    member->ack(1, "usgs", 7, {{{1}, {1}}});
+    EXPECT_EQ(member->raw().refusal(wire::kind::error), errc::limit_exceeded);
+}
+
+TEST_F(StoreOnAHangingDisk, TakesNoEndOfAcksOfManyAttachmentsOfALink) {
+    const auto member = peer();
+    constexpr wire::channel attachments = 64;
+    for (wire::channel c = 1; c <= attachments + 1; ++c)
+        ASSERT_TRUE(member->attach(c, "quakes", "a"));
+    get_stuck_with(6, 1);
+    const std::vector<sequence_range> ranges(1'024, {{1}, {1}});
+    for (wire::channel c = 1; c <= attachments; ++c) member->ack(c, "usgs", 7, ranges);
+    EXPECT_TRUE(member->raw().answered_without_refusal());
+    member->ack(attachments + 1, "usgs", 7, {{{1}, {1}}});
+    EXPECT_EQ(member->raw().refusal(wire::kind::error), errc::limit_exceeded);
+    go_on();
+    for (wire::channel c = 1; c <= attachments; ++c)
+        ASSERT_TRUE(member->raw().hear(wire::kind::acked));
+    member->ack(1, "usgs", 7, ranges);
+    EXPECT_TRUE(member->raw().answered_without_refusal()) << "what was counted leaves room";
+}
+
 TEST_F(StoreOnAHangingDisk, GoesOnServingWhatItHas) {
     get_stuck_with(6, 5);
     const auto reader = peer();
