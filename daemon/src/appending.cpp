@@ -6,6 +6,7 @@
 #include <cairn/wire/limits.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace cairn::daemon {
@@ -16,6 +17,9 @@ namespace {
 // granted much and append nothing do not hold up all others.
 constexpr std::uint64_t window_min = std::uint64_t{64} << 10;
 constexpr std::uint64_t small_windows_part = 4;
+// How long room is kept for a source whose turn came: a publisher that was refused for want of room
+// pauses for a second.
+constexpr std::chrono::milliseconds room_kept{2'000};
 
 std::uint64_t left_of(std::uint64_t all, std::uint64_t taken) {
     return all > taken ? all - taken : 0;
@@ -42,6 +46,10 @@ struct appending::source {
     std::uint64_t spent = 0;
     std::uint64_t returned = 0;
     std::uint64_t reserved = 0;  // of append_bytes_max
+    std::uint64_t batch = 0;     // charge of its latest: about what the next will take
+    line::iterator place;        // in the line
+    bool in_line = false;
+    std::uint64_t promise = 0;  // its number, of the room that is kept for it
 
     sequence up_to;  // flushed
     // Of a topic that confirms before the sync.
@@ -66,6 +74,7 @@ struct appending::source {
         const bool goes_on = link && standing == state::open;
         return (goes_on ? std::max(granted, spent) : spent) - returned;
     }
+    std::uint64_t next_batch() const { return batch != 0 ? batch : wire::batch_bytes_default; }
 };
 
 std::string appending::what_is_refused(const source& of, std::string_view why) {
@@ -75,7 +84,7 @@ std::string appending::what_is_refused(const source& of, std::string_view why) {
 
 appending::appending(service_parts& parts) : parts_(parts) { parts_.commits.add(*this); }
 
-appending::~appending() = default;
+appending::~appending() { parts_.hub.loop().remove(*this); }
 
 void appending::reserve(source& of) {
     reserved_ -= of.reserved;
@@ -83,21 +92,89 @@ void appending::reserve(source& of) {
     reserved_ += of.reserved;
 }
 
-// Totals never fall, so what is granted too much today is missing until it was appended.
-void appending::grant(source& to) {
+std::uint64_t appending::share() const {
     const std::uint64_t all = parts_.options.append_bytes_max;
     const std::uint64_t large = all - all / small_windows_part;
-    const std::uint64_t share = large / std::max<std::size_t>(1, sources_.size());
-    const std::uint64_t window = std::min<std::uint64_t>(parts_.options.append_window_bytes, share);
+    return std::min<std::uint64_t>(parts_.options.append_window_bytes,
+                                   large / std::max<std::size_t>(1, sources_.size()));
+}
+
+// Totals never fall, so what is granted too much today is missing until it was appended.
+void appending::grant(source& to) {
     const std::uint64_t holds = to.holds();
+    // Who waits in the line goes first.
+    if (to.in_line || (holds != 0 && !line_.empty())) return;
+    const std::uint64_t all = parts_.options.append_bytes_max;
+    const std::uint64_t large = all - all / small_windows_part;
+    // The batch that goes beyond is within the window, when there is no room for many of these.
+    const std::uint64_t taken = holds + (reserved_ > all / 2 ? left_of(to.batch, 1) : 0);
     const std::uint64_t more =
-        std::max(std::min(left_of(window, holds), left_of(large, reserved_)),
-                 std::min(left_of(window_min, holds), left_of(all, reserved_)));
-    // One byte is one batch, so that each source goes on.
+        std::max(std::min(left_of(share(), taken), left_of(large, reserved_)),
+                 std::min(left_of(window_min, taken), left_of(all, reserved_)));
+    if (holds == 0 && (!line_.empty() || (more == 0 && !has_room(to.next_batch()))))
+        return stand_in_line(to);
+    // One byte is one batch, so that each source goes on although others hold all and use nothing.
     to.granted =
         std::max(to.granted, to.spent) + (holds == 0 ? std::max<std::uint64_t>(more, 1) : more);
     reserve(to);
 }
+
+// --- The line -----------------------------------------------------------------------------------
+
+// A batch that is larger than all room is let in alone.
+bool appending::has_room(std::uint64_t bytes) const {
+    const std::uint64_t taken = under_way_ + promised_;
+    return taken == 0 || taken + bytes <= parts_.options.append_bytes_max;
+}
+
+// By links in turn, by bytes: who opens many sources gets no more than who opens one.
+void appending::stand_in_line(source& of) {
+    std::uint64_t& link_turn = sources_of_[of.link_number].turn;
+    const std::uint64_t turn = std::max(turn_, link_turn);
+    link_turn = turn + of.next_batch();
+    of.place = line_.emplace(std::pair(turn, ++stood_in_line_), &of).first;
+    of.in_line = true;
+}
+
+void appending::leave_line(source& of) {
+    if (std::exchange(of.in_line, false)) line_.erase(of.place);
+}
+
+void appending::serve_line() {
+    runtime::loop& loop = parts_.hub.loop();
+    const time_point now = loop.now();
+    while (!promises_.empty() && promises_.begin()->second.until <= now) {
+        promised_ -= promises_.begin()->second.bytes;
+        promises_.erase(promises_.begin());
+    }
+    while (!line_.empty()) {
+        source& next = *line_.begin()->second;
+        const std::uint64_t room = std::max(next.next_batch(), share());
+        if (!has_room(room)) break;
+        turn_ = line_.begin()->first.first;
+        leave_line(next);
+        next.promise = ++promises_made_;
+        promises_.emplace_hint(promises_.end(), next.promise, kept_room{now + room_kept, room});
+        promised_ += room;
+        // The batch that goes beyond is within the room.
+        next.granted = std::max(next.granted, next.spent) +
+                       std::max<std::uint64_t>(1, left_of(room, next.next_batch()));
+        reserve(next);
+        confirm(next, next.up_to, wire::durability::flushed);
+    }
+    if (!promises_.empty()) loop.at(*this, promises_.begin()->second.until);
+}
+
+// It came, or never will.
+void appending::keep_no_room(source& of) {
+    const auto kept = promises_.find(std::exchange(of.promise, 0));
+    if (kept == promises_.end()) return;
+    promised_ -= kept->second.bytes;
+    promises_.erase(kept);
+    parts_.hub.loop().flag(*this);
+}
+
+void appending::run(time_point /*now*/) { settled(); }
 
 appending::source* appending::find(const runtime::link& from, wire::channel channel) {
     const auto found = sources_.find({from.number(), channel});
@@ -112,7 +189,7 @@ errc appending::open(runtime::link& from, const wire::open_source& request) {
     if (sources_.contains(at)) return errc::invalid_argument;
     // Who opens and closes without end costs a command each time: what was closed counts until the
     // store has answered.
-    std::size_t& of_link = sources_of_[from.number()];
+    std::size_t& of_link = sources_of_[from.number()].count;
     if (of_link >= parts_.hub.options().topics_per_peer_max) return errc::limit_exceeded;
     ++of_link;
     auto& made = sources_[at];
@@ -141,6 +218,7 @@ void appending::submit_open(source& to) {
 
 void appending::submit(source& to, store::command wanted, std::uint64_t charge, sequence first) {
     ++to.under_way;
+    under_way_ += charge;
     parts_.commits.submit(std::move(wanted), *this,
                           flights_.put({&to, charge, to.round, first, {}}));
 }
@@ -158,15 +236,31 @@ bool appending::admit(source& to, runtime::link& from, std::uint64_t charge, seq
     }
     to.spent += charge;
     reserve(to);
+    keep_no_room(to);
     if (to.dropping && first > to.expected) {
-        to.returned += charge;
-        reserve(to);
-        to.answered = true;
-        mark(to);
+        drop(to, charge);
         return false;
     }
     to.dropping = false;
+    to.batch = charge;
+    if (under_way_ >= parts_.options.append_bytes_max) {
+        ++refused_;
+        parts_.hub.log_repeated(log_level::warning, "append",
+                                what_is_refused(to, "append_bytes_max is under way to the disk"));
+        drop(to, charge);
+        go_back(to, errc::limit_exceeded, std::max(first, to.up_to + 1));
+        return false;
+    }
     return true;
+}
+
+// Its credit comes back, when there is room.
+void appending::drop(source& of, std::uint64_t charge) {
+    of.returned += charge;
+    reserve(of);
+    of.answered = true;
+    mark(of);
+    parts_.hub.loop().flag(*this);
 }
 
 void appending::append(runtime::link& from, std::unique_ptr<runtime::received_batch> batch) {
@@ -234,6 +328,8 @@ void appending::end(std::map<channel_key, std::unique_ptr<source>>::iterator whi
     source& s = *which->second;
     s.link = nullptr;
     reserve(s);
+    leave_line(s);
+    keep_no_room(s);
     if (s.marked) std::erase(marked_, &s);
     s.marked = false;
     if (s.under_way != 0)
@@ -245,7 +341,7 @@ void appending::end(std::map<channel_key, std::unique_ptr<source>>::iterator whi
 
 void appending::count_out(const source& gone) {
     const auto of_link = sources_of_.find(gone.link_number);
-    if (--of_link->second == 0) sources_of_.erase(of_link);
+    if (--of_link->second.count == 0) sources_of_.erase(of_link);
 }
 
 void appending::mark(source& of) {
@@ -291,6 +387,7 @@ void appending::taken_back(std::uint32_t token, errc why) {
 void appending::landed(const flight& which) {
     source& of = *which.of;
     --of.under_way;
+    under_way_ -= which.charge;
     if (which.charge != 0) {
         of.returned += which.charge;
         reserve(of);
@@ -376,6 +473,8 @@ void appending::go_back(source& of, errc why, sequence to) {
 void appending::fence(source& of, cairn::epoch newer) {
     of.standing = source::state::fenced;
     reserve(of);
+    leave_line(of);
+    keep_no_room(of);
     of.newer = newer;
     if (of.link && !std::exchange(of.fence_told, true))
         of.link->send(wire::fenced{of.topic, of.name, newer});
@@ -392,6 +491,7 @@ void appending::settled() {
         confirm(*s, s->up_to, wire::durability::flushed);
     }
     marked_.clear();
+    serve_line();
 }
 
 void appending::confirm(source& to, sequence up_to, wire::durability level) {

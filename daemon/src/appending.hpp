@@ -22,9 +22,10 @@ namespace cairn::daemon {
 ///
 /// Owns:    the sources that are open on links.
 /// Threads: loop.
-/// Limits:  topics_per_peer_max sources a link. Batches under way: what was granted, which is
-///          append_bytes_max in all, and one batch a source.
-class appending final : public commit_client {
+/// Limits:  topics_per_peer_max sources a link. Batches under way: append_bytes_max in all, and one
+///          batch, whatever was granted: what comes beyond is refused, and room is kept for it when
+///          its turn comes.
+class appending final : public commit_client, public runtime::task {
 public:
     explicit appending(service_parts& parts);
     ~appending();
@@ -39,6 +40,7 @@ public:
     void kept(std::uint32_t token) override;
     void taken_back(std::uint32_t token, errc why) override;
     void settled() override;
+    void run(time_point now) override;
 
     void add_stats(store_server_stats& to) const;
 
@@ -51,6 +53,18 @@ private:
         std::uint32_t round = 0;
         sequence first;
         sequence written;  // what its early confirm said
+    };
+
+    /// What has no credit and waits for it, in the order of its turns.
+    using line = std::map<std::pair<std::uint64_t, std::uint64_t>, source*>;
+    struct of_one_link {
+        std::size_t count = 0;
+        std::uint64_t turn = 0;  // of the next one in the line, in bytes
+    };
+    /// For the batch of a source whose turn came.
+    struct kept_room {
+        time_point until;
+        std::uint64_t bytes = 0;
     };
 
     source* find(const runtime::link& from, wire::channel channel);
@@ -68,17 +82,31 @@ private:
     void count_out(const source& gone);
     void mark(source& of);
     void confirm(source& to, sequence up_to, wire::durability level);
+    std::uint64_t share() const;
     void grant(source& to);
     void reserve(source& of);
+    bool has_room(std::uint64_t bytes) const;
+    void stand_in_line(source& of);
+    void leave_line(source& of);
+    void serve_line();
+    void keep_no_room(source& of);
+    void drop(source& of, std::uint64_t charge);
 
     service_parts& parts_;
     std::map<channel_key, std::unique_ptr<source>> sources_;
-    std::unordered_map<std::uint64_t, std::size_t> sources_of_;  // links, those that leave included
+    std::unordered_map<std::uint64_t, of_one_link> sources_of_;  // links, those that leave included
     // Closed, with commands under way.
     std::unordered_map<const source*, std::unique_ptr<source>> leaving_;
     slots<flight> flights_;
     std::vector<source*> marked_;  // to be told a confirm
     std::uint64_t reserved_ = 0;   // of append_bytes_max
+    std::uint64_t under_way_ = 0;  // bytes, to the disk
+    line line_;
+    std::uint64_t turn_ = 0;  // that was served last
+    std::uint64_t stood_in_line_ = 0;
+    std::map<std::uint64_t, kept_room> promises_;  // in the order of their ends
+    std::uint64_t promises_made_ = 0;
+    std::uint64_t promised_ = 0;  // bytes of them
     std::uint64_t appends_ = 0;
     std::uint64_t bytes_ = 0;
     std::uint64_t refused_ = 0;

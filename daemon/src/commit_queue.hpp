@@ -36,8 +36,8 @@ protected:
 /// Owns:    commands that the committer has no room for. Loop and committer must outlive it, and
 ///          the committer must be closed before.
 /// Threads: loop, but what overrides store::completion, which is the committer's.
-/// Limits:  none of its own: appends are bounded by the credit that was granted, other requests by
-///          the limits of their services.
+/// Limits:  none of its own: appends are bounded by append_bytes_max, other requests by the limits
+///          of their services.
 class commit_queue final : public store::completion, public runtime::task {
 public:
     commit_queue(runtime::loop& loop, store::committer& committer)

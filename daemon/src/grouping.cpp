@@ -6,7 +6,6 @@
 #include <cairn/wire/limits.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <optional>
 #include <utility>
 
@@ -16,6 +15,7 @@ struct grouping::member {
     /// An ACK frame that is not durable, or not all before it are.
     struct frame {
         std::uint32_t parts = 0;  // that are not durable
+        std::size_t ranges = 0;
     };
     /// What was acked before it was stored.
     struct early_ack {
@@ -40,17 +40,19 @@ struct grouping::member {
     std::deque<frame> frames;
     std::uint64_t frames_done = 0;  // durable, in order: ACKED
     std::vector<early_ack> waiting;
-    std::size_t of_former_runs = 0;  // ranges under way, each a command
+    std::size_t ranges = 0;  // of all frames
     bool marked = false;
 
     /// It counts until the store has answered all that it asked for.
-    std::shared_ptr<std::atomic<std::size_t>> of_link;
+    std::shared_ptr<of_one_link> of_link;
 
-    explicit member(std::shared_ptr<std::atomic<std::size_t>> counter)
-        : of_link(std::move(counter)) {
-        ++*of_link;
+    explicit member(std::shared_ptr<of_one_link> counter) : of_link(std::move(counter)) {
+        ++of_link->members;
     }
-    ~member() { --*of_link; }
+    ~member() {
+        --of_link->members;
+        of_link->ranges -= ranges;
+    }
     member(const member&) = delete;
     member& operator=(const member&) = delete;
 };
@@ -79,9 +81,10 @@ errc grouping::attach(runtime::link& from, const wire::attach_group& request) {
     if (request.sort != wire::group_kind::each) return errc::not_supported;
     const channel_key at{from.number(), request.channel};
     if (members_.contains(at)) return errc::invalid_argument;
-    std::shared_ptr<std::atomic<std::size_t>>& of_link = members_of_[from.number()];
-    if (!of_link) of_link = std::make_shared<std::atomic<std::size_t>>(0);
-    if (*of_link >= parts_.hub.options().subscriptions_per_peer_max) return errc::limit_exceeded;
+    std::shared_ptr<of_one_link>& of_link = members_of_[from.number()];
+    if (!of_link) of_link = std::make_shared<of_one_link>();
+    if (of_link->members >= parts_.hub.options().subscriptions_per_peer_max)
+        return errc::limit_exceeded;
     const auto made = std::make_shared<member>(of_link);
     made->link = &from;
     made->channel = request.channel;
@@ -286,19 +289,16 @@ errc grouping::ack(runtime::link& from, const wire::ack& request) {
     const bool ahead = !source || request.epoch > source->epoch;
     const auto stored_to = present ? source->last : sequence{0};
     const auto is_stored = [&](const sequence_range& r) { return !ahead && r.last <= stored_to; };
-    const auto apart = static_cast<std::size_t>(
-        std::count_if(request.ranges.begin(), request.ranges.end(),
-                      [&](const auto& r) { return !present || !is_stored(r); }));
-    if (of->waiting.size() + of->of_former_runs + apart > ack_ranges_waiting_max) {
+    const std::size_t more = request.ranges.size();
+    if (of->frames.size() == ack_frames_max || of->ranges + more > ack_ranges_max ||
+        of->of_link->ranges + more > ack_ranges_a_link_max) {
         fail(of, errc::limit_exceeded);
         return errc::ok;
     }
-    if (of->frames.size() == ack_frames_max) {
-        fail(of, errc::limit_exceeded);
-        return errc::ok;
-    }
+    of->ranges += more;
+    of->of_link->ranges += more;
     const std::uint64_t number = of->frames_done + of->frames.size();
-    of->frames.push_back({1});  // until all of it is under way
+    of->frames.push_back({1, more});  // a part until all of it is under way
     if (sabotaged("lose-acks")) {
         part_done(of, number);
         settled();
@@ -332,7 +332,6 @@ void grouping::submit(const std::shared_ptr<member>& of, std::uint64_t frame,
                       std::vector<sequence_range> ranges) {
     ++of->frames[frame - of->frames_done].parts;
     ++of->of->under_way;
-    if (former_run) of->of_former_runs += ranges.size();
     const group_key key{of->topic_id.value, of->of->id.value};
     store::ack_positions wanted{of->topic_id, of->of->id, source, epoch, ranges};
     const std::uint32_t token = flights_.put(
@@ -352,6 +351,8 @@ void grouping::go_on(const flight& which, sequence next) {
 void grouping::part_done(const std::shared_ptr<member>& of, std::uint64_t frame) {
     --of->frames[frame - of->frames_done].parts;
     while (!of->frames.empty() && of->frames.front().parts == 0) {
+        of->ranges -= of->frames.front().ranges;
+        of->of_link->ranges -= of->frames.front().ranges;
         of->frames.pop_front();
         ++of->frames_done;
         if (!std::exchange(of->marked, true)) marked_.push_back(of);
@@ -426,7 +427,6 @@ void grouping::replied(std::uint32_t token, const store::reply& answer, bool /*f
 
 void grouping::acked(const flight& which, errc code) {
     const std::shared_ptr<member>& of = which.of;
-    if (which.former_run) of->of_former_runs -= which.ranges.size();
     if (const auto found = groups_.find(which.group); found != groups_.end()) {
         group& g = *found->second;
         --g.under_way;

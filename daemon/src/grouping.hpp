@@ -23,14 +23,15 @@ namespace cairn::daemon {
 /// Owns:    the attachments of all links.
 /// Threads: loop.
 /// Limits:  subscriptions_per_peer_max attachments a link; an attachment has ack_frames_max ACK
-///          frames that are not durable, and in them ack_ranges_waiting_max ranges of runs that
-///          are over, or that wait for what they name to be stored. Beyond, it is ended.
+///          frames that are not durable, and in them ack_ranges_max ranges; a link has
+///          ack_ranges_a_link_max. Beyond, the attachment is ended.
 class grouping final : public commit_client, public topic_watcher {
 public:
     /// Settings, in the store, of a group that one active member reads.
     static constexpr std::string_view settings_each = "each";
     static constexpr std::size_t ack_frames_max = 1'024;
-    static constexpr std::size_t ack_ranges_waiting_max = 1'024;
+    static constexpr std::size_t ack_ranges_max = 1'024;
+    static constexpr std::size_t ack_ranges_a_link_max = 65'536;
 
     explicit grouping(service_parts& parts);
     ~grouping();
@@ -58,6 +59,12 @@ public:
 private:
     struct member;
     struct group;
+    /// Attachments, those included that left while a request of theirs was under way, and the
+    /// ranges that they acked. A reader thread may be the last to let go of one.
+    struct of_one_link {
+        std::atomic<std::size_t> members = 0;
+        std::atomic<std::size_t> ranges = 0;
+    };
     using group_key = std::pair<std::uint32_t, std::uint32_t>;  // topic and group
     /// A command under way.
     struct flight {
@@ -93,9 +100,7 @@ private:
 
     service_parts& parts_;
     members members_;
-    // By link: attachments, those included that left while a request of theirs was under way. A
-    // reader thread may be the last to let go of one.
-    std::unordered_map<std::uint64_t, std::shared_ptr<std::atomic<std::size_t>>> members_of_;
+    std::unordered_map<std::uint64_t, std::shared_ptr<of_one_link>> members_of_;
     std::map<group_key, std::unique_ptr<group>> groups_;
     std::map<group_key, std::size_t> moving_;  // seeks under way: acks that come are void
     slots<flight> flights_;

@@ -276,6 +276,9 @@ void reload(const command_line& line, settings& running, store_server& store, sp
         for (const setting& s : all_settings())
             if (!s.reloaded && s.show(fresh) != s.show(running))
                 log.warn("reload: {} counts after a restart", s.name);
+        if (fresh.store.network.security.keys.public_key !=
+            running.store.network.security.keys.public_key)
+            log.warn("reload: the keys in security.key_file count after a restart");
         if (!next.store.network.security.keys.public_key.empty())
             store.allow_keys(next.store.network.security.allowed_keys);
         store.allow(next.store.access);

@@ -33,6 +33,7 @@ struct replaying::opening {
         replay_page begin;
     };
     std::vector<topic> topics;
+    std::size_t streams = 0;
     errc failed = errc::ok;
 };
 
@@ -52,19 +53,19 @@ errc replaying::subscribe(runtime::link& from, const wire::subscribe& request) {
         return errc::not_authorised;
     const node_options& limits = parts_.hub.options();
     const channel_key at{from.number(), request.channel};
-    const auto of_link = std::distance(subscriptions_.lower_bound({from.number(), 0}),
-                                       subscriptions_.lower_bound({from.number() + 1, 0}));
+    const auto of_link = [&](const auto& all) {
+        return static_cast<std::size_t>(std::distance(all.lower_bound({from.number(), 0}),
+                                                      all.lower_bound({from.number() + 1, 0})));
+    };
     if (!subscriptions_.contains(at) &&
-        static_cast<std::size_t>(of_link) >= limits.subscriptions_per_peer_max)
+        of_link(subscriptions_) >= limits.subscriptions_per_peer_max)
         return errc::limit_exceeded;
     // The newest request of a channel replaces the one that waits.
     if (const store_subscription* const s = find(from, request.channel);
         s && waiting_.contains(s->serial))
         supersede(at);
-    const auto incomplete = std::distance(partial_.lower_bound({from.number(), 0}),
-                                          partial_.lower_bound({from.number() + 1, 0}));
     if (points_of(from.number()) + request.resume.size() > resume_points_max ||
-        static_cast<std::size_t>(incomplete) > limits.subscriptions_per_peer_max) {
+        of_link(partial_) > limits.subscriptions_per_peer_max) {
         partial_.erase(at);
         return errc::limit_exceeded;
     }
@@ -120,9 +121,13 @@ void replaying::unsubscribe(runtime::link& from, const wire::unsubscribe& reques
 }
 
 void replaying::link_down(const runtime::link& gone) {
-    const auto of_link = [&](const auto& entry) { return entry.first.first == gone.number(); };
-    std::erase_if(subscriptions_, of_link);
-    std::erase_if(partial_, of_link);
+    const auto erase_of_link = [&](auto& from) {
+        for (auto it = from.lower_bound({gone.number(), 0});
+             it != from.end() && it->first.first == gone.number();)
+            it = from.erase(it);
+    };
+    erase_of_link(subscriptions_);
+    erase_of_link(partial_);
     served_last_.erase(gone.number());
     budget_.set_in_transit(gone.number(), 0);
 }
@@ -215,6 +220,7 @@ void replaying::open(store_subscription& to) {
     const replay_start start =
         to.from == wire::start::live ? replay_start::live : replay_start::earliest;
     auto work = [found, start, pattern = to.pattern,
+                 streams_max = parts_.hub.options().topics_per_peer_max,
                  given = std::exchange(to.points, {})](store::reader& reader) mutable {
         const replay_points points(std::move(given));
         const auto take = [&](const store::topic_info& topic) {
@@ -226,26 +232,21 @@ void replaying::open(store_subscription& to) {
                 return;
             }
             t.cursor = std::move(*cursor);
+            found->streams += std::max<std::size_t>(1, t.cursor.streams.size());
             found->topics.push_back(std::move(t));
+            if (found->streams > streams_max) found->failed = errc::limit_exceeded;
         };
-        if (!pattern.ends_with('*')) {
-            const auto id = reader.find_topic(pattern);
-            if (!id) {
-                if (id.error() != errc::topic_unknown) found->failed = id.error();
-                return;
-            }
-            const auto topic = reader.topic(*id);
-            if (topic) take(*topic);
-            return;
-        }
+        const auto take_named = [&](const std::string& name) {
+            const auto id = reader.find_topic(name);
+            if (!id && id.error() != errc::topic_unknown) found->failed = id.error();
+            if (!id) return;
+            if (const auto topic = reader.topic(*id)) take(*topic);
+        };
+        if (!pattern.ends_with('*')) return take_named(pattern);
         const std::string_view prefix = std::string_view(pattern).substr(0, pattern.size() - 1);
         // Names behind the prefix less one bit begin with it, or are all behind it.
         std::string after(prefix);
-        if (!after.empty()) {
-            const auto id = reader.find_topic(after);
-            if (id)
-                if (const auto topic = reader.topic(*id)) take(*topic);
-        }
+        if (!after.empty()) take_named(after);
         for (;;) {
             const auto some = reader.topics(after);
             if (!some) {
@@ -253,7 +254,7 @@ void replaying::open(store_subscription& to) {
                 return;
             }
             for (const store::topic_info& t : *some) {
-                if (!t.name.starts_with(prefix)) return;
+                if (!t.name.starts_with(prefix) || found->failed != errc::ok) return;
                 take(t);
             }
             if (some->empty()) return;
@@ -271,10 +272,8 @@ void replaying::open(store_subscription& to) {
 
 void replaying::opened(store_subscription& to, opening& found) {
     if (found.failed != errc::ok) return fail(to, found.failed);
-    std::size_t streams = streams_of(to.link.number());
-    for (const opening::topic& t : found.topics)
-        streams += std::max<std::size_t>(1, t.cursor.streams.size());
-    if (streams > parts_.hub.options().topics_per_peer_max) return fail(to, errc::limit_exceeded);
+    if (streams_of(to.link.number()) + found.streams > parts_.hub.options().topics_per_peer_max)
+        return fail(to, errc::limit_exceeded);
     to.opening = false;
     for (opening::topic& t : found.topics) {
         const auto made = std::make_shared<topic_replay>();

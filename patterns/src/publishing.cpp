@@ -228,9 +228,13 @@ bool publishing::may_fence(runtime::link& who, std::string_view topic) {
 }
 
 void publishing::link_down(runtime::link& gone) {
-    const auto of_link = [&](const auto& entry) { return entry.first.first == gone.number(); };
-    std::erase_if(subscriptions_, of_link);
-    std::erase_if(partial_, of_link);
+    const auto erase_of_link = [&](auto& from) {
+        for (auto it = from.lower_bound({gone.number(), 0});
+             it != from.end() && it->first.first == gone.number();)
+            it = from.erase(it);
+    };
+    erase_of_link(subscriptions_);
+    erase_of_link(partial_);
     hub_.loop().changed();
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "support/child_process.hpp"
+#include "support/eventually.hpp"
 #include "support/party.hpp"
 #include "support/temp_directory.hpp"
 
@@ -68,6 +69,31 @@ protected:
     const char* program_ = CAIRND;
     std::unique_ptr<child_process> running_;
     std::vector<std::string> endpoints_;
+};
+
+/// cairnd on a disk that does not answer from hang() to go_on().
+class CairndOnAHangingDisk : public Cairnd {
+protected:
+    CairndOnAHangingDisk() { program_ = CAIRND_ON_HANGING_DISK; }
+
+    std::vector<std::string> variables() const { return {"CAIRN_TEST_HANG=" + hang_.string()}; }
+    void hang() const { std::ofstream(hang_) << ""; }
+    void go_on() const { std::filesystem::remove(hang_); }
+    /// The committer is in there.
+    bool held() const {
+        return eventually([&] { return std::filesystem::exists(hang_.string() + ".held"); }, 30s);
+    }
+    /// A publisher's run with 5 messages on disk, and 5 that the committer is stuck with.
+    void get_stuck(party& publisher) const {
+        ASSERT_TRUE(publisher.open(1, "quakes", "usgs", 7));
+        publisher.append(1, 1, 5);
+        ASSERT_TRUE(publisher.confirmed(5));
+        hang();
+        publisher.append(1, 6, 5);
+        ASSERT_TRUE(held());
+    }
+
+    const std::filesystem::path hang_ = directory_ / "hang";
 };
 
 inline bool has(const std::string& text, const std::string& part) {

@@ -4,14 +4,10 @@
 
 #include <cairn/wire/manage_frames.hpp>
 
-#include <poll.h>
 #include <sched.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <regex>
 #include <sstream>
 
@@ -66,6 +62,27 @@ TEST_F(Cairnd, ListensOnAPathAndOnLoopbackWhenItIsToldNothing) {
     const std::string text = said({"--print-config"}, {"RUNTIME_DIRECTORY=/run/cairnd"}).second;
     EXPECT_TRUE(has(text, "listen = ['ipc:///run/cairnd/cairnd.ipc', 'tcp://127.0.0.1:7700']"))
         << text;
+}
+
+TEST_F(Cairnd, ServesWithNoSettingAtAll) {
+    child_process alone({CAIRND_IN_OWN_NETWORK, "/usr/bin/env", "-u", "XDG_STATE_HOME", "-u",
+                         "XDG_RUNTIME_DIR", "-u", "STATE_DIRECTORY", "-u", "RUNTIME_DIRECTORY",
+                         "-u", "CAIRND_CONFIG", "-u", "NOTIFY_SOCKET",
+                         "HOME=" + directory_.path().string(), CAIRND});
+    if (!alone.wait_for_output("ready\n", 30s)) {
+        const auto code = alone.wait(30s);
+        if (code == 77) GTEST_SKIP() << "no namespaces here: " << alone.output();
+        FAIL() << alone.output();
+    }
+    const std::string data = (directory_ / ".local/state/cairnd").string();
+    const std::string ipc = "ipc://" + data + "/cairnd.ipc";
+    EXPECT_TRUE(has(alone.output(), "data     " + data + "\n")) << alone.output();
+    const std::string open = " (no keys: whoever reaches it may connect; confirms what is flushed";
+    EXPECT_TRUE(has(alone.output(), "listens  " + ipc + open)) << alone.output();
+    EXPECT_TRUE(has(alone.output(), "listens  tcp://127.0.0.1:7700" + open)) << alone.output();
+    EXPECT_TRUE(party(ipc).store("quakes", "usgs", 7, 1, 5));
+    alone.signal(SIGTERM);
+    EXPECT_EQ(alone.wait(30s), 0);
 }
 
 TEST_F(Cairnd, OpensNoDataThatAnotherHasOpen) {
@@ -140,6 +157,25 @@ TEST_F(Cairnd, HoldsAllTopicsToTheLimitsOfTheStore) {
     EXPECT_TRUE(client.confirmed(10)) << "what was acked left room";
 }
 
+TEST_F(Cairnd, HoldsEachConnectionToItsLimits) {
+    const std::string config = file("c.toml", "[limits]\nbody_bytes_max = \"1MiB\"\n");
+    start({"-c", config, "--limits-subscriptions-per-peer-max", "1"},
+          {"CAIRND_LIMITS_TOPICS_PER_PEER_MAX=1"});
+    stranger one(endpoints_.front());
+    one.say(wire::hello{1, 1, stranger::made_up_node(), "one", 1 << 20});
+    const auto hello = one.hear<wire::hello>(wire::kind::hello);
+    ASSERT_TRUE(hello);
+    EXPECT_EQ(hello->body_bytes_max, 1U << 20);
+    party client(endpoints_.front());
+    ASSERT_TRUE(client.open(1, "quakes", "usgs", 7));
+    client.raw().say(wire::open_source{2, "quakes", "emsc", epoch{7}});
+    EXPECT_EQ(client.raw().refusal(wire::kind::error), errc::limit_exceeded);
+    client.subscribe("quakes", 0);
+    ASSERT_TRUE(client.raw().hear(wire::kind::subscribed));
+    client.raw().say(wire::subscribe{2, "quakes", wire::start::live, 0, false, {}});
+    EXPECT_EQ(client.raw().refusal(wire::kind::error), errc::limit_exceeded);
+}
+
 TEST_F(Cairnd, NamesTheLineOfWhatItDoesNotKnow) {
     const auto problem = [&](const std::string& text) {
         const std::string config = file("c.toml", text);
@@ -149,7 +185,13 @@ TEST_F(Cairnd, NamesTheLineOfWhatItDoesNotKnow) {
     };
     EXPECT_EQ(problem("[store]\nquoto = 1\n"),
               ":2:1: unknown key \"store.quoto\"; did you mean \"store.quota\"?\n");
-    EXPECT_EQ(problem("[stores]\nx = 1\n"), ":1:2: unknown key \"stores\"\n");
+    EXPECT_EQ(problem("[stores]\nquota = 1\n"),
+              ":1:2: unknown table \"stores\"; did you mean \"store\"?\n");
+    EXPECT_EQ(problem("[limit]\npeers_max = 1\n"),
+              ":1:2: unknown table \"limit\"; did you mean \"limits\"?\n");
+    EXPECT_EQ(problem("[[acces]]\nmay = []\n"),
+              ":1:3: unknown table \"acces\"; did you mean \"access\"?\n");
+    EXPECT_EQ(problem("[nonsense]\nx = 1\n"), ":1:2: unknown table \"nonsense\"\n");
     EXPECT_EQ(problem("name = [1, 2]\n"), ":1:8: name takes one value\n");
     EXPECT_EQ(problem("name = 1.5\n"),
               ":1:8: name must be a string, a whole number or a boolean\n");
@@ -253,6 +295,7 @@ TEST_F(Cairnd, ChecksAllThatItWouldRefuse) {
                     "replay_threads must be 1 to 64; limits.replay_threads: "));
     EXPECT_TRUE(has(problem("[limits]\nreplay_threads = 65\n"), here));
     EXPECT_TRUE(has(problem("[limits]\npeers_max = 0\n"), here));
+    EXPECT_TRUE(has(problem("[limits]\nbody_bytes_max = \"65MiB\"\n"), here));
     EXPECT_TRUE(has(problem("[store]\nsources_per_topic_max = 0\n"),
                     "sources_per_topic_max must be 1 or more; store.sources_per_topic_max: "));
     EXPECT_TRUE(has(problem("", {"--limits-append-window", "5"}),
@@ -361,87 +404,20 @@ TEST_F(Cairnd, CutsAClientWhoseKeyIsTakenOffItsListWhenItReadsThatAgain) {
     EXPECT_TRUE(friendly.store("quakes", "emsc", 7, 1, 5));
 }
 
-/// A supervisor's end of a notification socket.
-class notified {
-public:
-    explicit notified(const std::string& path)
-        : socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
-        sockaddr_un at{};
-        at.sun_family = AF_UNIX;
-        std::memcpy(at.sun_path, path.data(), path.size());
-        EXPECT_EQ(::bind(socket_, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
-    }
-    ~notified() { ::close(socket_); }
-    notified(const notified&) = delete;
-    notified& operator=(const notified&) = delete;
-
-    std::string next(std::chrono::milliseconds patience = 30s) const {
-        pollfd ready{socket_, POLLIN, 0};
-        if (::poll(&ready, 1, static_cast<int>(patience.count())) != 1) return "nothing";
-        char text[256];
-        const ssize_t size = ::recv(socket_, text, sizeof text, 0);
-        return size < 0 ? "nothing" : std::string(text, static_cast<std::size_t>(size));
-    }
-
-private:
-    int socket_;
-};
-
-TEST_F(Cairnd, TellsItsSupervisorHowItStands) {
-    const std::string path = (directory_ / "notify").string();
-    const notified supervisor(path);
-    start({}, {"NOTIFY_SOCKET=" + path, "WATCHDOG_USEC=20000"});
-    EXPECT_EQ(supervisor.next(), "READY=1");
-    EXPECT_EQ(supervisor.next(), "WATCHDOG=1");
-    EXPECT_EQ(supervisor.next(), "WATCHDOG=1");
-    EXPECT_EQ(end(SIGTERM), 0);
-    std::string last;
-    while ((last = supervisor.next()) == "WATCHDOG=1") {
-    }
-    EXPECT_EQ(last, "STOPPING=1");
-}
-
-/// A disk that does not answer from hang() to go_on().
-class CairndOnAHangingDisk : public Cairnd {
-protected:
-    CairndOnAHangingDisk() { program_ = CAIRND_ON_HANGING_DISK; }
-
-    std::vector<std::string> variables() const { return {"CAIRN_TEST_HANG=" + hang_.string()}; }
-    void hang() const { std::ofstream(hang_) << ""; }
-    void go_on() const { std::filesystem::remove(hang_); }
-    /// The committer is in there.
-    bool held() const {
-        return eventually([&] { return std::filesystem::exists(hang_.string() + ".held"); }, 30s);
-    }
-    /// A publisher's run with 5 messages on disk, and 5 that the committer is stuck with.
-    void get_stuck(party& publisher) const {
-        ASSERT_TRUE(publisher.open(1, "quakes", "usgs", 7));
-        publisher.append(1, 1, 5);
-        ASSERT_TRUE(publisher.confirmed(5));
-        hang();
-        publisher.append(1, 6, 5);
-        ASSERT_TRUE(held());
-    }
-
-    const std::filesystem::path hang_ = directory_ / "hang";
-};
-
-TEST_F(CairndOnAHangingDisk, TellsItsSupervisorNothing) {
-    const std::string path = (directory_ / "notify").string();
-    const notified supervisor(path);
-    auto more = variables();
-    more.insert(more.end(), {"NOTIFY_SOCKET=" + path, "WATCHDOG_USEC=20000"});
-    start({}, more);
-    party publisher(endpoints_.front());
-    get_stuck(publisher);
-    // What it had said before, and one for what was committed since.
-    while (supervisor.next(500ms) != "nothing") {
-    }
-    EXPECT_TRUE(publisher.raw().answered()) << "the network lives on";
-    EXPECT_EQ(supervisor.next(100ms), "nothing");
-    go_on();
-    EXPECT_TRUE(publisher.confirmed(10));
-    EXPECT_EQ(supervisor.next(), "WATCHDOG=1");
+TEST_F(Cairnd, SaysWhatCountsAfterARestartOnly) {
+    const std::string keys = (directory_ / "store").string();
+    ASSERT_EQ(said({"--make-keys", keys}).first, 0);
+    const std::string security = "[security]\nkey_file = \"" + keys + "_secret\"\n";
+    start({"-c", file("c.toml", security)});
+    fs::remove(keys);
+    fs::remove(keys + "_secret");
+    ASSERT_EQ(said({"--make-keys", keys}).first, 0);
+    file("c.toml", security + "[limits]\npeers_max = 7\n");
+    running_->signal(SIGHUP);
+    ASSERT_TRUE(running_->wait_for_output("reloaded", 30s));
+    EXPECT_TRUE(has(running_->output(), "limits.peers_max counts after a restart"));
+    EXPECT_TRUE(has(running_->output(), "the keys in security.key_file count after a restart"));
+    EXPECT_FALSE(has(running_->output(), "limits.append_window"));
 }
 
 TEST_F(CairndOnAHangingDisk, LeavesAtItsDeadlineAndConfirmsNothingMore) {

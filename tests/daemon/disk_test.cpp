@@ -2,6 +2,10 @@
 #include "store_fixture.hpp"
 #include "support/eventually.hpp"
 
+#include <cairn/node.hpp>
+#include <cairn/publisher.hpp>
+#include <cairn/wire/records.hpp>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -182,6 +186,35 @@ TEST_F(StoreOnAHangingDisk, TakesNoEndOfAcksOfARunThatIsOver) {
     EXPECT_EQ(member->raw().refusal(wire::kind::error), errc::limit_exceeded);
 }
 
+TEST_F(StoreOnAHangingDisk, TakesNoEndOfAcksOfWhatIsStored) {
+    const auto member = peer();
+    ASSERT_TRUE(member->attach(1, "quakes", "a"));
+    get_stuck_with(6, 1);
+    const std::vector<sequence_range> ranges(512, {{1}, {1}});
+    for (int i = 0; i != 2; ++i) member->ack(1, "usgs", 7, ranges);
+    EXPECT_TRUE(member->raw().answered_without_refusal()) << "a flight of cairn's members";
+    member->ack(1, "usgs", 7, {{{1}, {1}}});
+    EXPECT_EQ(member->raw().refusal(wire::kind::error), errc::limit_exceeded);
+}
+
+TEST_F(StoreOnAHangingDisk, TakesNoEndOfAcksOfManyAttachmentsOfALink) {
+    const auto member = peer();
+    constexpr wire::channel attachments = 64;
+    for (wire::channel c = 1; c <= attachments + 1; ++c)
+        ASSERT_TRUE(member->attach(c, "quakes", "a"));
+    get_stuck_with(6, 1);
+    const std::vector<sequence_range> ranges(1'024, {{1}, {1}});
+    for (wire::channel c = 1; c <= attachments; ++c) member->ack(c, "usgs", 7, ranges);
+    EXPECT_TRUE(member->raw().answered_without_refusal());
+    member->ack(attachments + 1, "usgs", 7, {{{1}, {1}}});
+    EXPECT_EQ(member->raw().refusal(wire::kind::error), errc::limit_exceeded);
+    go_on();
+    for (wire::channel c = 1; c <= attachments; ++c)
+        ASSERT_TRUE(member->raw().hear(wire::kind::acked));
+    member->ack(1, "usgs", 7, ranges);
+    EXPECT_TRUE(member->raw().answered_without_refusal()) << "what was counted leaves room";
+}
+
 TEST_F(StoreOnAHangingDisk, GoesOnServingWhatItHas) {
     get_stuck_with(6, 5);
     const auto reader = peer();
@@ -190,6 +223,101 @@ TEST_F(StoreOnAHangingDisk, GoesOnServingWhatItHas) {
     go_on();
     EXPECT_EQ(reader->read(5), std::vector<std::string>{"usgs 7:6-10"});
     EXPECT_TRUE(publisher_->confirmed(10));
+}
+
+/// With room for a megabyte of appends, of which nothing is left.
+class CrowdedStoreOnAHangingDisk : public StoreOnAHangingDisk {
+protected:
+    CrowdedStoreOnAHangingDisk() {
+        options_.append_window_bytes = window;
+        options_.append_bytes_max = std::size_t{1} << 20;
+    }
+    void fill() {
+        get_stuck_with(6, 1);
+        publisher_->append(1, 7, 1, one_record(options_.append_bytes_max));
+        ASSERT_TRUE(publisher_->raw().answered());
+    }
+    /// Opens a source, with a first message of that size that is refused.
+    static void be_refused(party& by, wire::channel channel, std::size_t bytes) {
+        by.append(channel, 1, 1, one_record(bytes));
+        const auto told = by.raw().hear<wire::append_refused>(wire::kind::append_refused);
+        ASSERT_TRUE(told);
+        EXPECT_EQ(told->code, errc::limit_exceeded);
+        EXPECT_EQ(told->next, sequence{1});
+    }
+    static std::string one_record(std::size_t bytes) {
+        const std::string body(bytes, 'x');
+        std::vector<std::byte> record(wire::record_bytes(0, body.size()));
+        wire::write_record(record.data(), {}, std::as_bytes(std::span(body)));
+        return {reinterpret_cast<const char*>(record.data()), record.size()};
+    }
+
+    static constexpr std::size_t window = std::size_t{64} << 10;
+};
+
+// A hundred sources of one client and one of another: by turns of sources it would wait for fifty
+// times two seconds.
+TEST_F(CrowdedStoreOnAHangingDisk, KeepsRoomForNobodyLongAndLetsLinksInByTurns) {
+    const auto idle = peer();
+    const auto honest = peer();
+    constexpr wire::channel sources = 100;
+    for (wire::channel c = 1; c <= sources; ++c)
+        ASSERT_TRUE(idle->open(c, "idle", "s" + std::to_string(c), 7));
+    const auto opened = honest->open(1, "honest", "friend", 7);
+    ASSERT_TRUE(opened);
+    fill();
+    constexpr std::size_t half = std::size_t{512} << 10;
+    for (wire::channel c = 1; c <= sources; ++c) be_refused(*idle, c, half);
+    be_refused(*honest, 1, half);
+    go_on();
+    for (std::uint64_t granted = 0; granted <= half;) {
+        const auto told = honest->raw().hear<wire::confirm>(wire::kind::confirm);
+        ASSERT_TRUE(told);
+        granted = told->granted;
+    }
+    honest->append(1, 1, 1, one_record(half));
+    EXPECT_TRUE(honest->confirmed(1));
+    EXPECT_TRUE(publisher_->confirmed(7));
+}
+
+TEST_F(CrowdedStoreOnAHangingDisk, GrantsNothingToWhoComesUntilThereIsRoom) {
+    const auto late = peer();
+    ASSERT_TRUE(late->open(1, "quakes", "late", 7));
+    fill();
+    // What opens a source waits for the disk too.
+    late->raw().say(wire::open_source{2, "quakes", "later", epoch{7}});
+    be_refused(*late, 1, 2 * window);
+    late->append(1, 1, 1, one_record(2 * window));
+    EXPECT_EQ(late->raw().refusal(wire::kind::error), errc::credit_exceeded);
+    go_on();
+    EXPECT_TRUE(late->raw().hear(wire::kind::source_opened));
+    EXPECT_TRUE(late->raw().hear(wire::kind::confirm));
+    late->append(1, 1, 1, one_record(2 * window));
+    EXPECT_TRUE(late->confirmed(1));
+}
+
+TEST_F(CrowdedStoreOnAHangingDisk, LosesNothingOfPublishersThatItHadNoRoomFor) {
+    node_options options;
+    options.store = endpoint_;
+    node home(options);
+    std::vector<std::unique_ptr<publisher>> all;
+    for (int i = 0; i != 20; ++i)
+        all.push_back(std::make_unique<publisher>(
+            home, "quakes", publisher_options{.source = "p" + std::to_string(i)}));
+    for (const auto& p : all) {
+        p->publish("first");
+        ASSERT_EQ(p->flush(30s), 0U);
+    }
+    hang();
+    const std::string large(std::size_t{256} << 10, 'x');
+    for (const auto& p : all) p->publish(large);
+    ASSERT_TRUE(eventually([&] { return store_->stats().appends_refused >= 10; }, 30s));
+    EXPECT_LE(store_->stats().waiting_bytes,
+              options_.append_bytes_max + large.size() + (std::size_t{64} << 10));
+    for (const auto& p : all) p->publish("last");
+    go_on();
+    for (const auto& p : all) EXPECT_EQ(p->flush(30s), 0U);
+    EXPECT_EQ(store_->stats().storage.stored_messages, 5U + 3 * all.size());
 }
 
 class StoreOnASmallDisk : public StoreWithALog {

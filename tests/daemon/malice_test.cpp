@@ -95,6 +95,23 @@ TEST_F(Malice, OfAttachmentsWithoutNumberEndsAtTheLimitOfThePeer) {
     EXPECT_TRUE(evil->raw().answered());
 }
 
+TEST_F(Malice, OfSubscriptionsWithoutNumberEndsAtTheLimitOfThePeer) {
+    const auto evil = peer();
+    const auto subscribing = [&](wire::channel c, bool more) {
+        return wire::subscribe{c, "honest", wire::start::live, 0, more, {}};
+    };
+    for (wire::channel c = 1; c <= 50; ++c)
+        EXPECT_EQ(answer(*evil, subscribing(c, false), kind::subscribed), errc::ok);
+    for (wire::channel c = 51; c <= 250; ++c)
+        for (const bool more : {false, true})
+            EXPECT_EQ(answer(*evil, subscribing(c, more), kind::subscribed), errc::limit_exceeded);
+    EXPECT_EQ(store_->stats().subscriptions, 51U) << "and the honest one";
+    EXPECT_EQ(answer(*evil, subscribing(50, false), kind::subscribed), errc::ok)
+        << "one that replaces another is none more";
+    evil->raw().say(wire::unsubscribe{50});
+    EXPECT_EQ(answer(*evil, subscribing(51, false), kind::subscribed), errc::ok);
+}
+
 TEST_F(Malice, OfTopicsWithoutNumberEndsAtTheLimitOfTheStore) {
     const auto evil = peer();
     std::size_t made = 0;

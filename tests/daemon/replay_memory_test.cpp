@@ -1,10 +1,13 @@
 #include "store_fixture.hpp"
 #include "support/eventually.hpp"
+#include "support/resident.hpp"
 
+#include <cairn/store/database.hpp>
 #include <cairn/wire/records.hpp>
 
 #include <algorithm>
 #include <cstddef>
+#include <fstream>
 #include <limits>
 #include <memory>
 #include <span>
@@ -32,6 +35,14 @@ protected:
         options_.replay_page_bytes = std::size_t{256} << 10;
         start();
         fill("t", topics, body_bytes);
+    }
+    static void forget_peak() { std::ofstream("/proc/self/clear_refs") << "5"; }
+    /// The most that this process had in memory since then.
+    static std::size_t peak_bytes() {
+        std::ifstream status("/proc/self/status");
+        for (std::string line; std::getline(status, line);)
+            if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6)) * 1'024;
+        return 0;
     }
     /// One message in each of so many topics.
     void fill(const std::string& prefix, std::size_t count, std::size_t bytes) const {
@@ -96,6 +107,28 @@ TEST_F(ReplayMemory, OfASubscriptionThatGrantsNoMoreIsLeftToOthersOfItsNode) {
     EXPECT_EQ(reader->read(4).size(), 4U);
     reader->raw().say(wire::credit{1, everything, 0});
     EXPECT_EQ(reader->read(3).size(), 3U) << "and nothing of it is lost";
+}
+
+TEST_F(ReplayMemory, OfAPatternThatMatchesMoreThanAPeerMayFollowIsNotGatheredFirst) {
+    store_.reset();
+    {
+        store::database data(directory_ / "data");
+        std::vector<store::command> all;
+        for (int n = 0; n != 20'000; ++n)
+            all.emplace_back(
+                store::create_topic{"t" + std::to_string(n) + std::string(200, 't'), {}});
+        std::vector<store::reply> replies;
+        static_cast<void>(data.commit(all, {}, replies));
+        ASSERT_TRUE(replies.back().ok());
+    }
+    options_.network.topics_per_peer_max = 10;
+    start();
+    const auto reader = peer();
+    forget_peak();
+    const std::size_t before = resident_bytes();
+    reader->subscribe("*", everything);
+    EXPECT_EQ(reader->raw().refusal(kind::error), errc::limit_exceeded);
+    EXPECT_LE(peak_bytes() - before, std::size_t{3} << 20);
 }
 
 TEST_F(ReplayMemory, OfASubscriptionThatGrowsEndsAtTheLimitOfItsPeer) {

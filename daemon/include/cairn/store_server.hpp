@@ -37,9 +37,10 @@ struct store_server_options {
     /// Bytes of a publisher's batches that one source may have under way, until they are durable:
     /// 64 KiB or more. Less is granted when many sources share append_bytes_max.
     std::size_t append_window_bytes = std::size_t{16} << 20;
-    /// Bytes of batches of all sources together that may wait for the disk; one batch of each
-    /// opened source may come on top, so that none stands still. A peer may open
-    /// topics_per_peer_max of its node options. Not below append_window_bytes; 1 TiB at most.
+    /// Bytes of batches of all sources together that may wait for the disk; one batch may come on
+    /// top. What comes beyond is refused for now (limit_exceeded), and its publisher let in when
+    /// there is room: links by turns, and in the order in which they came. Not below
+    /// append_window_bytes; 1 TiB at most.
     std::size_t append_bytes_max = std::size_t{256} << 20;
     /// Threads that read history; they leave the processor to whoever appends. 1 to 64.
     std::size_t replay_threads = 2;

@@ -143,9 +143,10 @@ const setting* find(std::string_view name) {
     return nullptr;
 }
 
-strings names_in_file() {
+strings names_in_file(bool tables) {
     strings all{"access"};
-    for (const setting& s : all_settings()) all.emplace_back(s.name);
+    for (const setting& s : all_settings())
+        all.emplace_back(tables ? s.name.substr(0, s.name.find('.')) : s.name);
     return all;
 }
 
@@ -171,8 +172,10 @@ public:
             } else if (node.is_table() && is_table(name)) {
                 read(*node.as_table(), name + ".");
             } else {
-                throw settings_error(place(file_, key.source()) + "unknown key \"" + name + "\"" +
-                                     suggestion(name, names_in_file()));
+                const bool table_like = node.is_table() || node.is_array_of_tables();
+                throw settings_error(place(file_, key.source()) + "unknown " +
+                                     (table_like ? "table" : "key") + " \"" + name + "\"" +
+                                     suggestion(name, names_in_file(table_like)));
             }
         }
     }
@@ -376,6 +379,17 @@ const std::vector<setting>& all_settings() {
         {"limits.peers_max", "COUNT", "connections", false, false,
          CAIRN_READ(to.store.network.peers_max = count(v)),
          CAIRN_SHOW(shown(std::uint64_t{from.store.network.peers_max}))},
+        {"limits.subscriptions_per_peer_max", "COUNT",
+         "subscriptions, and attachments to groups, of one connection", false, false,
+         CAIRN_READ(to.store.network.subscriptions_per_peer_max = count(v)),
+         CAIRN_SHOW(shown(std::uint64_t{from.store.network.subscriptions_per_peer_max}))},
+        {"limits.topics_per_peer_max", "COUNT",
+         "sources that one connection may open, and streams that it may follow", false, false,
+         CAIRN_READ(to.store.network.topics_per_peer_max = count(v)),
+         CAIRN_SHOW(shown(std::uint64_t{from.store.network.topics_per_peer_max}))},
+        {"limits.body_bytes_max", "SIZE", "of one message, up to 64 MiB; no larger one is stored",
+         false, false, CAIRN_READ(to.store.network.body_bytes_max = bytes(v)),
+         CAIRN_SHOW(shown(std::uint64_t{from.store.network.body_bytes_max}))},
         {"limits.topics_made_per_client_max", "COUNT", "topics that one client may make", false,
          false, CAIRN_READ(to.store.topics_made_per_client_max = count(v)),
          CAIRN_SHOW(shown(std::uint64_t{from.store.topics_made_per_client_max}))},
