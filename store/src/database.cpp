@@ -296,6 +296,27 @@ void database::impl::maintain(changes& c, work_budget& budget, bool idle, upkeep
     }
 }
 
+// A transaction that is begun again may lack what was in front of a command, which would be stored
+// elsewhere than its early confirm said: it is taken back.
+void database::impl::tell_early(std::span<const std::size_t> applied,
+                                const std::vector<reply>& replies, const early& written,
+                                admission& let) {
+    const std::size_t failed = let.failed.size();
+    for (const std::size_t i : applied) {
+        const auto told = let.told.find(i);
+        if (told != let.told.end() && replies[i].ok() && replies[i] != told->second)
+            let.failed.emplace(i, errc::store_full);
+    }
+    if (let.failed.size() != failed) throw half_applied{errc::store_full};
+    for (const std::size_t i : applied) {
+        const auto* const one = std::get_if<appended>(&replies[i].value);
+        const bool early_here = one != nullptr && one->level == durability::written;
+        if (replies[i].ok() && (early_here || sabotaged("early-confirm")) &&
+            let.told.emplace(i, replies[i]).second)
+            written(i, replies[i]);
+    }
+}
+
 database::impl::ending database::impl::attempt(std::span<const command> commands, wall_time now,
                                                std::vector<reply>& replies, const early& written,
                                                admission& let, progress& done, bool& more) {
@@ -360,14 +381,7 @@ database::impl::ending database::impl::attempt(std::span<const command> commands
     c.counters().commit = txn.id();
     c.counters().clean = false;
     c.flush();
-    if (written) {
-        for (const std::size_t i : order.first(applied)) {
-            const auto* const one = std::get_if<appended>(&replies[i].value);
-            const bool early_here = one != nullptr && one->level == durability::written;
-            if (replies[i].ok() && (early_here || sabotaged("early-confirm")))
-                written(i, replies[i]);
-        }
-    }
+    if (written) tell_early(order.first(applied), replies, written, let);
     const counters_record after = c.counters();
     txn.commit();
     go_on();

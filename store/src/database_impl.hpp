@@ -78,6 +78,7 @@ private:
         std::size_t commands_max = ~std::size_t{0};            // in one transaction
         bool maintains = true;                                 // does what is due besides
         std::map<std::size_t, errc> failed;                    // commands that failed halfway
+        std::map<std::size_t, reply> told;                     // before the sync
         std::map<std::pair<topic_id, group_id>, errc> spoilt;  // none is tried any more
     };
     admission admit(std::span<const command> commands);
@@ -90,6 +91,8 @@ private:
     static bool lighten(admission& let, const progress& done);
     ending attempt(std::span<const command> commands, wall_time now, std::vector<reply>& replies,
                    const early& written, admission& let, progress& done, bool& more);
+    static void tell_early(std::span<const std::size_t> applied, const std::vector<reply>& replies,
+                           const early& written, admission& let);
     void maintain(changes& c, work_budget& budget, bool idle, upkeep& left, bool& more);
     void count_refused(const std::vector<reply>& replies) noexcept;
     void check_trees() const;

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <fstream>
+#include <map>
 #include <thread>
 
 namespace cairn::test {
@@ -327,6 +328,37 @@ TEST_F(Written, IsTakenBackWhenTheDiskIsFull) {
     EXPECT_EQ(inbox_.taken_, inbox_.early_);
     EXPECT_EQ(inbox_.why_.front(), errc::disk_full) << "and those behind it do not follow it";
     EXPECT_TRUE(texts("ticks").empty());
+}
+
+// Its offset would be another one: what it follows does not fit.
+TEST_F(Written, IsTakenBackWhenItWouldBeStoredElsewhereThanItWasTold) {
+    one(create_topic{"ticks", {.retention = {}, .confirm = durability::written}});
+    const auto a = opened("ticks", "a");
+    const auto b = opened("ticks", "b");
+    const std::vector<command> commands{batch(a, {1}, 1, 1, tick(1)), batch(b, {1}, 1, 1, tick(2)),
+                                        batch(b, {1}, 2, 1, tick(3))};
+    std::map<std::size_t, reply> told;
+    disk::refuse_commits(3);  // of all three, of the first one, and of it without what is due
+    db_->commit(commands, now_, replies_,
+                [&](std::size_t i, const reply& answer) { told.emplace(i, answer); });
+    ASSERT_EQ(told.size(), 3U);
+    EXPECT_EQ(replies_[0].code, errc::store_full);
+    for (std::size_t i = 0; i < replies_.size(); ++i)
+        EXPECT_TRUE(!replies_[i].ok() || replies_[i] == told.at(i)) << i;
+    EXPECT_TRUE(append_to(a, 1, {"1"}).ok());
+    EXPECT_TRUE(append_to(b, 1, {"2", "3"}).ok());
+    EXPECT_EQ(texts("ticks"), (strings{"1", "2", "3"}));
+}
+
+TEST_F(Written, IsToldOnceWhenItsTransactionIsBegunAgain) {
+    one(create_topic{"ticks", {.retention = {}, .confirm = durability::written}});
+    const auto a = opened("ticks", "a");
+    const std::vector<command> commands{batch(a, {1}, 1, 1, tick(1)), batch(a, {1}, 2, 1, tick(2))};
+    std::vector<std::size_t> told;
+    disk::refuse_commits(1);
+    db_->commit(commands, now_, replies_, [&](std::size_t i, const reply&) { told.push_back(i); });
+    EXPECT_EQ(told, (std::vector<std::size_t>{0, 1}));
+    EXPECT_TRUE(replies_[0].ok() && replies_[1].ok());
 }
 
 TEST_F(Written, IsNotTakenBackWhenAllGoesWell) {

@@ -273,6 +273,11 @@ limit& transactions() {
     return one;
 }
 
+int& refused_commits() {
+    static int left = 0;
+    return left;
+}
+
 long& pretended() {
     static long type = 0;
     return type;
@@ -348,6 +353,8 @@ bool held_write::was_let_go_by_writeback() const {
 void pretend_full(bool full) { is_full() = full; }
 
 void limit_transactions(std::size_t puts) { transactions() = {puts, 0}; }
+
+void refuse_commits(int transactions) { refused_commits() = transactions; }
 
 void pretend_filesystem(long type) { pretended() = type; }
 
@@ -459,6 +466,15 @@ extern "C" int mdb_txn_begin(MDB_env* env, MDB_txn* parent, unsigned flags, MDB_
         reinterpret_cast<decltype(&mdb_txn_begin)>(::dlsym(RTLD_NEXT, "mdb_txn_begin"));
     if ((flags & MDB_RDONLY) == 0 && transactions().puts_max != 0) transactions().puts = 0;
     return real(env, parent, flags, txn);
+}
+
+extern "C" int mdb_txn_commit(MDB_txn* txn) {
+    static const auto real =
+        reinterpret_cast<decltype(&mdb_txn_commit)>(::dlsym(RTLD_NEXT, "mdb_txn_commit"));
+    if (refused_commits() == 0) return real(txn);
+    --refused_commits();
+    ::mdb_txn_abort(txn);
+    return MDB_TXN_FULL;
 }
 
 extern "C" int mdb_put(MDB_txn* txn, MDB_dbi dbi, MDB_val* key, MDB_val* value, unsigned flags) {

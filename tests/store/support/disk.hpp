@@ -117,6 +117,9 @@ void pretend_full(bool full);
 /// truth, some 100,000 pages. Counted from the transaction's begin.
 void limit_transactions(std::size_t puts);
 
+/// Of so many transactions of LMDB's from now on the commit finds that they are full.
+void refuse_commits(int transactions);
+
 /// What statfs() says of any file from now on, a number of statfs(2); 0: the truth.
 void pretend_filesystem(long type);
 

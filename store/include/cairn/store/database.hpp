@@ -64,8 +64,10 @@ public:
     const opening& opened() const noexcept;
     const std::filesystem::path& directory() const noexcept;
 
-    /// Told of replies that `durability::written` confirms, before the sync: index in `commands`,
-    /// and the reply. When the sync fails, `replies` takes it back: it has an error at that index.
+    /// Told of replies that `durability::written` confirms, before the sync, once each: index in
+    /// `commands`, and the reply. `replies` has the same there, or takes it back and has an error:
+    /// when the sync fails, or when LMDB had no room for a command in front, without which it would
+    /// get another offset than it was told (store_full).
     using early = std::function<void(std::size_t, const reply&)>;
 
     /// Applies all commands in order, in one transaction, and syncs; in several when dead letters,
