@@ -82,7 +82,8 @@ bool is_open_here(const std::filesystem::path& directory) noexcept {
     if (::stat(directory.c_str(), &which) != 0) return false;
     registry& here = registry::all();
     const std::lock_guard hold(here.mutex);
-    return here.find(which) != nullptr;
+    const known_directory* const found = here.find(which);
+    return found != nullptr && !found->reads;
 }
 
 }  // namespace cairn::store::lmdb

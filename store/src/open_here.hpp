@@ -24,7 +24,8 @@ private:
     int fd_ = -1;
 };
 
-/// Whether one is open there.
+/// Whether one is open there that does more than read: its process has the directory's lock, which
+/// a copy by path has not.
 bool is_open_here(const std::filesystem::path& directory) noexcept;
 
 }  // namespace cairn::store::lmdb

@@ -361,6 +361,7 @@ void pretend_full(bool full) { is_full() = full; }
 void limit_transactions(std::size_t puts) { transactions() = {puts, 0}; }
 
 void refuse_commits(int transactions) { refused_commits() = transactions; }
+
 std::uint64_t lookups() { return counted_lookups(); }
 
 void pretend_filesystem(long type) { pretended() = type; }

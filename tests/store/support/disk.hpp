@@ -119,6 +119,7 @@ void limit_transactions(std::size_t puts);
 
 /// Of so many transactions of LMDB's from now on the commit finds that they are full.
 void refuse_commits(int transactions);
+
 /// How often LMDB was asked for a key, or for the next one.
 std::uint64_t lookups();
 

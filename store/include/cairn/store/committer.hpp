@@ -25,7 +25,8 @@ public:
     /// unless overridden.
     virtual void kept(std::uint64_t token) { (void)token; }
     /// The commit failed that held what was confirmed without its sync under this token, or would
-    /// have stored it elsewhere than was said. It is not stored; with store_failed nobody knows. Does nothing unless overridden.
+    /// have stored it elsewhere than was said. It is not stored; with store_failed nobody knows.
+    /// Does nothing unless overridden.
     virtual void taken_back(std::uint64_t token, errc why) {
         (void)token;
         (void)why;
