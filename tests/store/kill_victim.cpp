@@ -1,7 +1,7 @@
 // Works on a database until it is killed, and says what was confirmed:
 // store_kill_victim commits DIRECTORY SEED COMMITS DONE
-//     a random workload, of which COMMITS are done, and of the next one the first DONE commands: "c"
-//     after each commit
+//     a random workload, of which COMMITS are done, and of the next one the first DONE commands:
+//     "c" after each commit
 // store_kill_victim apart DIRECTORY SEED COMMITS DONE
 //     the same with a transaction for each command
 // store_kill_victim look DIRECTORY SEED BYTES
