@@ -2,6 +2,7 @@
 
 #include "bounds.hpp"
 #include "command_bytes.hpp"
+#include "deaths.hpp"
 #include "sabotage.hpp"
 #include "structure.hpp"
 #include "system_now.hpp"
@@ -36,6 +37,11 @@ constexpr int patrol_idle = 64;
 // Commands that failed halfway, each of which lets the transaction begin again; then topics that
 // have such commands.
 constexpr std::size_t begun_again_max = 16;
+
+// Deaths in a row after which the trees are walked whatever their size, or damage could end one
+// process after the other; and commits after which a death is the first one again.
+constexpr unsigned deaths_max = 2;
+constexpr std::uint64_t commits_of_a_life = 1'000;
 
 std::uint64_t reserve_of(std::uint64_t map_bytes) {
     return std::max(map_bytes / 10, reserve_bytes_min);
@@ -120,7 +126,9 @@ database::impl::impl(const fs::path& where, const options& wanted)
         const last_end before = how_it_ended(lock);
         const bool closed = before == last_end::closed;
         if (!opening.created && !closed) settle(directory / data_name);
+        deaths = before == last_end::open ? deaths_before(lock) + 1 : 0;
         check_trees();
+        note_deaths(lock, deaths);
         env = std::make_unique<lmdb::environment>(
             directory,
             lmdb::settings{chosen.map_bytes, static_cast<unsigned>(chosen.readers_max) + 2});
@@ -178,9 +186,9 @@ database::impl::impl(const fs::path& where, const options& wanted)
 
 void database::impl::check_trees() const {
     const fs::path file = directory / data_name;
-    const bool after_crash = chosen.on_open == check::after_crash && !opening.created &&
-                             !was_closed(lock) &&
-                             fs::file_size(file) <= known_bounds().walked_bytes_max;
+    const bool after_crash =
+        chosen.on_open == check::after_crash && !opening.created && !was_closed(lock) &&
+        (deaths >= deaths_max || fs::file_size(file) <= known_bounds().walked_bytes_max);
     if (chosen.on_open != check::structure && !after_crash && !ends_early(file)) return;
     const structure_report found = check_structure(file);
     if (!found.problems.empty())
@@ -444,7 +452,8 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
                 if (attempt(commands, now, replies, written, let, done, more) ==
                     ending::committed) {
                     changed_since_open = true;
-                    ++counts.commits;
+                    if (++counts.commits >= commits_of_a_life && deaths > 0)
+                        note_deaths(lock, deaths = 0);
                 }
                 if (done.applied < commands.size()) continue;
                 count_refused(replies);

@@ -54,6 +54,7 @@ struct database::impl {
         topic_id patrol;  // the topic that was looked after last in turn
         victim_search search;
     } kept_up;
+    unsigned deaths = 0;  // in a row, of processes that had it open
     bool changed_since_open = false;
     bool open = true;
     wall_time readers_checked;

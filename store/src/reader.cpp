@@ -257,6 +257,19 @@ result<offset> reader::offset_of(topic_id topic, source_id source, epoch e, sequ
     });
 }
 
+result<offset> reader::offset_from(topic_id topic, source_id source, epoch e, sequence s) {
+    return impl_->look([&]() -> result<offset> {
+        const auto r = impl_->topic(topic);
+        if (!r) return errc::topic_unknown;
+        const auto known = impl_->record(source_key(topic, source), decode_source);
+        if (!known) return errc::source_unknown;
+        const run_index run(impl_->txn, impl_->db.dbs, topic, source, e, *known);
+        const auto first = run.first_behind(r->first);
+        const auto held = first ? run.held_from(std::max(s, *first)) : std::nullopt;
+        return held ? std::max(held->at, r->first) : r->next;
+    });
+}
+
 sequence reader::impl::last_of(topic_id t, source_id s, const source_record& r, epoch e) const {
     if (e == r.epoch) return r.last;
     const auto value = get(ended_run_key(t, s, e));

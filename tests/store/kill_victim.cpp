@@ -1,10 +1,15 @@
 // Works on a database until it is killed, and says what was confirmed:
-// store_kill_victim commits DIRECTORY SEED COMMITS DONE   a random workload, of which COMMITS are
-//                                                    done, and of the next one the first DONE
-//                                                    commands: "c" after each commit
-// store_kill_victim apart DIRECTORY SEED COMMITS DONE   the same, a transaction for each command
-// store_kill_victim producers DIRECTORY SEED         four producers and a committer: "?" and what
-//                                                    one asks for, "!" and what is confirmed
+// store_kill_victim commits DIRECTORY SEED COMMITS DONE
+//     a random workload, of which COMMITS are done, and of the next one the first DONE commands:
+//     "c" after each commit
+// store_kill_victim apart DIRECTORY SEED COMMITS DONE
+//     the same with a transaction for each command
+// store_kill_victim look DIRECTORY SEED BYTES
+//     opens what age() made of the seed and somebody damaged, with files up to BYTES walked after a
+//     crash; says "right", or "wrong" and what, or an error's name
+// store_kill_victim producers DIRECTORY SEED
+//     four producers and a committer: "?" and what one asks for, "!" and what is confirmed
+#include "store/support/delivery.hpp"
 #include "store/support/lowered_bounds.hpp"
 #include "store/support/producers.hpp"
 #include "store/support/workload.hpp"
@@ -12,6 +17,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <iostream>
 #include <string_view>
 
 namespace {
@@ -39,6 +45,32 @@ int commit(const char* directory, std::uint64_t seed, std::uint64_t commits, std
             if (replies[i].code != expected[done == 0 ? i : order[done + i]].code) return 3;
         if (::write(1, "c", 1) != 1) return 4;
     }
+}
+
+// Whether what it makes of damage is right; then it goes on.
+int look(const char* directory, std::uint64_t seed, std::uint64_t walked_bytes_max) {
+    const test::lowered_bounds lowered({.walked_bytes_max = walked_bytes_max});
+    test::model known;
+    test::age(known, seed, nullptr);
+    try {
+        store::database db(directory, {.map_bytes = std::size_t{1} << 30, .ballast_bytes = 0});
+        if (const auto found = test::wrong_delivery(db, known, test::judged::content)) {
+            std::cout << "wrong: " << *found << std::endl;
+            return 0;
+        }
+        std::vector<store::reply> replies;
+        db.commit(std::vector<store::command>{store::open_source{"after", "s", {1}, "", true}},
+                  test::at_ms(2'000), replies);
+        if (const auto* const s = std::get_if<store::source_opened>(&replies[0].value))
+            for (std::uint64_t n = s->last.value + 1; n <= s->last.value + 5; ++n)
+                db.commit(std::vector<store::command>{test::batch(
+                              *s, {1}, n, 1, test::records({std::string(5'000, 'x')}))},
+                          test::at_ms(2'000), replies);
+        std::cout << "right" << std::endl;
+    } catch (const error& refused) {
+        std::cout << name(refused.code()) << std::endl;
+    }
+    return 0;
 }
 
 // One write a line: whole or not at all in a pipe.
@@ -73,6 +105,7 @@ int main(int argc, char** argv) {
     const auto number = [&](int at) { return std::strtoull(argv[at], nullptr, 10); };
     if ((verb == "commits" || verb == "apart") && argc == 6)
         return commit(argv[2], number(3), number(4), number(5), verb == "apart");
+    if (verb == "look" && argc == 5) return look(argv[2], number(3), number(4));
     if (verb == "producers" && argc == 4) return produce(argv[2], number(3));
     return 2;
 }

@@ -285,5 +285,88 @@ TEST_F(Stretch, IsLedToWhenItsDamagedBeginIsTrimmed) {
     EXPECT_EQ(place(b_, 1), "4");
 }
 
+/// As reader.hpp says it is done.
+class Reading : public Database {
+protected:
+    /// Positions first to last of a run: "2" is a message, "3-4!" a loss.
+    strings range(const source_opened& s, std::uint64_t e, sequence_range wanted) {
+        strings found;
+        reader from(*db_);
+        std::vector<std::byte> buffer;
+        page one_page;
+        const auto begin = from.offset_from(s.topic, s.source, {e}, wanted.first);
+        EXPECT_TRUE(begin.has_value());
+        for (offset at = *begin;; at = one_page.next) {
+            EXPECT_EQ(from.read(s.topic, at, 1, buffer, one_page), errc::ok);
+            for (const entry& one_entry : one_page.entries) {
+                if (one_entry.source != s.source || one_entry.epoch.value != e) continue;
+                const std::uint64_t gone =
+                    one_page.first - std::min(one_page.first, one_entry.offsets.first);
+                const sequence first = std::max(wanted.first, one_entry.sequences.first + gone);
+                const sequence last = std::min(wanted.last, one_entry.sequences.last);
+                if (one_entry.what == entry::kind::lost)
+                    found.push_back(std::to_string(first.value) + "-" + std::to_string(last.value) +
+                                    "!");
+                else
+                    for (sequence n = first; n <= last; n = n + 1)
+                        found.push_back(texts_of(one_entry.body)[n - one_entry.sequences.first]);
+                if (one_entry.sequences.last >= wanted.last) return found;
+            }
+            if (at == one_page.end) return found;
+        }
+    }
+    strings last(topic_id t, std::uint64_t n) {
+        const topic_info info = reader(*db_).topic(t).value();
+        const std::uint64_t stored = info.end - info.first;
+        const offset from = info.end - std::min(n, stored);
+        strings found;
+        for (const entry& one_entry : read(info.name, from.value).entries) {
+            const auto all_texts = texts_of(one_entry.body);
+            const std::uint64_t before = from - std::min(from, one_entry.offsets.first);
+            found.insert(found.end(), all_texts.begin() + static_cast<std::ptrdiff_t>(before),
+                         all_texts.end());
+        }
+        return found;
+    }
+};
+
+TEST_F(Reading, OfARangeOfPositionsPassesOverOthersAndTellsLosses) {
+    const auto a = opened("quakes", "a");
+    const auto b = opened("quakes", "b");
+    append_to(a, 1, {"1", "2", "3"});
+    append_to(b, 1, {"other"});
+    append_to(a, 4, {"4"});
+    one(declare_lost{a.topic, a.source, {1}, {{5}, {7}}, errc::lost});
+    append_to(b, 2, {"other"});
+    append_to(a, 8, {"8", "9"});
+    opened("quakes", "a", 2);
+    append_to(a, 1, {"again"}, 2);
+    EXPECT_EQ(range(a, 1, {{2}, {4}}), (strings{"2", "3", "4"}));
+    EXPECT_EQ(range(a, 1, {{3}, {6}}), (strings{"3", "4", "5-6!"}));
+    EXPECT_EQ(range(a, 1, {{6}, {8}}), (strings{"6-7!", "8"})) << "it begins in a loss";
+    EXPECT_EQ(range(a, 1, {{9}, {20}}), strings{"9"});
+    EXPECT_EQ(range(a, 1, {{10}, {20}}), strings{});
+    EXPECT_EQ(range(a, 2, {{1}, {1}}), strings{"again"});
+    EXPECT_EQ(range(a, 3, {{1}, {1}}), strings{}) << "no such run";
+    ASSERT_TRUE(one(trim{a.topic, {2}}).ok());
+    EXPECT_EQ(range(a, 1, {{1}, {3}}), strings{"3"}) << "some are gone";
+    ASSERT_TRUE(one(trim{a.topic, {5}}).ok());
+    EXPECT_EQ(range(a, 1, {{1}, {8}}), (strings{"5-7!", "8"}));
+    EXPECT_EQ(reader(*db_).offset_from(a.topic, {9}, {1}, {1}).error(), errc::source_unknown);
+    EXPECT_EQ(reader(*db_).offset_from({9}, a.source, {1}, {1}).error(), errc::topic_unknown);
+}
+
+TEST_F(Reading, OfTheLastMessages) {
+    const auto s = opened("quakes", "a");
+    append_to(s, 1, {"1", "2", "3"});
+    append_to(s, 4, {"4", "5"});
+    EXPECT_EQ(last(s.topic, 1), strings{"5"});
+    EXPECT_EQ(last(s.topic, 3), (strings{"3", "4", "5"}));
+    ASSERT_TRUE(one(trim{s.topic, {2}}).ok());
+    EXPECT_EQ(last(s.topic, 9), (strings{"3", "4", "5"}));
+    ASSERT_TRUE(one(purge{s.topic}).ok());
+    EXPECT_EQ(last(s.topic, 9), strings{});
+}
+
 }  // namespace
 }  // namespace cairn::test

@@ -215,4 +215,14 @@ command workload::a_topic_command(std::uint32_t t, const model::topic& topic) {
     }
 }
 
+void age(model& known, std::uint64_t seed, database* db) {
+    workload work(seed, "", 4'000);
+    std::vector<reply> expected;
+    std::vector<reply> replies;
+    for (int i = 0; i < 30; ++i) {
+        const auto commands = work.next_commit(known, expected);
+        if (db != nullptr) db->commit(commands, at_ms(1'000), replies);
+    }
+}
+
 }  // namespace cairn::test

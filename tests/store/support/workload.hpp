@@ -52,4 +52,7 @@ private:
     kind kind_;
 };
 
+/// Plays 30 commits of a seed on a model, and on a database when there is one.
+void age(model& known, std::uint64_t seed, store::database* db);
+
 }  // namespace cairn::test

@@ -53,7 +53,8 @@ struct topic_config {
 enum class check : std::uint8_t {
     none,         ///< opening takes the same time whatever is stored
     structure,    ///< every page of the trees, in time proportional to them: after damage
-    after_crash,  ///< structure when it was not closed in good order, up to check_bytes_max
+    after_crash,  ///< structure when it was not closed in good order, up to check_bytes_max, or of
+                  ///< any size when that was so twice without a thousand commits in between
 };
 
 /// Threads: a value. All sizes in bytes.
@@ -90,7 +91,7 @@ struct options {
 inline constexpr std::size_t commit_bytes_max = std::size_t{192} << 20;
 /// Marks of lost ranges in front of one message; store_full beyond it, until that message comes.
 inline constexpr std::uint32_t marks_max = 16'384;
-/// Size of a file up to which check::after_crash looks at it: about a second.
+/// Size of a file up to which check::after_crash looks at it after a single crash: about a second.
 inline constexpr std::uint64_t check_bytes_max = std::uint64_t{256} << 20;
 /// Ranges of one ack, by offset or by position.
 inline constexpr std::uint32_t ack_ranges_max = 65'536;

@@ -135,6 +135,14 @@ struct letter_story {
 /// Reads a database beside its writer. Each call sees one moment and copies what it returns: no
 /// page of the file stays pinned between calls.
 ///
+/// All reading is read(), from an offset on; other calls say from which:
+/// - a time: offset_at()
+/// - positions first to last of a run: offset_from() of the first. Of the entries those of that
+///   source and run count, cut to the range and to page::first, up to one that reaches its end: the
+///   positions of a run rise with the offsets.
+/// - the first that is stored: topic_info::first; the last n: end - n, but first at least
+/// - the last of a key, or of each: last_of_key(), last_per_key()
+///
 /// Owns:    a slot in the reader table. The database must outlive it.
 /// Threads: one at a time; any number of readers on as many threads.
 /// Fails:   construction throws error limit_exceeded (readers_max), forked. A call that meets
@@ -159,6 +167,10 @@ public:
 
     /// The position's offset. gone: trimmed. lost: declared lost. not_stored: not yet.
     result<offset> offset_of(topic_id topic, source_id source, epoch e, sequence s);
+    /// Where reading begins that is to bring a position of a run and those behind it: its offset,
+    /// or of what covers it, a loss or damage, or of the first one behind it that is stored; one
+    /// behind the topic's last when none is.
+    result<offset> offset_from(topic_id topic, source_id source, epoch e, sequence s);
     /// The first offset stored at or after a time; one behind the last when there is none.
     result<offset> offset_at(topic_id topic, wall_time stored);
     /// The run of that epoch, or the next one of which something was ever stored, or the present
