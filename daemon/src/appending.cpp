@@ -17,9 +17,10 @@ namespace {
 // granted much and append nothing do not hold up all others.
 constexpr std::uint64_t window_min = std::uint64_t{64} << 10;
 constexpr std::uint64_t small_windows_part = 4;
-// How long room is kept for a source whose turn came: a publisher that was refused for want of room
-// pauses for a second.
-constexpr std::chrono::milliseconds room_kept{2'000};
+// How long a publisher pauses that was refused for want of room, and how long room is kept beyond
+// that for a source whose turn came: it may have nothing more to append.
+constexpr std::chrono::milliseconds refused_pause{1'000};
+constexpr std::chrono::milliseconds room_kept{500};
 
 std::uint64_t left_of(std::uint64_t all, std::uint64_t taken) {
     return all > taken ? all - taken : 0;
@@ -49,7 +50,8 @@ struct appending::source {
     std::uint64_t batch = 0;     // charge of its latest: about what the next will take
     line::iterator place;        // in the line
     bool in_line = false;
-    std::uint64_t promise = 0;  // its number, of the room that is kept for it
+    promises::key_type promise;  // of the room that is kept for it
+    time_point pauses_until;
 
     sequence up_to;  // flushed
     // Of a topic that confirms before the sync.
@@ -143,8 +145,8 @@ void appending::leave_line(source& of) {
 void appending::serve_line() {
     runtime::loop& loop = parts_.hub.loop();
     const time_point now = loop.now();
-    while (!promises_.empty() && promises_.begin()->second.until <= now) {
-        promised_ -= promises_.begin()->second.bytes;
+    while (!promises_.empty() && promises_.begin()->first.first <= now) {
+        promised_ -= promises_.begin()->second;
         promises_.erase(promises_.begin());
     }
     while (!line_.empty()) {
@@ -153,8 +155,8 @@ void appending::serve_line() {
         if (!has_room(room)) break;
         turn_ = line_.begin()->first.first;
         leave_line(next);
-        next.promise = ++promises_made_;
-        promises_.emplace_hint(promises_.end(), next.promise, kept_room{now + room_kept, room});
+        next.promise = {std::max(now, next.pauses_until) + room_kept, ++promises_made_};
+        promises_.emplace(next.promise, room);
         promised_ += room;
         // The batch that goes beyond is within the room.
         next.granted = std::max(next.granted, next.spent) +
@@ -162,14 +164,14 @@ void appending::serve_line() {
         reserve(next);
         confirm(next, next.up_to, wire::durability::flushed);
     }
-    if (!promises_.empty()) loop.at(*this, promises_.begin()->second.until);
+    if (!promises_.empty()) loop.at(*this, promises_.begin()->first.first);
 }
 
 // It came, or never will.
 void appending::keep_no_room(source& of) {
-    const auto kept = promises_.find(std::exchange(of.promise, 0));
+    const auto kept = promises_.find(std::exchange(of.promise, {}));
     if (kept == promises_.end()) return;
-    promised_ -= kept->second.bytes;
+    promised_ -= kept->second;
     promises_.erase(kept);
     parts_.hub.loop().flag(*this);
 }
@@ -248,6 +250,7 @@ bool appending::admit(source& to, runtime::link& from, std::uint64_t charge, seq
         parts_.hub.log_repeated(log_level::warning, "append",
                                 what_is_refused(to, "append_bytes_max is under way to the disk"));
         drop(to, charge);
+        to.pauses_until = parts_.hub.loop().now() + refused_pause;
         go_back(to, errc::limit_exceeded, std::max(first, to.up_to + 1));
         return false;
     }

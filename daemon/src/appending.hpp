@@ -61,11 +61,8 @@ private:
         std::size_t count = 0;
         std::uint64_t turn = 0;  // of the next one in the line, in bytes
     };
-    /// For the batch of a source whose turn came.
-    struct kept_room {
-        time_point until;
-        std::uint64_t bytes = 0;
-    };
+    /// Bytes of room that are kept for sources whose turn came, by when that ends and a number.
+    using promises = std::map<std::pair<time_point, std::uint64_t>, std::uint64_t>;
 
     source* find(const runtime::link& from, wire::channel channel);
     bool admit(source& to, runtime::link& from, std::uint64_t charge, sequence first);
@@ -104,7 +101,7 @@ private:
     line line_;
     std::uint64_t turn_ = 0;  // that was served last
     std::uint64_t stood_in_line_ = 0;
-    std::map<std::uint64_t, kept_room> promises_;  // in the order of their ends
+    promises promises_;
     std::uint64_t promises_made_ = 0;
     std::uint64_t promised_ = 0;  // bytes of them
     std::uint64_t appends_ = 0;

@@ -255,8 +255,8 @@ protected:
     static constexpr std::size_t window = std::size_t{64} << 10;
 };
 
-// A hundred sources of one client and one of another: by turns of sources it would wait for fifty
-// times two seconds.
+// A hundred sources of one client and one of another: by turns of sources it would wait for half a
+// second a hundred times.
 TEST_F(CrowdedStoreOnAHangingDisk, KeepsRoomForNobodyLongAndLetsLinksInByTurns) {
     const auto idle = peer();
     const auto honest = peer();
@@ -314,10 +314,18 @@ TEST_F(CrowdedStoreOnAHangingDisk, LosesNothingOfPublishersThatItHadNoRoomFor) {
     ASSERT_TRUE(eventually([&] { return store_->stats().appends_refused >= 10; }, 30s));
     EXPECT_LE(store_->stats().waiting_bytes,
               options_.append_bytes_max + large.size() + (std::size_t{64} << 10));
-    for (const auto& p : all) p->publish("last");
+    // Of all sizes, while the disk goes on and hangs again.
+    constexpr std::size_t more = 20;
+    for (std::size_t n = 0; n != more; ++n) {
+        if (n % 4 == 0) go_on();
+        if (n % 4 == 2) hang();
+        for (std::size_t i = 0; i != all.size(); ++i)
+            all[i]->publish(
+                std::string_view(large).substr(0, (n * 7'919 + i * 104'729) % large.size()));
+    }
     go_on();
-    for (const auto& p : all) EXPECT_EQ(p->flush(30s), 0U);
-    EXPECT_EQ(store_->stats().storage.stored_messages, 5U + 3 * all.size());
+    for (const auto& p : all) EXPECT_EQ(p->flush(60s), 0U);
+    EXPECT_EQ(store_->stats().storage.stored_messages, 5U + (2 + more) * all.size());
 }
 
 class StoreOnASmallDisk : public StoreWithALog {
