@@ -5,7 +5,9 @@
 
 namespace cairn::daemon {
 
-disk_watch::disk_watch(runtime::hub& hub, const store::database& data) : hub_(hub), data_(data) {
+disk_watch::disk_watch(runtime::hub& hub, const store::database& data,
+                       const store::committer& committer)
+    : hub_(hub), data_(data), committer_(committer) {
     run(hub_.loop().now());
 }
 
@@ -23,6 +25,13 @@ void disk_watch::run(time_point now) {
         hub_.log(found.disk_full ? log_level::error : log_level::info, "disk",
                  disk + (found.disk_full ? " is full: appends are refused, acks and trims go on"
                                          : " has room again: appends are taken"));
+    const std::chrono::nanoseconds ahead = committer_.stats().clock_ahead;
+    if (const bool jumped = ahead.count() != 0; std::exchange(ahead_, jumped) != jumped && jumped)
+        hub_.log(log_level::warning, "clock",
+                 "the clock jumped ahead by " +
+                     std::to_string(std::chrono::ceil<std::chrono::seconds>(ahead).count()) +
+                     " s: it is not followed before it has been so for ten minutes, since what it "
+                     "makes older than its age limit is deleted");
     hub_.loop().at(*this, now + interval);
 }
 

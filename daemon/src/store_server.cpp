@@ -106,7 +106,7 @@ struct store_server::parts {
           service({options, hub, commits, readers, topics, quota, generation_of(data)},
                   [this](store_server_stats& to) { add_disk_stats(to); }) {
         const runtime::loop::guard holding(hub.loop());
-        watch.emplace(hub, data);
+        watch.emplace(hub, data, committer);
     }
     ~parts() { close(); }
 

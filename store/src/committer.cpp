@@ -1,5 +1,6 @@
 #include <cairn/store/committer.hpp>
 
+#include "believed_clock.hpp"
 #include "command_bytes.hpp"
 #include "directory.hpp"
 #include "early_writeback.hpp"
@@ -157,6 +158,7 @@ struct committer::impl {
     std::vector<reply> replies;
     bool more = false;
     clock::duration last_commit{};
+    believed_clock wall;
     early_writeback writeback;
     waiters callers;
     std::thread thread;
@@ -274,7 +276,7 @@ void committer::impl::commit() {
     };
     const auto begin = clock::now();
     writeback.begin(bytes);
-    more = db.commit(part, system_now(), replies, early);
+    more = db.commit(part, wall.at(system_now(), since_boot()), replies, early);
     writeback.end();
     const auto time = last_commit = clock::now() - begin;
     for (std::size_t i = 0; i < part.size(); ++i) {
@@ -294,6 +296,7 @@ void committer::impl::commit() {
         waiting -= bytes + part.size() * command_charge_bytes;
         waiting_commands -= part.size();
         ++counts.transactions;
+        counts.clock_ahead = wall.ahead();
         counts.commands += part.size();
         counts.commit_time += std::chrono::duration_cast<std::chrono::nanoseconds>(time);
         wake = blocked;

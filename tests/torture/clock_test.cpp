@@ -193,6 +193,29 @@ TEST_F(WrongClock, AYearAheadLosesNothingWhenItIsSetRight) {
     EXPECT_TRUE(std::is_sorted(times.begin(), times.end()));
 }
 
+// What has an age limit is gone for good, and the clock may be right again a second later.
+TEST_F(WrongClock, AheadForAWhileTakesNothingThatHasAnAgeLimit) {
+    set_clock(0s);
+    process kept = start_by_the_clock({"store", file("data"), store_});
+    node here(with_store("here"));
+    admin store(here);
+    store.create_topic("torture", {.age_max = 1h});
+    cairn::publisher sender(here, "torture");
+    publish_numbers(sender, 1, 100);
+    ASSERT_EQ(sender.flush(patience), 0U);
+
+    set_clock(day);
+    publish_numbers(sender, 101, 200);
+    ASSERT_EQ(sender.flush(patience), 0U);
+    // Also when nothing comes: limits are looked after once a second.
+    pass(1'500ms);
+    set_clock(0s);
+    publish_numbers(sender, 201, 300);
+    ASSERT_EQ(sender.flush(patience), 0U);
+
+    EXPECT_EQ(stored(), numbers(1, 300));
+}
+
 TEST_F(WrongClock, ThatIsSetWhileAllRunHoldsNobodyUpAndLosesNothing) {
     set_clock(0s);
     process kept = start_by_the_clock({"store", file("data"), store_});

@@ -71,6 +71,9 @@ struct committer_stats {
     std::uint64_t waiting_commands = 0;  ///< submitted, and not yet committed
     std::uint64_t waiting_bytes = 0;
     std::chrono::nanoseconds commit_time{};  ///< spent in commits, in all
+    /// How far the wall clock jumped ahead of the time that passed; it is followed, and this 0,
+    /// when it has been so for ten minutes.
+    std::chrono::nanoseconds clock_ahead{};
 };
 
 /// Commits what many threads submit, in groups: while one sync runs, the next commands gather.
