@@ -1,4 +1,5 @@
 #include "store/support/fixture.hpp"
+#include "store/support/workload.hpp"
 #include "support/child_process.hpp"
 #include "support/document.hpp"
 #include "unit/protocol/random.hpp"
@@ -348,16 +349,41 @@ TEST(AckChunk, TakesAnyBytesWithoutHarm) {
 using Tools = Database;
 
 TEST_F(Tools, OfLmdbReadAClosedStore) {
-    append_to(opened("quakes", "a"), 1, {"one"});
+    model known;
+    age(known, 1, db_.get());
+    const auto both = [&](const command& wanted) {
+        const reply answer = one(wanted);
+        EXPECT_EQ(answer.code, errc::ok);
+        EXPECT_EQ(known.apply(wanted).code, errc::ok);
+        known.end_commit();
+        return answer.value;
+    };
+    for (const char* const name : {"large", "larger"}) {
+        const auto s = std::get<source_opened>(both(open_source{name, "a", {1}, "", true}));
+        for (std::uint64_t n = 1; n <= 3; ++n)
+            both(batch(s, {1}, n, 1, records({std::string(n << 20, *name)})));
+        const auto made = std::get<group_created>(both(create_group{s.topic, "workers", "", {1}}));
+        both(ack{s.topic, made.group, {{{2}, {2}}}});
+    }
     db_.reset();
     child_process stat({"mdb_stat", "-a", directory_ / "db"});
     EXPECT_EQ(stat.wait(60s), 0) << stat.output();
-    EXPECT_NE(stat.output().find("Status of log"), std::string::npos) << stat.output();
-    std::filesystem::create_directory(directory_ / "copy");
-    child_process copy({"mdb_copy", "-c", directory_ / "db", directory_ / "copy"});
-    EXPECT_EQ(copy.wait(60s), 0) << copy.output();
-    db_ = std::make_unique<database>(directory_ / "copy", small_options());
-    EXPECT_EQ(texts("quakes"), strings{"one"});
+    for (const char* const name : {"Status of log", "Status of index", "Status of state"})
+        EXPECT_NE(stat.output().find(name), std::string::npos) << stat.output();
+    const auto expect_copy = [&](std::vector<std::string> command_line) {
+        std::filesystem::remove_all(directory_ / "copy");
+        std::filesystem::create_directory(directory_ / "copy");
+        command_line.insert(command_line.end(), {directory_ / "db", directory_ / "copy"});
+        child_process copy(command_line);
+        EXPECT_EQ(copy.wait(60s), 0) << copy.output();
+        {
+            const database opened_copy(directory_ / "copy", small_options());
+            EXPECT_EQ(difference(opened_copy, known), std::nullopt);
+        }
+        EXPECT_TRUE(verify(directory_ / "copy").sound());
+    };
+    expect_copy({"mdb_copy"});
+    expect_copy({"mdb_copy", "-c"});
 }
 
 }  // namespace

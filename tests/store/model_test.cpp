@@ -141,6 +141,7 @@ TEST(Database, AnswersAndHoldsWhatItsModelDoes) {
         }
         return ground->play(seed);
     });
+    EXPECT_EQ(ground->verified(), std::nullopt) << "the last of them";
 }
 
 }  // namespace
