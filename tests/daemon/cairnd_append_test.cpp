@@ -1,4 +1,5 @@
 #include "cairnd_fixture.hpp"
+#include "support/rounds.hpp"
 
 #include <cairn/wire/limits.hpp>
 #include <cairn/wire/records.hpp>
@@ -117,8 +118,10 @@ TEST_F(CairndWithACrowd, HoldsNoMoreThanItsLimitAndStoresAllWhenTheDiskGoesOn) {
     get_stuck(stuck);
     const std::uint64_t before = peak_of(running_->pid());
     ASSERT_TRUE(publishers.send());
-    // What is under way, and what libzmq reads ahead.
-    EXPECT_LE(peak_of(running_->pid()) - before, 8 * mib + mib + 16 * mib);
+    // What is under way, and what libzmq reads ahead. A sanitizer keeps what was freed.
+    if (!sanitized) {
+        EXPECT_LE(peak_of(running_->pid()) - before, 8 * mib + mib + 16 * mib);
+    }
     EXPECT_GT(publishers.refused(), 150U);
     EXPECT_EQ(publishers.confirmed(), 0U);
     go_on();
