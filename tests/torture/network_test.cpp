@@ -12,6 +12,9 @@
 namespace cairn::test {
 namespace {
 
+// Longer than silence_max: links are given up.
+constexpr auto long_cut = 4'500ms;
+
 class ProcessesOnANetwork : public Torture {
 protected:
     static constexpr std::size_t store_machine = 0;
@@ -57,6 +60,33 @@ protected:
         check();
     }
 
+    /// By chance, for 20 s.
+    void cut_about() {
+        const auto time = std::chrono::seconds(long_test() ? 300 : sanitized ? 8 : 20);
+        const auto end = std::chrono::steady_clock::now() + time;
+        while (std::chrono::steady_clock::now() < end) {
+            const std::size_t one = random_() % machines;
+            const std::size_t other = random_() % machines;
+            switch (random_() % 5) {
+                case 0:
+                    network_->cut_off(one);
+                    break;
+                case 1:
+                    network_->cut(one, other);
+                    break;
+                case 2:
+                    network_->cut_one_way(one, other);
+                    break;
+                case 3:
+                    network_->delay(std::chrono::milliseconds(random_() % 200));
+                    break;
+                default:
+                    network_->heal();
+            }
+            pass(random_() % 5 == 0 ? long_cut : std::chrono::milliseconds(random_() % 1'000));
+        }
+    }
+
     const std::string kept_at_ = "tcp://" + split_network::address(store_machine) + ":7700";
     const std::string home_ = "tcp://" + split_network::address(publisher_machine) + ":7701";
     std::unique_ptr<split_network> network_;
@@ -65,9 +95,6 @@ protected:
     followed alarms_{file("alarms.log"), fact::kind::given};
     followed archive_{file("archive.log"), fact::kind::given};
 };
-
-// Longer than silence_max: links are given up.
-constexpr auto long_cut = 4'500ms;
 
 /// A reader that is so far behind that only the store has what it needs cannot go on without it:
 /// here the publisher holds all.
@@ -164,32 +191,21 @@ TEST_F(ProcessesOnANetwork, GoOnOverALongWay) {
 
 TEST_F(ProcessesOnANetwork, LoseNothingThatWasConfirmedHoweverItIsCut) {
     SCOPED_TRACE(seed_);
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(long_test() ? 120
-                                                                             : sanitized ? 8
-                                                                                         : 20);
-    while (std::chrono::steady_clock::now() < end) {
-        const std::size_t one = random_() % machines;
-        const std::size_t other = random_() % machines;
-        switch (random_() % 5) {
-            case 0:
-                network_->cut_off(one);
-                break;
-            case 1:
-                network_->cut(one, other);
-                break;
-            case 2:
-                network_->cut_one_way(one, other);
-                break;
-            case 3:
-                network_->delay(std::chrono::milliseconds(random_() % 200));
-                break;
-            default:
-                network_->heal();
-        }
-        pass(random_() % 5 == 0 ? long_cut : std::chrono::milliseconds(random_() % 1'000));
-    }
+    cut_about();
     come_to_an_end();
 }
+
+/// The same again, since each run is another one.
+class ProcessesOnANetworkAgain : public ProcessesOnANetwork,
+                                 public testing::WithParamInterface<int> {};
+
+TEST_P(ProcessesOnANetworkAgain, LoseNothingThatWasConfirmedHoweverItIsCut) {
+    SCOPED_TRACE(seed_);
+    cut_about();
+    come_to_an_end();
+}
+
+INSTANTIATE_TEST_SUITE_P(Run, ProcessesOnANetworkAgain, testing::Range(2, sanitized ? 3 : 7));
 
 }  // namespace
 }  // namespace cairn::test
