@@ -95,6 +95,8 @@ private:
 
     errc check_group(topic_id t, group_id g);
     errc check_unfinished(topic_id t, group_id g, offset message);
+    /// Chunks of the group's acks that a range of positions may touch, at most.
+    std::uint64_t chunks_of(const ack_positions& w, sequence_range range);
     /// What one ack of positions may still look at.
     struct ack_budget {
         std::uint32_t batches = ack_batches_max;

@@ -20,6 +20,9 @@ offset floor_for(const topic_record& r, offset start) {
 constexpr std::uint64_t attempt_bytes = 1'280;
 constexpr std::uint64_t chunk_bytes = 1'280;
 
+// Positions for which a page each is charged rather than looked up how far they are apart.
+constexpr std::uint64_t chunks_not_looked_up = 16;
+
 }  // namespace
 
 void applier::take_attempts(topic_id t, group_id g, std::uint64_t messages) {
@@ -152,13 +155,13 @@ reply applier::on(const ack_positions& w) {
     const bool ended = w.epoch < source->epoch;
     std::vector<sequence_range> ranges = w.ranges;
     std::uint64_t messages = 0;
-    std::uint64_t chunks = 0;  // at most: one for each batch that is looked up
+    std::uint64_t chunks = 0;  // at most
     for (sequence_range& range : ranges) {
         if (range.empty() || range.first.value == 0) return {errc::invalid_argument, {}};
         if (ended && last && range.first <= *last) range.last = std::min(range.last, *last);
         if (!last || range.last > *last) return {errc::not_stored, {}};
         messages += std::min(range.size(), attempts_max);
-        chunks += std::min<std::uint64_t>(range.size(), ack_batches_max);
+        chunks += chunks_of(w, range);
     }
     std::sort(ranges.begin(), ranges.end(),
               [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -177,6 +180,24 @@ reply applier::on(const ack_positions& w) {
     for (const offset_range& range : all)
         added += ack_range(c_, w.topic, w.group, range.first, range.last);
     return {errc::ok, acked{added, c_.group(w.topic, w.group)->floor, next}};
+}
+
+std::uint64_t applier::chunks_of(const ack_positions& w, sequence_range range) {
+    const std::uint64_t most = std::min<std::uint64_t>(range.size(), ack_batches_max);
+    if (most <= chunks_not_looked_up) return most;
+    const run_index run(c_.txn(), c_.dbs(), w.topic, w.source, w.epoch,
+                        *c_.source(w.topic, w.source));
+    const auto open = run.first_behind(c_.group(w.topic, w.group)->floor + 1);
+    if (!open || *open > range.last) return 1;
+    const auto place = [&](sequence s) -> std::optional<offset> {
+        const found_position found = run.find(s);
+        if (found.batch) return found.batch->offset_of(s);
+        return found.mark ? std::optional(found.mark_at) : std::nullopt;
+    };
+    const auto first = place(std::max(range.first, *open));
+    const auto last = place(range.last);
+    if (!first || !last) return most;
+    return std::min(most, chunk_of(last->value) - chunk_of(first->value) + 1);
 }
 
 sequence applier::offsets_of(const ack_positions& w, sequence_range range, ack_budget& left,

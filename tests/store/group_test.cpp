@@ -113,6 +113,36 @@ TEST_F(Group, AcksInAsManyTransactionsAsTheChunksNeedThatTheyTouch) {
     EXPECT_EQ(db_->stats().commits, before + 8 + 8);
 }
 
+TEST_F(Group, AcksOfPositionsAreChargedForThePlacesWhereTheyLie) {
+    const lowered_bounds lowered({.transaction_pages_max = 64});
+    const auto near = opened("jobs", "near");
+    const auto far = opened("jobs", "far");
+    constexpr std::uint32_t count = 20;
+    append_to(near, 1, many(count));
+    const body_bytes filling(chunk_offsets * wire::record_word_bytes);
+    for (std::uint64_t n = 1; n <= count; ++n) {
+        append_to(far, n, {"x"});
+        ASSERT_TRUE(
+            one(batch(near, {1}, count + 1 + (n - 1) * chunk_offsets, chunk_offsets, filling))
+                .ok());
+    }
+    const auto commits_of = [&](const source_opened& s) {
+        std::vector<command> acks;
+        for (int i = 0; i < 6; ++i)
+            acks.emplace_back(ack_positions{
+                s.topic,
+                group_of(s.topic, s == near ? "n" + std::to_string(i) : "f" + std::to_string(i)),
+                s.source,
+                {1},
+                {{{2}, {count}}}});
+        const std::uint64_t before = db_->stats().commits;
+        for (const reply& answer : all(acks)) EXPECT_EQ(answer.code, errc::ok);
+        return db_->stats().commits - before;
+    };
+    EXPECT_EQ(commits_of(near), 1U);
+    EXPECT_EQ(commits_of(far), 3U) << "two fit";
+}
+
 class MillionScattered : public Database {
 protected:
     static constexpr std::uint64_t open_messages = 1'000'000;

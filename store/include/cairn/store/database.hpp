@@ -68,10 +68,10 @@ public:
     /// and the reply. When the sync fails, `replies` takes it back: it has an error at that index.
     using early = std::function<void(std::size_t, const reply&)>;
 
-    /// Applies all commands, in order, in one transaction, and syncs; in several, each synced
-    /// before the next begins, when dead letters, redrives, forgotten attempts, keys or some 24,000
-    /// commands would make one too large. Appends next to each other are applied topic by topic, in
-    /// the order of topic_id. `replies` gets one for each command.
+    /// Applies all commands, in order, in one transaction, and syncs. In several, each synced
+    /// before the next begins, when dead letters, redrives, forgotten attempts, keys, acks in many
+    /// places or some 24,000 commands would make one too large. Appends next to each other are
+    /// applied topic by topic, in the order of topic_id. `replies` gets one for each command.
     ///
     /// Does a bounded share of what is due besides (retention, deleted topics) and returns whether
     /// more is. Without commands it does only that.
