@@ -45,17 +45,13 @@ public:
             of_[c].granted = opened->granted;
         }
     }
-    /// All that may; the store has taken it when this returns.
+    /// All that may, each when the store has taken the one before: libzmq reads ahead as well.
     bool send() {
-        for (auto& [channel, one] : of_) send(channel, one);
-        peer_.raw().say(wire::ping{});
-        for (;;) {
-            const auto told =
-                peer_.raw().hear_any({kind::pong, kind::confirm, kind::append_refused}, 30s);
-            if (!told) return false;
-            if (std::holds_alternative<wire::pong>(*told)) return true;
-            note(*told);
+        for (auto& [channel, one] : of_) {
+            send(channel, one);
+            if (!taken()) return false;
         }
+        return true;
     }
     /// Goes on until all are confirmed.
     bool all_confirmed() {
@@ -79,6 +75,16 @@ private:
         bool done = false;
     };
 
+    bool taken() {
+        peer_.raw().say(wire::ping{});
+        for (;;) {
+            const auto told =
+                peer_.raw().hear_any({kind::pong, kind::confirm, kind::append_refused}, 30s);
+            if (!told) return false;
+            if (std::holds_alternative<wire::pong>(*told)) return true;
+            note(*told);
+        }
+    }
     void send(wire::channel channel, source& one) {
         if (!one.owes || one.spent >= one.granted) return;
         peer_.append(channel, 1, 1, body_);
@@ -118,9 +124,10 @@ TEST_F(CairndWithACrowd, HoldsNoMoreThanItsLimitAndStoresAllWhenTheDiskGoesOn) {
     get_stuck(stuck);
     const std::uint64_t before = peak_of(running_->pid());
     ASSERT_TRUE(publishers.send());
-    // What is under way, and what libzmq reads ahead. A sanitizer keeps what was freed.
+    // What is under way, a batch that is looked at, and what allocators keep. A sanitizer keeps
+    // what was freed.
     if (!sanitized) {
-        EXPECT_LE(peak_of(running_->pid()) - before, 8 * mib + mib + 16 * mib);
+        EXPECT_LE(peak_of(running_->pid()) - before, 8 * mib + 8 * mib);
     }
     EXPECT_GT(publishers.refused(), 150U);
     EXPECT_EQ(publishers.confirmed(), 0U);
