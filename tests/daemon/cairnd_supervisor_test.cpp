@@ -1,11 +1,5 @@
 #include "cairnd_fixture.hpp"
-
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include <cstring>
+#include "notified.hpp"
 
 // What systemd hears of cairnd.
 namespace {
@@ -13,32 +7,6 @@ namespace {
 using namespace cairn;
 using namespace cairn::test;
 using namespace std::chrono_literals;
-
-/// A supervisor's end of a notification socket.
-class notified {
-public:
-    explicit notified(const std::string& path)
-        : socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
-        sockaddr_un at{};
-        at.sun_family = AF_UNIX;
-        std::memcpy(at.sun_path, path.data(), path.size());
-        EXPECT_EQ(::bind(socket_, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
-    }
-    ~notified() { ::close(socket_); }
-    notified(const notified&) = delete;
-    notified& operator=(const notified&) = delete;
-
-    std::string next(std::chrono::milliseconds patience = 30s) const {
-        pollfd ready{socket_, POLLIN, 0};
-        if (::poll(&ready, 1, static_cast<int>(patience.count())) != 1) return "nothing";
-        char text[256];
-        const ssize_t size = ::recv(socket_, text, sizeof text, 0);
-        return size < 0 ? "nothing" : std::string(text, static_cast<std::size_t>(size));
-    }
-
-private:
-    int socket_;
-};
 
 TEST_F(Cairnd, TellsItsSupervisorHowItStands) {
     const std::string path = (directory_ / "notify").string();

@@ -1,4 +1,5 @@
 #include "cairnd_fixture.hpp"
+#include "notified.hpp"
 
 #include "support/eventually.hpp"
 

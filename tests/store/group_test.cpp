@@ -1,3 +1,4 @@
+#include "../../store/src/acks.hpp"
 #include "store/support/fixture.hpp"
 #include "store/support/lowered_bounds.hpp"
 #include "unit/protocol/random.hpp"
