@@ -43,8 +43,9 @@ struct publisher_options {
     /// is in a call to the node: return quickly, do not call the node. What it throws ends the
     /// process.
     std::function<void(sequence durable)> on_durable{};
-    /// Called with each range that the store was told it will never get (full_ring::drop_history,
-    /// or a store that was replaced by an empty one). As on_durable.
+    /// Called with each range that the store was told it will never get: full_ring::drop_history, a
+    /// store that was replaced by an empty one, a body above its body_bytes_max. A range is told
+    /// again when the connection broke before the store confirmed it. As on_durable.
     std::function<void(sequence_range lost)> on_lost{};
     /// Called when the store refuses this publisher, once for each reason in a row. With
     /// `for_good` nothing that was published or will be is stored any more (the store holds
