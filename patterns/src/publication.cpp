@@ -385,7 +385,7 @@ std::uint64_t publication::unconfirmed(const cursor& of, std::uint64_t lag) cons
 
 std::uint64_t publication::close(time_point until) {
     runtime::loop& loop = owner_.hub().loop();
-    if (handed_over_) return 0;
+    if (handed_over_) return lost();
     inlet_.stop(send_status::closed);
     std::uint64_t left = 0;
     loop.wait_until(until, [&] {
@@ -403,7 +403,7 @@ std::uint64_t publication::close(time_point until) {
     });
     if (left != 0 && store_ && store_->has_spill()) left = put_aside(left);
     if (left == 0) handed_over_ = true;
-    return left;
+    return left + lost();
 }
 
 std::uint64_t publication::unstored() const noexcept {
@@ -420,16 +420,17 @@ std::uint64_t publication::not_durable(sequence up_to) const noexcept {
 std::uint64_t publication::put_aside(std::uint64_t left) {
     constexpr std::chrono::seconds disk_time_max{10};
     runtime::loop& loop = owner_.hub().loop();
-    store_->put_all_aside();
+    std::uint64_t unsafe = left;
     loop.wait_until(loop.now() + disk_time_max, [&] {
+        store_->put_all_aside();
         closing_ = false;
         run(loop.now());
         closing_ = true;
-        return store_->safe() >= inlet_.last() || !store_->is_spilling();
+        const sequence safe = std::min(inlet_.last(), store_->safe());
+        unsafe = std::max(ask_for_confirmation(), inlet_.last() - safe);
+        return safe == inlet_.last() || !store_->is_spilling();
     });
-    const std::uint64_t on_the_way = ask_for_confirmation();
-    const std::uint64_t unsafe = inlet_.last() - std::min(inlet_.last(), store_->safe());
-    return std::min(left, std::max(on_the_way, unsafe));
+    return std::min(left, unsafe);
 }
 
 std::uint64_t publication::flush(time_point until) {
@@ -439,8 +440,11 @@ std::uint64_t publication::flush(time_point until) {
     loop.wait_until(until, [&] {
         return not_durable(wanted) == 0 || store_->over() || fenced_ || owner_.hub().closed();
     });
-    return not_durable(wanted);
+    const std::uint64_t left = not_durable(wanted);
+    return left + lost();
 }
+
+std::uint64_t publication::lost() const noexcept { return store_ ? store_->lost() : 0; }
 
 void publication::node_closing() {
     inlet_.stop(send_status::closed);

@@ -108,6 +108,7 @@ private:
     std::size_t peers() const noexcept;
     std::uint64_t put_aside(std::uint64_t left);
     std::uint64_t not_durable(sequence up_to) const noexcept;
+    std::uint64_t lost() const noexcept;
     std::uint64_t ask_for_confirmation();
     std::uint64_t unconfirmed(const cursor& of, std::uint64_t lag) const;
     bool somebody_is_idle() const;

@@ -172,7 +172,7 @@ bool store_line::lose_too_large(sequence_range range, time_point now) {
 
 void store_line::lose(sequence_range range, time_point now) {
     link_->send(wire::lost{channel_, range, errc::lost});
-    active().sent(0, now, range.last);
+    active().told_lost(range.last, now);
     lost_messages_ += range.size();
     log(log_level::warning, "messages " + std::to_string(range.first.value) + " to " +
                                 std::to_string(range.last.value) + " will never be stored");
@@ -354,7 +354,7 @@ void store_line::refused(errc code, sequence next, time_point now) {
         return;
     }
     active().refused(code, next, now);
-    stored_.store(feed_.stored().value, std::memory_order_release);
+    note_stored();
     if (debts_.empty()) refused_ = next;
     if (!debts_.empty() && active().standing() == feed::state::conflict)
         return end_debt(log_level::error, "the store refuses them for good: " +
@@ -390,10 +390,15 @@ void store_line::tell_refusal(errc why) {
     owner_.refused(why, over());
 }
 
-void store_line::note_durable() {
+// What is lost first: whoever sees what is stored must see that too.
+bool store_line::note_stored() {
     const std::uint64_t now_stored = feed_.stored().value;
-    if (stored_.exchange(now_stored, std::memory_order_acq_rel) != now_stored)
-        hub_.loop().changed();
+    lost_.store(feed_.lost(), std::memory_order_release);
+    return stored_.exchange(now_stored, std::memory_order_acq_rel) != now_stored;
+}
+
+void store_line::note_durable() {
+    if (note_stored()) hub_.loop().changed();
     drop_spilled();
     if (!debts_.empty()) {
         if (!active().in_spill()) end_debt(log_level::info, "the store has them now");

@@ -81,6 +81,8 @@ public:
     /// As feed::durable() and feed::stored(). Any thread.
     sequence durable() const noexcept { return {durable_.load(std::memory_order_acquire)}; }
     sequence stored() const noexcept { return {stored_.load(std::memory_order_acquire)}; }
+    /// As feed::lost(). Any thread; read behind stored(), it has all that is lost up to there.
+    std::uint64_t lost() const noexcept { return lost_.load(std::memory_order_acquire); }
     /// No store will take anything any more.
     bool over() const noexcept;
     /// The run that is brought into the store at present, for readers that may have to wait for an
@@ -138,6 +140,7 @@ private:
     void opened(const wire::source_opened& told, time_point now);
     void refused(errc code, sequence next, time_point now);
     void tell_refusal(errc why);
+    bool note_stored();
     void note_durable();
     void log(log_level level, std::string_view text);
 
@@ -169,6 +172,7 @@ private:
     time_point reopen_at_ = runtime::loop::never;
     std::atomic<std::uint64_t> durable_{0};
     std::atomic<std::uint64_t> stored_{0};
+    std::atomic<std::uint64_t> lost_{0};
     std::uint64_t lost_messages_ = 0;
     errc refusal_ = errc::ok;  // told last; ok: what was refused was taken since
     sequence refused_;         // the first of what was

@@ -171,8 +171,10 @@ TEST_F(StoredHistory, ThatNeitherRingNorStoreHasIsAGap) {
     publisher sender(home(), "weather", o);
     publish_numbers(sender, 1, 5'000);
     start_store();
-    ASSERT_EQ(sender.flush(patience), 0U);
+    const std::uint64_t not_durable = sender.flush(patience);
     ASSERT_GT(sender.stats().lost_to_store, 0U);
+    EXPECT_EQ(not_durable, sender.stats().lost_to_store);
+    EXPECT_EQ(sender.durable(), sequence{5'000}) << "or told as lost";
     const auto there = away();
     subscriber reader(*there, "weather", {.from = from::earliest()});
 

@@ -177,6 +177,18 @@ TEST_F(DurablePublisher, NamesWhatItNoLongerHoldsAsLost) {
     EXPECT_EQ(next->header.first, told->range.last + 1);
     EXPECT_EQ(lost, told->range.size());
     EXPECT_EQ(sender.stats().lost_to_store, told->range.size());
+    store_->say(
+        wire::confirm{asked->channel, {100}, wire::durability::flushed, std::uint64_t{1} << 30});
+    for (sequence heard = next->header.last(); heard < sequence{100};) {
+        const auto more = store_->hear_append();
+        ASSERT_TRUE(more);
+        heard = more->header.last();
+    }
+    store_->say(
+        wire::confirm{asked->channel, {100}, wire::durability::flushed, std::uint64_t{1} << 30});
+    EXPECT_TRUE(eventually([&] { return sender.durable() == sequence{100}; }));
+    EXPECT_EQ(sender.flush(patience), told->range.size());
+    EXPECT_EQ(sender.close(patience), told->range.size());
 }
 
 TEST_F(DurablePublisher, NamesWhatIsTooLargeForTheStoreAndNoNeighbourOfIt) {
@@ -222,9 +234,12 @@ TEST_F(DurablePublisher, NamesWhatIsTooLargeForTheStoreAndNoNeighbourOfIt) {
     ASSERT_TRUE(last);
     EXPECT_EQ(last->header.first, sequence{before + 4});
     EXPECT_EQ(last->texts, std::vector<std::string>{"4"});
+    EXPECT_EQ(sender.flush(silence), 3U) << "one is on its way, two are lost";
     confirm(last->header.last());
-    EXPECT_EQ(sender.flush(patience), 0U);
+    EXPECT_TRUE(eventually([&] { return sender.flush(0ms) == 2U; })) << "lost is not durable";
     EXPECT_EQ(sender.stats().lost_to_store, 2U);
+    EXPECT_EQ(sender.close(patience), 2U);
+    EXPECT_EQ(sender.close(patience), 2U);
 }
 
 TEST_F(DurablePublisher, RefusesWhenItsRingIsFullOfWhatTheStoreDoesNotHave) {

@@ -119,6 +119,22 @@ TEST_F(PubCommand, SaysThatATopicIsFullAndWhatMakesRoom) {
     EXPECT_TRUE(full.says("cairn topic trim")) << testing::PrintToString(full);
 }
 
+TEST_F(StoreWithRights, IsNotSaidToHaveWhatItDoesNotTake) {
+    std::ofstream(path("store.toml")) << "limits.body_bytes_max = \"1KiB\"\n";
+    start_store({"-c", path("store.toml")});
+    const std::string large(2'048, 'x');
+    const outcome lost = cairn({"pub", "quakes", "--patience", "10min"}, large + "\nsmall\n");
+    EXPECT_EQ(lost.code, 1);
+    EXPECT_EQ(lost.out, "");
+    EXPECT_TRUE(
+        lost.says("publish quakes: 1 message not stored, and never will be (1); all others"))
+        << testing::PrintToString(lost);
+    const std::vector<json> found = objects({"read", "quakes"});
+    ASSERT_EQ(found.size(), 2U) << "what is lost is told in its place";
+    EXPECT_FALSE(found.front().contains("body"));
+    EXPECT_EQ(found.back().at("body"), "small");
+}
+
 TEST_F(StoreWithRights, MakesNobodyWaitWhoMayNotPublish) {
     std::ofstream(path("store.toml")) << "[[access]]\nkey = \"*\"\ntopics = \"quakes\"\n"
                                          "may = [\"publish\"]\n";

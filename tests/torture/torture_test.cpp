@@ -251,7 +251,9 @@ protected:
             ASSERT_EQ(m->text(), std::to_string(last));
         }
         kept = store();
-        EXPECT_EQ(sender.flush(patience), 0U);
+        const std::uint64_t left = sender.flush(patience);
+        EXPECT_EQ(left, sender.stats().lost_to_store);
+        EXPECT_EQ(sender.durable().value, static_cast<std::uint64_t>(last)) << "or told as lost";
         published_ = last;
         lost_ = sender.stats().lost_to_store;
         stored_ = stored();

@@ -10,7 +10,9 @@
 #include <atomic>
 #include <iostream>
 #include <iterator>
+#include <mutex>
 #include <optional>
+#include <set>
 
 namespace cairn::tools {
 
@@ -83,14 +85,21 @@ public:
         }
     }
 
-    /// Until all is handed over, and with a store durable. Throws failure.
+    /// Until all is handed over, and with a store durable. Throws failure, also when a part never
+    /// will be.
     void finish(bool stored) {
         if (stored) flush();
-        const std::uint64_t left = to_.close(given_.common.patience);
+        const std::uint64_t lost = stored ? to_.flush(std::chrono::milliseconds(0)) : 0;
+        const std::uint64_t left = to_.close(given_.common.patience) - lost;
         if (left != 0)
             throw failure("publish " + escaped(given_.topic) + ": " + counted(left, "message") +
                           " not handed over after " + shown_span(given_.common.patience) +
                           "; give it more --patience");
+        if (lost != 0)
+            throw failure("publish " + escaped(given_.topic) + ": " + counted(lost, "message") +
+                          " not stored, and never will be (" + which_are_lost() +
+                          "); all others are durable. Bodies above the store's body_bytes_max "
+                          "(cairnd --limits-body-bytes-max) are not taken");
     }
 
     void report(bool stored) const {
@@ -118,6 +127,10 @@ private:
         made.source = given_.source.empty() ? usual_source() : given_.source;
         made.when_full = full_ring::refuse;
         made.on_fenced = [this](epoch) { fenced_ = true; };
+        made.on_lost = [this](sequence_range r) {
+            const std::lock_guard hold(mutex_);
+            lost_.insert(r);
+        };
         made.on_store_refused = [this](errc why, bool for_good) {
             // Others are for now: it may make room.
             if (for_good || why == errc::not_authorised) refused_ = why;
@@ -125,12 +138,14 @@ private:
         return made;
     }
 
-    // As long as the store takes more of it within each patience.
+    // Until the store has all that it will ever get, as long as it takes more of it within each
+    // patience.
     void flush() {
         std::uint64_t left = to_.flush(std::chrono::milliseconds(0));
         sequence taken = to_.durable();
         auto end = std::chrono::steady_clock::now() + given_.common.patience;
         while (left != 0) {
+            if (to_.stats().owed_messages == 0) return;  // the rest is lost
             const std::string what =
                 "publish " + given_.topic + ": " + counted(left, "message") + " not durable";
             if (fenced_) throw error(errc::fenced, what);
@@ -159,8 +174,25 @@ private:
         }
     }
 
+    std::string which_are_lost() {
+        std::string which;
+        const std::lock_guard hold(mutex_);
+        for (const sequence_range& r : lost_) {
+            if (!which.empty()) which += ", ";
+            if (which.size() > 100) {
+                which += "…";
+                break;
+            }
+            which += std::to_string(r.first.value);
+            if (r.size() > 1) which += " to " + std::to_string(r.last.value);
+        }
+        return which;
+    }
+
     const pub_options& given_;
     attributes with_;
+    std::mutex mutex_;
+    std::set<sequence_range> lost_;  // guarded by mutex_
     std::atomic<bool> fenced_ = false;
     std::atomic<errc> refused_ = errc::ok;
     errc refusal_told_ = errc::ok;

@@ -103,8 +103,10 @@ public:
     /// returned, also in a topic whose confirms come before (topic_settings::confirm_written).
     /// Never goes back; 0 without a store.
     sequence durable() const noexcept;
-    /// Waits until all that was published before the call is durable. Returns how many messages of
-    /// that are not; 0 at once without a store. Returns early when no store will ever take them:
+    /// Waits until all that was published before the call is durable, or told to the store as lost.
+    /// Returns how many messages of that are not, and with them how many of this publisher's were
+    /// lost before they ever were (see on_lost); these stay in what later calls return. 0: all
+    /// became durable. 0 at once without a store. Returns early when no store will ever take them:
     /// the publisher is fenced, closed, or the store refused it for good.
     std::uint64_t flush(std::chrono::milliseconds deadline);
 
@@ -123,7 +125,8 @@ public:
     /// with full_ring::spill, in the state directory: writing there may take the disk's time
     /// beyond the deadline, 10 s at most). Returns how many messages are still on their way to one
     /// of them: those not sent are counted, and of those sent to a node that answers no more, the
-    /// number is estimated by their bytes. A reader whose connection breaks meanwhile is not waited
+    /// number is estimated by their bytes; and with them, as flush() does, what was lost
+    /// before it was durable. A reader whose connection breaks meanwhile is not waited
     /// for, and what it misses is not in here; nor is what was dropped for a reader that was left
     /// behind, which is in stats().drops. Ends with its node, and then returns what was left
     /// before. Idempotent.

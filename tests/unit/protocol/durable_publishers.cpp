@@ -157,7 +157,10 @@ void durable_world::feed_store(process& p) {
                          .epoch = p.active_run(),
                          .range = step.range},
                         soon());
-    active.sent(lost ? 0 : 10, now_);
+    if (lost)
+        active.told_lost(step.range.last, now_);
+    else
+        active.sent(10, now_);
 }
 
 void durable_world::serve(process& p, member& m, std::size_t which) {

@@ -44,7 +44,10 @@ protected:
     sequence_range send(kind expected) {
         const feed::step step = feed_->next(now_);
         EXPECT_EQ(step.what, expected);
-        if (step.what != kind::nothing) feed_->sent(10, now_);
+        if (step.what == kind::lost)
+            feed_->told_lost(step.range.last, now_);
+        else if (step.what != kind::nothing)
+            feed_->sent(10, now_);
         return step.range;
     }
     void open(std::uint64_t stored = 0, const generation& which = one) {
@@ -244,6 +247,54 @@ TEST_F(StoreFeed, DropsHistoryAndTellsTheStore) {
     EXPECT_EQ(send(kind::batch), range(3, 3));
 }
 
+TEST_F(StoreFeed, CountsAsLostWhatNeverWasDurableWhenTheStoreConfirmedThatItWasTold) {
+    with(full_ring::drop_history);
+    for (int i = 0; i < 5; ++i) ASSERT_EQ(publish(), room::yes);
+    open();
+    send(kind::lost);
+    send(kind::batch);
+    EXPECT_EQ(feed_->lost(), 0u);
+    feed_->link_lost();
+    open();
+    EXPECT_EQ(send(kind::lost), range(1, 2)) << "the store had not heard of it";
+    confirm(2);
+    EXPECT_EQ(feed_->durable(), seq(2));
+    EXPECT_EQ(feed_->lost(), 2u);
+    send(kind::batch);
+    confirm(3);
+    EXPECT_EQ(feed_->lost(), 2u);
+    // Of a store that was wiped it is told again, with what was durable before.
+    feed_->link_lost();
+    ASSERT_EQ(publish(), room::yes);
+    open(0, two);
+    EXPECT_EQ(send(kind::lost), range(1, 3));
+    confirm(3);
+    EXPECT_EQ(feed_->lost(), 2u);
+}
+
+TEST_F(StoreFeed, CountsWhatWasToldAsLostOfAStoreThatHasItWhenItIsBack) {
+    with(full_ring::drop_history);
+    for (int i = 0; i < 5; ++i) ASSERT_EQ(publish(), room::yes);
+    open();
+    send(kind::lost);
+    send(kind::batch);
+    feed_->link_lost();
+    open(3);
+    EXPECT_EQ(feed_->lost(), 2u);
+}
+
+TEST_F(StoreFeed, CountsNothingAsLostThatAFullStoreRefusedToNote) {
+    with(full_ring::drop_history);
+    for (int i = 0; i < 5; ++i) ASSERT_EQ(publish(), room::yes);
+    open();
+    EXPECT_EQ(send(kind::lost), range(1, 2));
+    feed_->refused(errc::store_full, seq(1), now_);
+    now_ = feed_->paused_until();
+    EXPECT_EQ(send(kind::lost), range(1, 2));
+    confirm(2);
+    EXPECT_EQ(feed_->lost(), 2u) << "once";
+}
+
 TEST_F(StoreFeed, ShowsPeersOnlyWhatIsDurableWhenTheStoreComesFirst) {
     with(full_ring::block, delivery::store_first);
     ASSERT_EQ(publish(), room::yes);
@@ -331,6 +382,7 @@ private:
             taken_ = 0;
             feed_.opened(generation{{static_cast<std::byte>(generation_)}},
                          store_.last_durable(run_), granted_, now_);
+            check_lost();
         }
         if (!linked_) return;
         for (std::uint64_t n = random_.below(4); n != 0; --n) offer(refuse);
@@ -339,7 +391,15 @@ private:
             const sequence before = feed_.durable();
             feed_.confirmed(store_.last_durable(run_), granted_ = taken_ + 400, now_);
             if (feed_.durable() < before) fail("the durable mark went back");
+            check_lost();
         }
+    }
+
+    // What became durable, or was told as lost: nothing else is either.
+    void check_lost() {
+        for (; counted_ < feed_.durable(); ++counted_)
+            if (!store_.holds(run_, {counted_ + 1, counted_ + 1})) ++lost_;
+        if (feed_.lost() != lost_) fail("what is lost passes for durable");
     }
 
     void offer(bool refuse) {
@@ -355,7 +415,10 @@ private:
         sequence_range part = step.range;
         if (step.what == kind::spilled) part.last = part.first + random_.below(part.size());
         const std::size_t bytes = step.what == kind::batch ? step.batch->bytes_ : lost ? 0 : 10;
-        feed_.sent(bytes, now_, part.last);
+        if (lost)
+            feed_.told_lost(part.last, now_);
+        else
+            feed_.sent(bytes, now_, part.last);
         taken_ += bytes + wire::batch_charge_bytes;
         if (refuse) dropping_ = false;
         if (refuse || (!dropping_ && part.first > store_.last(run_) + 1)) {
@@ -385,6 +448,8 @@ private:
     bool linked_ = false;
     bool dropping_ = false;
     bool wiped_ = false;
+    sequence counted_;
+    std::uint64_t lost_ = 0;
     std::string failure_;
 };
 

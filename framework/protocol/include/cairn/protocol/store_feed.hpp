@@ -13,6 +13,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <optional>
 
 namespace cairn::protocol {
@@ -41,7 +42,8 @@ struct store_debt {
 /// generation, is sent again what is still here.
 ///
 /// Drive it so: admit() before each push() to the ring, pushed() after; on a new link OPEN_SOURCE,
-/// then opened(); then, while it shows something, next(), send, sent(). CONFIRM: confirmed(),
+/// then opened(); then, while it shows something, next(), send, sent() or told_lost(). CONFIRM:
+/// confirmed(),
 /// or written() when the sync has yet to follow.
 /// APPEND_REFUSED: refused().
 ///
@@ -163,6 +165,9 @@ public:
     /// All up to here is durable in the store as it is now, or was when it was last there: goes
     /// back when it is replaced by one that has less.
     sequence stored() const noexcept { return durable_; }
+    /// Of what durable() names, what never was: the store was told that it will not get it. What
+    /// was durable in one that was replaced does not count. Never goes back.
+    std::uint64_t lost() const noexcept { return lost_; }
     store_debt debt(time_point now) {
         const Batch* batch = oldest();
         return {owed_bytes_, last() - durable_,
@@ -212,8 +217,13 @@ public:
         if (spilled_ && next_ < spilled_->first) end = std::min(end, spilled_->first - 1);
         return show({step::kind::lost, nullptr, {next_, end}});
     }
-    /// What next() just showed was sent, as a batch with a body of `body_bytes` (LOST: 0). From the
-    /// spill: up to `through`, otherwise all.
+    /// What next() just showed, or some of it, was sent as LOST up to `through`.
+    void told_lost(sequence through, time_point now) {
+        told_lost_.push_back({shown_.first, through});
+        sent(0, now, through);
+    }
+    /// What next() just showed was sent, as a batch with a body of `body_bytes`: up to `through`,
+    /// otherwise all.
     void sent(std::uint64_t body_bytes, time_point now, std::optional<sequence> through = {}) {
         assert(!shown_.empty());
         const sequence end = through ? *through : shown_.last;
@@ -254,6 +264,8 @@ public:
             return stop(state::conflict, errc::conflict);
         next_ = expected;
         if (expected <= durable_) settle(expected - 1, now);
+        // It was not taken, and is told again.
+        while (!told_lost_.empty() && told_lost_.back().last >= expected) told_lost_.pop_back();
         if (passes) paused_until_ = now + refused_pause;
     }
     time_point paused_until() const noexcept { return paused_until_; }
@@ -280,6 +292,10 @@ private:
     }
     void note_durable(sequence up_to) {
         durable_ = up_to;
+        for (; !told_lost_.empty() && told_lost_.front().last <= up_to; told_lost_.pop_front()) {
+            const sequence_range told = told_lost_.front();
+            lost_ += sequence_range{std::max(told.first, durable_most_ + 1), told.last}.size();
+        }
         durable_most_ = std::max(durable_most_, up_to);
         if (!spilled_ || spilled_->first > up_to) return;
         spilled_->first = up_to + 1;
@@ -292,6 +308,7 @@ private:
         ring_.rewind(send_, ring_.last() + 1, now);
         owed_bytes_ = ring_.bytes();
         note_durable(stored);
+        told_lost_.clear();
         keep_through(kept(), now);
     }
     /// Batches that end at `last` or before are owed no more.
@@ -323,6 +340,8 @@ private:
     sequence next_{1};       // to be sent
     sequence sent_;          // highest that the store can know
     sequence_range shown_{{1}, {0}};
+    std::deque<sequence_range> told_lost_;  // not confirmed; credit bounds it
+    std::uint64_t lost_ = 0;                // confirmed
     time_point paused_until_ = time_point::min();
 };
 
