@@ -121,13 +121,11 @@ void replaying::unsubscribe(runtime::link& from, const wire::unsubscribe& reques
 }
 
 void replaying::link_down(const runtime::link& gone) {
-    const auto erase_of_link = [&](auto& from) {
-        for (auto it = from.lower_bound({gone.number(), 0});
-             it != from.end() && it->first.first == gone.number();)
-            it = from.erase(it);
+    const auto erase = [&](auto& from) {
+        from.erase(from.lower_bound({gone.number(), 0}), from.lower_bound({gone.number() + 1, 0}));
     };
-    erase_of_link(subscriptions_);
-    erase_of_link(partial_);
+    erase(subscriptions_);
+    erase(partial_);
     served_last_.erase(gone.number());
     budget_.set_in_transit(gone.number(), 0);
 }

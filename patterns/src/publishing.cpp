@@ -228,13 +228,11 @@ bool publishing::may_fence(runtime::link& who, std::string_view topic) {
 }
 
 void publishing::link_down(runtime::link& gone) {
-    const auto erase_of_link = [&](auto& from) {
-        for (auto it = from.lower_bound({gone.number(), 0});
-             it != from.end() && it->first.first == gone.number();)
-            it = from.erase(it);
+    const auto erase = [&](auto& from) {
+        from.erase(from.lower_bound({gone.number(), 0}), from.lower_bound({gone.number() + 1, 0}));
     };
-    erase_of_link(subscriptions_);
-    erase_of_link(partial_);
+    erase(subscriptions_);
+    erase(partial_);
     hub_.loop().changed();
 }
 

@@ -68,6 +68,31 @@ protected:
         for (int n = first; n <= last; ++n) all.push_back(std::to_string(n));
         return all;
     }
+    /// One run puts messages aside, and the next is with these options.
+    void expect_paid_by_the_next(const publisher_options& with) {
+        epoch before;
+        {
+            node here(options());
+            publisher sender(here, "weather", spilling());
+            before = sender.epoch();
+            publish_numbers(sender, 1, 1'000);
+            ASSERT_EQ(sender.close(silence), 0U);
+        }
+        store_.emplace();
+        node here(options());
+        publisher sender(here, "weather", with);
+        publish_numbers(sender, 1'001, 1'010);
+
+        const auto debt = store_->open(sequence{0}, 1 << 30);
+        ASSERT_TRUE(debt);
+        EXPECT_EQ(debt->epoch, before);
+        EXPECT_EQ(take_until(*debt, 1'000), numbers(1, 1'000));
+        const auto today = store_->open(sequence{0}, 1 << 30);
+        ASSERT_TRUE(today);
+        EXPECT_EQ(today->epoch, sender.epoch());
+        EXPECT_EQ(take_until(*today, 10), numbers(1'001, 1'010));
+        EXPECT_TRUE(eventually([&] { return files() == 0; }));
+    }
 
     temp_directory state_;
     std::optional<scripted_store> store_{std::in_place};
@@ -104,30 +129,7 @@ TEST_F(Spill, KeepsWhatAClosingPublisherOwes) {
     EXPECT_EQ(sender.close(silence), 0U);
 }
 
-TEST_F(Spill, IsPaidByTheNextRunBeforeItsOwnMessages) {
-    epoch before;
-    {
-        node here(options());
-        publisher sender(here, "weather", spilling());
-        before = sender.epoch();
-        publish_numbers(sender, 1, 1'000);
-        ASSERT_EQ(sender.close(silence), 0U);
-    }
-    store_.emplace();
-    node here(options());
-    publisher sender(here, "weather", spilling());
-    publish_numbers(sender, 1'001, 1'010);
-
-    const auto debt = store_->open(sequence{0}, 1 << 30);
-    ASSERT_TRUE(debt);
-    EXPECT_EQ(debt->epoch, before);
-    EXPECT_EQ(take_until(*debt, 1'000), numbers(1, 1'000));
-    const auto today = store_->open(sequence{0}, 1 << 30);
-    ASSERT_TRUE(today);
-    EXPECT_EQ(today->epoch, sender.epoch());
-    EXPECT_EQ(take_until(*today, 10), numbers(1'001, 1'010));
-    EXPECT_TRUE(eventually([&] { return files() == 0; }));
-}
+TEST_F(Spill, IsPaidByTheNextRunBeforeItsOwnMessages) { expect_paid_by_the_next(spilling()); }
 
 TEST_F(Spill, OfARunThatTheStoreHasIsDropped) {
     {
@@ -199,28 +201,13 @@ TEST_F(Spill, OfMessagesThatAreTooLargeForTheStoreIsPaidWithoutThem) {
 
 // The next run's messages must not be stored first: that would fence what is owed.
 TEST_F(Spill, IsPaidByARunThatDoesNotSpill) {
-    {
-        node here(options());
-        publisher sender(here, "weather", spilling());
-        publish_numbers(sender, 1, 1'000);
-        ASSERT_EQ(sender.close(silence), 0U);
+    for (const full_ring policy : {full_ring::block, full_ring::refuse, full_ring::drop_history}) {
+        SCOPED_TRACE(static_cast<int>(policy));
+        publisher_options other = spilling();
+        other.when_full = policy;
+        expect_paid_by_the_next(other);
+        store_.emplace();
     }
-    store_.emplace();
-    node here(options());
-    publisher_options blocking = spilling();
-    blocking.when_full = full_ring::block;
-    publisher sender(here, "weather", blocking);
-    publish_numbers(sender, 1'001, 1'010);
-
-    const auto debt = store_->open(sequence{0}, 1 << 30);
-    ASSERT_TRUE(debt);
-    EXPECT_LT(debt->epoch, sender.epoch());
-    EXPECT_EQ(take_until(*debt, 1'000), numbers(1, 1'000));
-    const auto today = store_->open(sequence{0}, 1 << 30);
-    ASSERT_TRUE(today);
-    EXPECT_EQ(today->epoch, sender.epoch());
-    EXPECT_EQ(take_until(*today, 10), numbers(1'001, 1'010));
-    EXPECT_TRUE(eventually([&] { return files() == 0; }));
 }
 
 TEST_F(Spill, IsMadeByNoPublisherThatNeverSpills) {

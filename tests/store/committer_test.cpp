@@ -1,4 +1,5 @@
 #include "store/support/fixture.hpp"
+#include "store/support/noted_waits.hpp"
 
 #include <cairn/store/committer.hpp>
 
@@ -229,30 +230,7 @@ TEST_F(Gathered, CommandsAreCountedWithAllThatTheyHold) {
 // Nothing waits for a timer but who was just answered together with others, and for how long is a
 // part of what their commit took.
 TEST_F(Gathered, CommandsWaitForOthersOnlyAPartOfACommit) {
-    class room final : public waiting_room {
-    public:
-        void wait(time_point deadline, const std::function<bool()>& done) override {
-            std::unique_lock hold(mutex_);
-            waits_.push_back(deadline - clock::now());
-            changed_.notify_all();
-            changed_.wait_until(hold, deadline, done);
-        }
-        void wake() override {
-            const std::lock_guard hold(mutex_);
-            changed_.notify_all();
-        }
-        std::vector<clock::duration> wait_until_used(std::size_t times) {
-            std::unique_lock hold(mutex_);
-            changed_.wait(hold, [&] { return waits_.size() >= times; });
-            return waits_;
-        }
-
-    private:
-        std::mutex mutex_;
-        std::condition_variable changed_;
-        std::vector<clock::duration> waits_;
-    };
-    room lobby;
+    noted_waits lobby;
     gate closed;
     inbox answers;
     committer group(*db_, {.idle_interval = 1h, .room = &lobby});

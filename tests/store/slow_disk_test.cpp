@@ -1,6 +1,7 @@
 // A disk that takes long to sync; linked with disk.cpp, which can hold it.
 #include "store/support/disk.hpp"
 #include "store/support/fixture.hpp"
+#include "store/support/noted_waits.hpp"
 
 #include <cairn/store/committer.hpp>
 
@@ -95,34 +96,9 @@ private:
     std::latch open_{1};
 };
 
-/// Keeps for how long the committer's thread was ready to wait, and lets it.
-class patience_noted final : public waiting_room {
-public:
-    void wait(time_point deadline, const std::function<bool()>& done) override {
-        std::unique_lock hold(mutex_);
-        waits_.push_back(deadline - clock::now());
-        changed_.notify_all();
-        changed_.wait_until(hold, deadline, done);
-    }
-    void wake() override {
-        const std::lock_guard hold(mutex_);
-        changed_.notify_all();
-    }
-    std::vector<clock::duration> wait_until_used(std::size_t times) {
-        std::unique_lock hold(mutex_);
-        changed_.wait(hold, [&] { return waits_.size() >= times; });
-        return waits_;
-    }
-
-private:
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::vector<clock::duration> waits_;
-};
-
 TEST_F(SlowDisk, KeepsNobodyWaitingForOthersWhenItsStallIsOver) {
     const auto s = opened("jobs", "a");
-    patience_noted room;
+    noted_waits room;
     held_reply gate;
     ordered_inbox answers;
     committer group(*db_, {.idle_interval = 1h, .room = &room});
