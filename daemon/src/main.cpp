@@ -85,8 +85,9 @@ void add_options(CLI::App& app, command_line& to,
         ->check(not_empty);
     CLI::Option* const verify =
         app.add_flag("--verify", to.verify, "check all that is stored, and leave: 5 for damage");
-    CLI::Option* const compact = app.add_flag(
-        "--compact", to.compact, "give free room in the data's file back to the disk, and leave");
+    CLI::Option* const compact = app.add_flag("--compact", to.compact,
+                                              "give free room in the data's file back to the disk, "
+                                              "make damaged counters anew, and leave");
     app.add_option("--backup", to.backup,
                    "copy the data to DIRECTORY, while another cairnd serves it or none, and leave")
         ->type_name("DIRECTORY")
@@ -122,6 +123,11 @@ std::string_view without_value(int argc, char** argv) {
 std::pair<command_line, std::optional<int>> parse(int argc, char** argv) {
     command_line line;
     CLI::App app{"cairnd keeps what publishers append, and brings it to readers that come later."};
+    app.footer(
+        "In the file --store-quota is quota of the table [store], and so on; rights are "
+        "[[access]], "
+        "in the file alone. --print-config shows such a file, with what holds when nothing is "
+        "said. HUP has the file read again. More in daemon/README.md.");
     app.set_version_flag("--version", CAIRND_VERSION);
     std::vector<std::pair<const setting*, CLI::Option*>> flags;
     add_options(app, line, flags);

@@ -147,7 +147,9 @@ void add_group_verbs(CLI::App& cairn, action& chosen) {
     }
     {
         const auto [line, to] = add_one(
-            "seek", "moves a group: all before the place is done, and nothing else", &seek_group);
+            "seek",
+            "moves a group: all before the place is done, and all behind it comes, acked or not",
+            &seek_group);
         add_value(line, "--to", to.place, from_of, "PLACE", std::string(places))->required();
     }
     add_one("rm", "deletes a group", &delete_group);

@@ -252,7 +252,9 @@ void add_topic_verbs(CLI::App& cairn, action& chosen) {
     add_plain("info", "shows a topic and the sources that it has messages of", &show_topic);
     {
         const auto [line, to] = add_verb(
-            topic, "create", "makes a topic; what is not said has no limit", chosen, &create_topic);
+            topic, "create",
+            "makes a topic; what is not said has no limit, whatever [topics] of cairnd says",
+            chosen, &create_topic);
         add_settings(line, to);
         line.add_flag("--last-per-key", to.last_per_key, "index the last message of each key");
     }
