@@ -296,7 +296,12 @@ void create_data(const fs::path& directory, wall_time now) {
 }
 
 databases open_databases(lmdb::transaction& txn, bool create) {
-    return {txn.open("log", create), txn.open("index", create), txn.open("state", create)};
+    try {
+        return {txn.open("log", create), txn.open("index", create), txn.open("state", create)};
+    } catch (const lmdb::failure& what) {
+        if (what.code() != MDB_NOTFOUND) throw;
+        throw damaged{"the record of a tree is damaged; restore a backup"};
+    }
 }
 
 meta_record read_meta(const lmdb::transaction& txn, const databases& dbs,
@@ -310,7 +315,7 @@ meta_record read_meta(const lmdb::transaction& txn, const databases& dbs,
         if (value) meta = decode_meta(unsealed(meta_key(), *value));
     } catch (const damaged&) {
     }
-    if (!meta) refuse(errc::store_damaged, "the meta record is damaged; restore a backup");
+    if (!meta) throw damaged{"the meta record is damaged; restore a backup"};
     const auto newer = [&](const std::string& what) {
         refuse(errc::store_newer, what + "; install cairn " +
                                       (meta->needs.empty() ? "of a later version" : meta->needs) +

@@ -86,11 +86,11 @@ void create_data(const std::filesystem::path& directory, wall_time now);
 /// Removes what an interrupted creation, compaction or copy left.
 void clear_aside(const std::filesystem::path& directory);
 
-/// Opens our three databases by name. Throws lmdb::failure.
+/// Opens our three databases by name. Throws lmdb::failure; damaged.
 databases open_databases(lmdb::transaction& txn, bool create);
 
 /// Reads the meta record of an open environment and judges it.
-/// Fails: throws error store_newer, store_damaged.
+/// Fails: throws damaged; error store_newer, not_supported.
 meta_record read_meta(const lmdb::transaction& txn, const databases& dbs,
                       const std::filesystem::path& directory);
 

@@ -26,7 +26,7 @@ constexpr std::size_t map_bytes = std::size_t{1} << 40;
 struct copying {
     unsigned flags = 0;
     bool new_generation = false;
-    bool looks = false;                         // nobody has looked at the trees
+    bool looks = false;                         // at the copy's trees
     std::optional<counters_record> counters{};  // for those that cannot be read
 };
 
@@ -242,7 +242,8 @@ compact_report compact(const fs::path& directory) {
             lmdb::environment env(directory, {.map_bytes = map_bytes});
             const auto anew = look_at_heads(env);
             report.counted_anew = anew.has_value();
-            copy_to(aside, env.handle(), {.flags = MDB_CP_COMPACT, .counters = anew});
+            copy_to(aside, env.handle(),
+                    {.flags = MDB_CP_COMPACT, .looks = true, .counters = anew});
         }
         const std::uint64_t after = fs::file_size(aside.data());
         take_from(aside, directory);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <optional>
@@ -72,6 +73,7 @@ private:
     void walk(const tree& t, keys order, std::vector<tree>* subtrees);
     void walk_page(std::uint64_t number, unsigned level, const tree& t, keys order,
                    std::vector<tree>* subtrees, const std::string* low, const std::string* high);
+    bool nodes_fill(std::size_t from);
     void check_value(std::uint64_t number, bytes k, std::uint16_t flags, const std::byte* data,
                      std::uint32_t size, keys order, std::vector<tree>* subtrees);
     void check_free_list(std::uint64_t number, bytes value);
@@ -83,6 +85,11 @@ private:
     tree free_;
     tree main_;
     std::vector<bool> used_;
+    struct node_place {
+        std::size_t at;
+        std::size_t size;
+    };
+    std::vector<node_place> nodes_;  // of the page that is looked at
     std::uint64_t counted_ = 0;
     std::string previous_;
     bool any_key_ = false;
@@ -147,7 +154,7 @@ bool walker::read_metas() {
 
 void walker::walk(const tree& t, keys order, std::vector<tree>* subtrees) {
     const std::uint16_t wanted = order == keys::integers ? 0x08 : 0;
-    if ((t.flags & 0x7fff) != wanted) return problem("a tree has flags that we do not use");
+    if (t.flags != wanted) return problem("a tree has flags that we do not use");
     if (t.root == no_page) {
         if (t.depth != 0 || t.entries != 0) problem("an empty tree has entries");
         return;
@@ -179,6 +186,7 @@ void walker::walk_page(std::uint64_t number, unsigned level, const tree& t, keys
         std::string key;
     };
     std::vector<child> children;
+    nodes_.clear();
     for (std::size_t i = 0; i < count; ++i) {
         const auto at = load<std::uint16_t>(p.data() + page_header + 2 * i);
         if (at < upper || at % 2 != 0 || at + node_header > page_bytes_)
@@ -218,20 +226,35 @@ void walker::walk_page(std::uint64_t number, unsigned level, const tree& t, keys
         } else {
             children.push_back({0, {}});
         }
+        const bool is_big = (node_bits & big_data) != 0;
+        const std::size_t value_size = !is_leaf ? 0 : is_big ? sizeof(std::uint64_t) : size;
+        if (room - key_size < value_size)
+            return problem_at(number, "has a value outside its bounds");
+        nodes_.push_back({at, node_header + key_size + value_size});
         if (!is_leaf) {
             children.back().page = size | std::uint64_t{node_bits} << 32;
             continue;
         }
         ++counted_;
-        const bool is_big = (node_bits & big_data) != 0;
-        if (room - key_size < (is_big ? sizeof(std::uint64_t) : size))
-            return problem_at(number, "has a value outside its bounds");
         check_value(number, k, node_bits, node + node_header + key_size, size, order, subtrees);
         if (!report_.problems.empty()) return;
     }
+    if (!nodes_fill(upper)) return problem_at(number, "has nodes that lie in each other");
     for (std::size_t i = 0; i < children.size(); ++i)
         walk_page(children[i].page, level + 1, t, order, subtrees, i > 0 ? &children[i].key : low,
                   i + 1 < children.size() ? &children[i + 1].key : high);
+}
+
+// LMDB keeps a page's nodes together at its end, each with an even size. When it changes or removes
+// one whose size is wrong, it moves what belongs to others.
+bool walker::nodes_fill(std::size_t from) {
+    std::sort(nodes_.begin(), nodes_.end(),
+              [](const node_place& a, const node_place& b) { return a.at < b.at; });
+    for (const node_place& node : nodes_) {
+        if (node.at != from) return false;
+        from += node.size + node.size % 2;
+    }
+    return from == page_bytes_;
 }
 
 void walker::check_value(std::uint64_t number, bytes, std::uint16_t flags, const std::byte* data,
@@ -249,14 +272,15 @@ void walker::check_value(std::uint64_t number, bytes, std::uint16_t flags, const
     }
     const auto first = load<std::uint64_t>(data);
     const std::uint64_t needed = (page_header - 1 + size) / page_bytes_ + 1;
-    if (needed > last_) return problem_at(number, "has a value of an absurd size");
-    for (std::uint64_t i = 0; i < needed; ++i)
-        if (!claim(first + i)) return;
     page p;
-    if (!read(first, p)) return;
+    if (!claim(first) || !read(first, p)) return;
+    const std::uint64_t taken = load<std::uint32_t>(p.data() + 12);
+    // One that became smaller in the transaction that wrote it keeps its pages (mdb_cursor_put).
     if (load<std::uint64_t>(p.data()) != first || load<std::uint16_t>(p.data() + 10) != overflow ||
-        load<std::uint32_t>(p.data() + 12) != needed)
+        taken < needed)
         return problem_at(first, "is not the page of the value");
+    for (std::uint64_t i = 1; i < taken; ++i)
+        if (!claim(first + i)) return;
     if (order != keys::integers) return;
     std::vector<std::byte> list(needed * page_bytes_);
     if (::pread(fd_.get(), list.data(), list.size(), static_cast<off_t>(first * page_bytes_)) !=

@@ -1,11 +1,14 @@
 #include "changes.hpp"
 #include "directory.hpp"
+#include "record_names.hpp"
+#include "recount.hpp"
 #include "run_index.hpp"
 #include "structure.hpp"
 
 #include <cairn/store/maintenance.hpp>
 #include <cairn/wire/records.hpp>
 
+#include <algorithm>
 #include <map>
 #include <system_error>
 
@@ -18,6 +21,13 @@ namespace {
 using mode = lmdb::transaction::mode;
 
 constexpr std::size_t findings_max = 1'024;
+constexpr offset_range no_offsets{{1}, {0}};
+
+void note(verify_report& report, remedy helps, finding what) {
+    ++report.found;
+    report.helps = std::max(report.helps, helps);
+    if (report.findings.size() < findings_max) report.findings.push_back(std::move(what));
+}
 
 /// Walks the content of a database whose trees are sound.
 class verifier {
@@ -28,10 +38,8 @@ public:
     void run();
 
 private:
-    void found(std::string what, topic_id t = {}, offset_range offsets = {{1}, {0}}) {
-        ++report_.found;
-        if (report_.findings.size() < findings_max)
-            report_.findings.push_back({std::move(what), t, offsets});
+    void found(std::string what, topic_id t = {}, offset_range offsets = no_offsets) {
+        note(report_, remedy::leave_out, {std::move(what), t, offsets});
     }
     void check_topic(topic_id t, const topic_record& r);
     void check_log(topic_id t, const topic_record& r);
@@ -48,6 +56,7 @@ private:
     std::uint32_t number_at(const key& name) const;
     void check_all_sealed();
     void check_no_strangers();
+    void check_counters();
     template <typename F>
     void each(const key& from, std::size_t prefix, F&& f);
 
@@ -80,19 +89,19 @@ std::uint32_t verifier::number_at(const key& name) const {
 }
 
 void verifier::check_all_sealed() {
-    const auto look = [&](MDB_dbi dbi, const std::string& name) {
+    const auto look = [&](MDB_dbi dbi, std::string (*name_of)(bytes)) {
         lmdb::cursor walk(txn_, dbi);
         for (auto item = walk.first(); item; item = walk.next()) {
             const topic_id t{item->key.size() < 4 ? 0 : load_be<std::uint32_t>(item->key.data())};
             try {
                 unsealed(item->key, item->value);
             } catch (const damaged&) {
-                found("a value of " + name + " fails its seal", t);
+                found(name_of(item->key) + ": its value fails its seal", t);
             }
         }
     };
-    look(dbs_.state, "state");
-    look(dbs_.index, "index");
+    look(dbs_.state, name_of_state);
+    look(dbs_.index, name_of_index);
 }
 
 /// What the walk through a topic's log has seen of a run.
@@ -394,7 +403,19 @@ void verifier::run() {
     for (const auto& [t, r] : topics_)
         if (r.next_source > 1 || !r.name.empty() || r.deleted) check_topic(t, r);
     check_no_strangers();
-    const counters_record counters = read_counters(txn_, dbs_);
+    report_.content_walked = true;
+    check_counters();
+}
+
+void verifier::check_counters() {
+    counters_record counters;
+    try {
+        counters = read_counters(txn_, dbs_);
+    } catch (const damaged& what) {
+        note(report_, remedy::compact, {what.what, {}, no_offsets});
+        require_whole_meta_by_free_pages(txn_);
+        return;
+    }
     require_whole_meta(counters, txn_.id());
     if (!report_.sound()) return;
     if (counters.bytes != bytes_ || counters.messages != messages_ ||
@@ -411,10 +432,8 @@ verify_report verify(const fs::path& directory) {
     verify_report report;
     const structure_report trees = check_structure(directory / data_name);
     report.pages = trees.pages;
-    for (const std::string& problem : trees.problems) {
-        report.findings.push_back({problem, {}, {{1}, {0}}});
-        ++report.found;
-    }
+    for (const std::string& problem : trees.problems)
+        note(report, remedy::restore, {problem, {}, no_offsets});
     if (!report.sound()) return report;
     try {
         lmdb::environment env(directory, {.map_bytes = std::size_t{1} << 40, .flags = MDB_RDONLY});
@@ -430,8 +449,7 @@ verify_report verify(const fs::path& directory) {
     } catch (const lmdb::failure& what) {
         throw_failure("verify", directory, what);
     } catch (const damaged& what) {
-        report.findings.push_back({what.what, {}, {{1}, {0}}});
-        ++report.found;
+        note(report, remedy::restore, {what.what, {}, no_offsets});
     }
     return report;
 }

@@ -132,11 +132,21 @@ TEST_F(CairndUpkeep, TellsWhereItFoundDamage) {
     }
     const std::size_t at = bytes.find(body);
     ASSERT_NE(at, std::string::npos);
-    bytes[at + body.size() / 2] ^= 1;
-    std::ofstream(file, std::ios::binary) << bytes;
-    const auto [code, words] = upkeep({"--verify"});
-    EXPECT_EQ(code, 5) << words;
+    const auto verified = [&](std::size_t flipped) {
+        std::string wrong = bytes;
+        wrong[flipped] ^= 1;
+        std::ofstream(file, std::ios::binary) << wrong;
+        const auto [code, words] = upkeep({"--verify"});
+        EXPECT_EQ(code, 5) << words;
+        return words;
+    };
+    std::string words = verified(at + body.size() / 2);
     EXPECT_TRUE(has(words, "damaged  topic 1, offsets 1 to 100: ")) << words;
+    EXPECT_TRUE(has(words, "cairn topic trim")) << words;
+    words = verified(at / 4'096 * 4'096);  // the number of its page
+    EXPECT_TRUE(has(words, "is not the page that the tree expects")) << words;
+    EXPECT_TRUE(has(words, "restore a backup")) << words;
+    EXPECT_FALSE(has(words, "0 messages")) << words;
 }
 
 TEST_F(CairndUpkeep, TakesDataThatCameWithoutItsLock) {

@@ -10,6 +10,7 @@ namespace cairn::test {
 namespace {
 
 using namespace store;
+namespace fs = std::filesystem;
 
 class Damaged : public Database {
 protected:
@@ -279,6 +280,16 @@ TEST_F(DamagedBatches, AreToldAsRangesByVerify) {
         if (!one.offsets.empty()) ranges.push_back(one.offsets);
     }
     EXPECT_EQ(ranges, (std::vector<offset_range>{{{1}, {2}}, {{5}, {6}}, {{10}, {10}}}));
+    EXPECT_EQ(report.helps, remedy::leave_out);
+    EXPECT_TRUE(report.content_walked);
+}
+
+TEST_F(DamagedBatches, AreLeftOutBySoundDataOnceTheyAreTrimmed) {
+    ASSERT_EQ(one(trim{topic_, {10}}).code, errc::ok);
+    while (more_) all({});
+    db_.reset();
+    const verify_report report = verify(directory_ / "db");
+    EXPECT_TRUE(report.sound()) << report.findings.front().what;
 }
 
 TEST_F(DamagedBatches, LeaveNothingInTheIndexWhenTheirTopicIsDeleted) {
@@ -335,6 +346,11 @@ protected:
             txn.put(dbs.state, which, wrong);
         });
     }
+    void expect_a_backup_is_needed() {
+        const verify_report report = verify(directory_ / "db");
+        EXPECT_FALSE(report.sound());
+        EXPECT_EQ(report.helps, remedy::restore);
+    }
     template <typename F>
     static std::string why_not(F&& f) {
         try {
@@ -365,7 +381,7 @@ TEST_F(DamagedHeads, AreCountersThatACompactionMakesAnew) {
     damage_head(counters_key());
     EXPECT_EQ(refusal(), errc::store_damaged);
     EXPECT_NE(text_.find("compact it"), std::string::npos) << text_;
-    EXPECT_FALSE(verify(db).sound());
+    EXPECT_EQ(verify(db).helps, remedy::compact);
     EXPECT_TRUE(compact(db).counted_anew);
     const verify_report found = verify(db);
     EXPECT_TRUE(found.sound()) << found.findings.front().what;
@@ -401,15 +417,62 @@ TEST_F(DamagedHeads, AreCountersThatHideNoTornMetaPage) {
     const std::string why = why_not([&] { (void)compact(directory_ / "db"); });
     EXPECT_NE(why.find("torn"), std::string::npos) << why;
     EXPECT_EQ(content("data.mdb"), torn);
+    expect_a_backup_is_needed();
+}
+
+// Of whatever is not a message: it refuses and touches nothing, or what it made opens.
+TEST_F(DamagedHeads, AreNeverWorseAfterACompactionWhicheverBitIsFlipped) {
+    append_to(source_, 1, {"one", "two"});
+    group_of(topic_, "workers");
+    db_.reset();
+    const fs::path file = directory_ / "db" / "data.mdb";
+    const std::string sound = content("data.mdb");
+    expect_no_failure(400, [&](std::uint64_t seed) -> std::optional<std::string> {
+        constexpr std::size_t page_bytes = 4'096;
+        constexpr std::size_t flags_at = 10;
+        constexpr std::size_t upper_at = 14;  // where the page's nodes begin
+        constexpr char leaf = 0x02;
+        dice random(seed);
+        std::size_t page = 0;
+        do page = random.below(sound.size() / page_bytes) * page_bytes;
+        while (sound[page + flags_at] != leaf);
+        std::uint16_t upper = 0;
+        std::memcpy(&upper, sound.data() + page + upper_at, sizeof upper);
+        const std::size_t at = page + random.between(upper, page_bytes - 1);
+        std::string flipped = sound;
+        flipped[at] = static_cast<char>(flipped[at] ^ 1 << random.below(8));
+        std::ofstream(file, std::ios::binary) << flipped;
+        const std::string where = "byte " + std::to_string(at) + ": ";
+        try {
+            (void)compact(directory_ / "db");
+        } catch (const error& refused) {
+            if (refused.code() != errc::store_damaged) return where + refused.what();
+            if (content("data.mdb") != flipped) return where + "it is changed";
+            return {};
+        }
+        if (verify(directory_ / "db").helps > remedy::leave_out) return where + "it is not whole";
+        if (refusal() != errc::ok) return where + text_;
+        return {};
+    });
 }
 
 TEST_F(DamagedHeads, AreAMetaRecordThatABackupAloneReplaces) {
     damage_head(meta_key());
     const auto db = directory_ / "db";
     EXPECT_EQ(refusal(), errc::store_damaged);
-    for (const std::string& why :
-         {text_, why_not([&] { (void)verify(db); }), why_not([&] { (void)compact(db); })})
+    for (const std::string& why : {text_, why_not([&] { (void)compact(db); })})
         EXPECT_NE(why.find("restore a backup"), std::string::npos) << why;
+    expect_a_backup_is_needed();
+}
+
+TEST_F(DamagedHeads, AreATreeThatABackupAloneReplaces) {
+    db_.reset();
+    inside([&](lmdb::transaction& txn, const databases& dbs) {
+        lmdb::expect_success("mdb_drop", mdb_drop(txn.handle(), dbs.index, 1));
+    });
+    EXPECT_EQ(refusal(), errc::store_damaged);
+    EXPECT_NE(text_.find("restore a backup"), std::string::npos) << text_;
+    expect_a_backup_is_needed();
 }
 
 TEST_F(Damaged, IsAGroupForWhichMessagesAreKeptUpToTheOtherLimitsOfTheirTopic) {

@@ -11,6 +11,24 @@ namespace {
 
 unsigned long long printed(std::uint64_t value) { return value; }
 
+const char* advice(store::remedy what) {
+    switch (what) {
+        case store::remedy::nothing:
+            return "sound: every page, index and checksum is right";
+        case store::remedy::leave_out:
+            return "damaged: it is served all the same, and what cannot be read is told to its "
+                   "readers "
+                   "as a gap, or refused; a backup has it, and without one cairn topic trim past "
+                   "it, "
+                   "or cairn group rm or topic rm of what is damaged, leaves it out for good";
+        case store::remedy::compact:
+            return "damaged: it does not open before --compact has made its counters anew";
+        case store::remedy::restore:
+            break;
+    }
+    return "damaged: restore a backup; it does not open, or ends who opens it";
+}
+
 }  // namespace
 
 bool verify_data(const std::filesystem::path& data) {
@@ -26,14 +44,16 @@ bool verify_data(const std::filesystem::path& data) {
     if (found.found > found.findings.size())
         std::printf("damaged  and %llu more\n", printed(found.found - found.findings.size()));
     std::printf("data     %s\n", data.c_str());
-    std::printf(
-        "         %llu topics, %llu messages in %llu batches, %llu bytes of bodies, %llu pages\n",
-        printed(found.topics), printed(found.messages), printed(found.batches),
-        printed(found.bytes), printed(found.pages));
-    std::printf("         %s\n", found.sound() ? "sound: every page, index and checksum is right"
-                                               : "damaged: restore a backup; without one, what "
-                                                 "cannot be read is told to its readers as a gap, "
-                                                 "and all else is served, unless it does not open");
+    if (found.content_walked)
+        std::printf(
+            "         %llu topics, %llu messages in %llu batches, %llu bytes of bodies, %llu "
+            "pages\n",
+            printed(found.topics), printed(found.messages), printed(found.batches),
+            printed(found.bytes), printed(found.pages));
+    else
+        std::printf("         %llu pages; for that damage topics and messages are not looked at\n",
+                    printed(found.pages));
+    std::printf("         %s\n", advice(found.helps));
     return found.sound();
 }
 
@@ -43,6 +63,7 @@ void compact_data(const std::filesystem::path& data) {
                 printed(done.given_back));
     if (done.counted_anew)
         std::printf("         its counters were damaged, and are made anew from what is stored\n");
+    std::printf("         its trees are whole; --verify looks at messages and indexes, too\n");
 }
 
 void back_up_data(const std::filesystem::path& data, const std::filesystem::path& target) {

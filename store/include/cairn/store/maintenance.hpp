@@ -13,15 +13,29 @@ namespace cairn::store {
 
 /// Something that verify() found.
 struct finding {
-    std::string what;      ///< in words, with the page or record
+    std::string what;      ///< in words, with the page, or the record by its name
     topic_id topic;        ///< 0: not of one topic
     offset_range offsets;  ///< messages that cannot be served; empty: none
 };
 
+/// What makes a database whole again.
+enum class remedy {
+    nothing,  ///< it is
+    /// It opens, and what cannot be read is told as a gap or refused. It is sound again without the
+    /// messages (trim), group or topic that are damaged; a backup has them.
+    leave_out,
+    compact,  ///< it does not open before compact() has made its counters anew
+    restore   ///< a backup: it does not open, or may end the process
+};
+
 struct verify_report {
-    std::vector<finding> findings;  ///< 1,000 at most
-    std::uint64_t found = 0;        ///< in all
-    std::uint64_t pages = 0;        ///< of the trees
+    std::vector<finding> findings;   ///< 1,024 at most
+    std::uint64_t found = 0;         ///< in all
+    remedy helps = remedy::nothing;  ///< the furthest that a finding asks for
+    std::uint64_t pages = 0;         ///< of the trees
+    /// Whether what follows is known: where the trees or the meta record are damaged, nothing else
+    /// is looked at.
+    bool content_walked = false;
     std::uint64_t topics = 0;
     std::uint64_t batches = 0;
     std::uint64_t messages = 0;
@@ -35,7 +49,7 @@ struct verify_report {
 
 /// Walks everything: tree pages, pieces, checksums, indexes, sequences, group state.
 /// Changes nothing.
-/// A file whose trees are damaged is told so, without trusting them further.
+/// Whatever is damaged is a finding; trees that are damaged are not trusted further.
 verify_report verify(const std::filesystem::path& directory);
 
 /// What compact() did.
