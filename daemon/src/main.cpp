@@ -157,7 +157,7 @@ std::pair<command_line, std::optional<int>> parse(int argc, char** argv) {
     }
     for (const auto& [s, flag] : flags)
         if (flag->count() != 0)
-            line.given.by_name[std::string(s->name)] = {flag->results(), flag_of(*s)};
+            line.given.by_name[std::string(s->name)] = {flag->results(), flag_of(*s), {}};
     return {std::move(line), std::nullopt};
 }
 

@@ -7,15 +7,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <charconv>
 #include <cstdlib>
-#include <fstream>
 #include <limits>
 #include <numeric>
 #include <optional>
 #include <sstream>
-#include <system_error>
 #include <utility>
 
 namespace cairn::daemon {
@@ -137,132 +134,6 @@ std::size_t distance(std::string_view a, std::string_view b) {
     return row.back();
 }
 
-const setting* find(std::string_view name) {
-    for (const setting& s : all_settings())
-        if (s.name == name) return &s;
-    return nullptr;
-}
-
-strings names_in_file(bool tables) {
-    strings all{"access"};
-    for (const setting& s : all_settings())
-        all.emplace_back(tables ? s.name.substr(0, s.name.find('.')) : s.name);
-    return all;
-}
-
-// --- The file -----------------------------------------------------------------------------------
-
-std::string place(const std::filesystem::path& file, const toml::source_region& at) {
-    return file.string() + ":" + std::to_string(at.begin.line) + ":" +
-           std::to_string(at.begin.column) + ": ";
-}
-
-/// Reads one file.
-class file_reader {
-public:
-    file_reader(const std::filesystem::path& file, given_values& out) : file_(file), out_(out) {}
-
-    void read(const toml::table& table, const std::string& prefix) {
-        for (const auto& [key, node] : table) {
-            const std::string name = prefix + std::string(key.str());
-            if (name == "access") {
-                read_access(node);
-            } else if (find(name)) {
-                read_value(name, node);
-            } else if (node.is_table() && is_table(name)) {
-                read(*node.as_table(), name + ".");
-            } else {
-                const bool table_like = node.is_table() || node.is_array_of_tables();
-                throw settings_error(place(file_, key.source()) + "unknown " +
-                                     (table_like ? "table" : "key") + " \"" + name + "\"" +
-                                     suggestion(name, names_in_file(table_like)));
-            }
-        }
-    }
-
-private:
-    static bool is_table(const std::string& name) {
-        return std::any_of(all_settings().begin(), all_settings().end(),
-                           [&](const setting& s) { return s.name.starts_with(name + "."); });
-    }
-
-    std::string text(const std::string& name, const toml::node& node) const {
-        if (const auto* s = node.as_string()) return s->get();
-        if (const auto* i = node.as_integer()) return std::to_string(i->get());
-        if (const auto* b = node.as_boolean()) return b->get() ? "true" : "false";
-        throw settings_error(place(file_, node.source()) + name +
-                             " must be a string, a whole number or a boolean");
-    }
-
-    strings values(const std::string& name, const toml::node& node) const {
-        strings all;
-        if (const auto* list = node.as_array())
-            for (const toml::node& one : *list) all.push_back(text(name, one));
-        else
-            all.push_back(text(name, node));
-        return all;
-    }
-
-    void read_value(const std::string& name, const toml::node& node) {
-        const setting& s = *find(name);
-        if (node.is_array() && !s.list)
-            throw settings_error(place(file_, node.source()) + name + " takes one value");
-        std::string origin = place(file_, node.source());
-        origin.resize(origin.size() - 2);
-        out_.by_name[name] = {values(name, node), origin};
-    }
-
-    void read_access(const toml::node& node) {
-        const auto* rules = node.as_array();
-        if (!rules)
-            throw settings_error(place(file_, node.source()) +
-                                 "access must be tables: write [[access]]");
-        out_.access_origin = file_.string();
-        for (const toml::node& one : *rules) {
-            const auto* rule = one.as_table();
-            if (!rule)
-                throw settings_error(place(file_, one.source()) +
-                                     "access must be tables: write [[access]]");
-            read_rule(*rule);
-        }
-    }
-
-    void read_rule(const toml::table& rule) {
-        access_rule made;
-        for (const auto& [key, node] : rule) {
-            if (key == "key") {
-                made.key = text("access.key", node);
-            } else if (key == "topics") {
-                made.topics = text("access.topics", node);
-            } else if (key == "may") {
-                for (const std::string& what : values("access.may", node)) {
-                    bool& granted = what == "publish"     ? made.may.publish
-                                    : what == "subscribe" ? made.may.subscribe
-                                    : what == "consume"   ? made.may.consume
-                                    : what == "admin"     ? made.may.admin
-                                                          : unknown(what, node);
-                    granted = true;
-                }
-            } else {
-                throw settings_error(place(file_, key.source()) + "unknown key \"access." +
-                                     std::string(key.str()) + "\"" +
-                                     suggestion(key.str(), {"key", "topics", "may"}));
-            }
-        }
-        out_.access.push_back(std::move(made));
-    }
-
-    [[noreturn]] bool& unknown(const std::string& right, const toml::node& node) const {
-        const std::string near = suggestion(right, {"publish", "subscribe", "consume", "admin"});
-        throw settings_error(
-            place(file_, node.source()) + "there is no right \"" + right + "\"" +
-            (near.empty() ? "; there are publish, subscribe, consume, admin" : near));
-    }
-
-    const std::filesystem::path& file_;
-    given_values& out_;
-};
-
 strings split(std::string_view text) {
     strings all;
     while (!text.empty()) {
@@ -280,6 +151,15 @@ const given_values::value* first(const std::vector<const given_values*>& sources
         if (found != from->by_name.end()) return &found->second;
     }
     return nullptr;
+}
+
+/// Those of the last source that has any: only files do.
+const std::vector<given_rule>& rules_of(const std::vector<const given_values*>& sources) {
+    static const std::vector<given_rule> none;
+    const std::vector<given_rule>* found = &none;
+    for (const given_values* from : sources)
+        if (!from->access.empty()) found = &from->access;
+    return *found;
 }
 
 std::string environment(const char* name) {
@@ -442,21 +322,6 @@ std::string variable_of(const setting& s) {
     return name;
 }
 
-given_values read_file(const std::filesystem::path& file) {
-    given_values given;
-    if (std::filesystem::is_directory(file))
-        throw settings_error(file.string() + ": is a directory; name the file in it");
-    std::ifstream text(file);
-    if (!text) throw settings_error(file.string() + ": " + std::generic_category().message(errno));
-    try {
-        const toml::table table = toml::parse(text, file.string());
-        file_reader(file, given).read(table, "");
-    } catch (const toml::parse_error& e) {
-        throw settings_error(place(file, e.source()) + std::string(e.description()));
-    }
-    return given;
-}
-
 given_values read_environment() {
     given_values given;
     strings known{"CAIRND_CONFIG"};
@@ -472,7 +337,7 @@ given_values read_environment() {
             throw settings_error("environment: unknown variable " + name + suggestion(name, known));
         const setting& s = all_settings()[static_cast<std::size_t>(found - known.begin()) - 1];
         const std::string text(entry.substr(equals + 1));
-        given.by_name[std::string(s.name)] = {s.list ? split(text) : strings{text}, name};
+        given.by_name[std::string(s.name)] = {s.list ? split(text) : strings{text}, name, {}};
     }
     return given;
 }
@@ -512,8 +377,7 @@ settings settle(const std::vector<const given_values*>& sources) {
             throw settings_error(v->origin + ": " + std::string(s.name) + ": " + e.what());
         }
     }
-    for (const given_values* from : sources)
-        if (!from->access.empty()) chosen.store.access = from->access;
+    for (const given_rule& given : rules_of(sources)) chosen.store.access.push_back(given.rule);
     if (chosen.store.path.empty()) chosen.store.path = default_data();
     if (chosen.store.network.bind.empty())
         chosen.store.network.bind = {default_ipc(chosen.store.path), std::string(default_tcp)};

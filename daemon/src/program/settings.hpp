@@ -50,15 +50,22 @@ std::string suggestion(std::string_view unknown, const std::vector<std::string>&
 std::string flag_of(const setting& s);
 std::string variable_of(const setting& s);
 
+/// A rule, and where in the file its parts stand: FILE:LINE:COLUMN; empty where they are left out.
+struct given_rule {
+    access_rule rule{};
+    std::string key_at{};
+    std::string topics_at{};
+};
+
 /// Values by name, with where they came from.
 struct given_values {
     struct value {
-        std::vector<std::string> values;
-        std::string origin;
+        std::vector<std::string> values{};
+        std::string origin{};
+        std::vector<std::string> places{};  ///< of each in a list of the file, as origin
     };
     std::map<std::string, value, std::less<>> by_name;
-    std::vector<access_rule> access;
-    std::string access_origin;
+    std::vector<given_rule> access;
 };
 
 /// What a file says. Throws settings_error: FILE:LINE:COLUMN: what is wrong.
