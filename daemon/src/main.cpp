@@ -182,7 +182,8 @@ std::string who_may(const settings& chosen) {
     const security_options& security = chosen.store.network.security;
     if (security.keys.public_key.empty()) return "no keys: whoever reaches it may connect";
     if (security.allow_any_key) return "encrypted; every key may connect";
-    return "encrypted; " + std::to_string(security.allowed_keys.size()) + " keys may connect";
+    const std::size_t keys = security.allowed_keys.size();
+    return "encrypted; " + std::to_string(keys) + (keys == 1 ? " key" : " keys") + " may connect";
 }
 
 void introduce(const settings& chosen, const store_server& store) {
@@ -247,14 +248,6 @@ log_sink sink_of(const std::shared_ptr<spdlog::logger>& logger) {
     };
 }
 
-void warn_of_closed_doors(const settings& chosen, spdlog::logger& log) {
-    const security_options& security = chosen.store.network.security;
-    if (security.keys.public_key.empty() || security.allow_any_key ||
-        !security.allowed_keys.empty())
-        return;
-    log.warn("no key may connect: name the clients' public keys in security.allowed_keys");
-}
-
 /// Says to the supervisor that the store lives, as long as what is submitted is committed.
 class pulse {
 public:
@@ -290,7 +283,7 @@ void reload(const command_line& line, settings& running, store_server& store, sp
         store.allow(next.store.access);
         log.set_level(level_of(next.log_level));
         running = std::move(next);
-        warn_of_closed_doors(running, log);
+        for (const std::string& slip : warnings(running, from.all())) log.warn("{}", slip);
         log.info("reloaded: allowed keys, access, log level, close deadline");
     } catch (const std::exception& e) {
         log.error("reload: everything stays as it was: {}", e.what());
@@ -305,7 +298,7 @@ void allow_descriptors() {
     static_cast<void>(setrlimit(RLIMIT_NOFILE, &limit));
 }
 
-int run(const command_line& line, settings chosen) {
+int run(const command_line& line, settings chosen, const std::vector<std::string>& slips) {
     allow_descriptors();
     // The threads that are made below inherit the mask: signals come to sigtimedwait alone.
     sigset_t awaited;
@@ -324,7 +317,7 @@ int run(const command_line& line, settings chosen) {
     store_server store(chosen.store);
     if (!chosen.ports_file.empty()) write_ports_file(chosen.ports_file, store.endpoints());
     introduce(chosen, store);
-    warn_of_closed_doors(chosen, *log);
+    for (const std::string& slip : slips) log->warn("{}", slip);
     systemd.tell("READY=1");
 
     pulse committing;
@@ -400,11 +393,15 @@ int main(int argc, char** argv) {
             store_server::check(chosen.store);
             check_ports_file(chosen, from->all());
         }
+        const std::vector<std::string> slips = warnings(chosen, from->all());
+        if (line.check)
+            for (const std::string& slip : slips)
+                std::fprintf(stderr, "cairnd: warning: %s\n", slip.c_str());
         code = exit_failed;
         if (line.verify) return verify_data(chosen.store.path) ? 0 : exit_damaged;
         if (line.compact) compact_data(chosen.store.path);
         if (!line.backup.empty()) back_up_data(chosen.store.path, line.backup);
-        return line.leaves() ? 0 : run(line, chosen);
+        return line.leaves() ? 0 : run(line, chosen, slips);
     } catch (const error& e) {
         std::fprintf(stderr, "cairnd: %s\n", from ? mended(e, chosen, *from).c_str() : e.what());
     } catch (const std::exception& e) {

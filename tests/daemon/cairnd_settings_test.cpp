@@ -37,4 +37,51 @@ TEST_F(CairndSettings, RefuseARuleThatGivesNoRight) {
               "cairnd: FILE:5:7: access.may is empty" + remedy);
 }
 
+TEST_F(CairndSettings, WarnOfARuleForAKeyThatMayNotConnect) {
+    const std::string server = (directory_ / "store").string();
+    ASSERT_EQ(said({"--make-keys", server}).first, 0);
+    const std::string client = generate_keys().public_key;
+    std::string typo = client;
+    typo.back() = typo.back() == 'x' ? 'y' : 'x';
+    const auto settings = [&](const std::string& key) {
+        return "security.key_file = \"" + server + "_secret\"\nsecurity.allowed_keys = ['" +
+               client + "']\n[[access]]\nkey = '" + key + "'\nmay = [\"publish\"]\n";
+    };
+    EXPECT_EQ(checked(settings(client)), std::pair(0, std::string()));
+    EXPECT_EQ(checked(settings("*")), std::pair(0, std::string()));
+    const std::string warning = ":4:7: access.key: nobody who may connect has \"" + typo +
+                                "\", which is not in security.allowed_keys; did you mean \"" +
+                                client + "\"?\n";
+    EXPECT_EQ(checked(settings(typo)), std::pair(0, "cairnd: warning: FILE" + warning));
+    EXPECT_EQ(checked(settings(typo), {"--security-allowed-keys", typo}),
+              std::pair(0, std::string()));
+
+    const std::string config = file("c.toml", settings(typo));
+    start({"-c", config});
+    ASSERT_TRUE(running_->wait_for_output(config + warning, 30s)) << running_->output();
+    file("c.toml", "\n" + settings(typo));
+    running_->signal(SIGHUP);
+    EXPECT_TRUE(running_->wait_for_output(config + ":5:7: access.key: nobody", 30s))
+        << running_->output();
+}
+
+TEST_F(CairndSettings, WarnOfARuleForAKeyWhereThereAreNoKeys) {
+    const std::string client = generate_keys().public_key;
+    const auto [code, words] = checked("[[access]]\nkey = '" + client + "'\nmay = [\"publish\"]\n");
+    EXPECT_EQ(code, 0);
+    EXPECT_EQ(words, "cairnd: warning: FILE:2:7: access.key: nobody who may connect has \"" +
+                         client +
+                         "\": the store has no keys, so write \"*\" or give it "
+                         "security.key_file\n");
+}
+
+TEST_F(CairndSettings, WarnThatNobodyMayConnect) {
+    const std::string server = (directory_ / "store").string();
+    ASSERT_EQ(said({"--make-keys", server}).first, 0);
+    EXPECT_EQ(
+        checked("security.key_file = \"" + server + "_secret\"\n"),
+        std::pair(0, std::string("cairnd: warning: no key may connect: name the clients' public "
+                                 "keys in security.allowed_keys\n")));
+}
+
 }  // namespace

@@ -254,7 +254,7 @@ TEST_F(Cairnd, ServesTheKeysThatItMade) {
     const key_pair client = generate_keys();
     start(
         {"--security-key-file", server + "_secret", "--security-allowed-keys", client.public_key});
-    EXPECT_TRUE(has(running_->output(), "encrypted; 1 keys may connect"));
+    EXPECT_TRUE(has(running_->output(), "encrypted; 1 key may connect"));
     EXPECT_TRUE(party(endpoints_.front(), client, server_key.substr(0, 40))
                     .store("quakes", "usgs", 7, 1, 5));
 }

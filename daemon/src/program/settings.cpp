@@ -395,6 +395,26 @@ settings settle(const std::vector<const given_values*>& sources) {
     return chosen;
 }
 
+strings warnings(const settings& chosen, const std::vector<const given_values*>& sources) {
+    const security_options& security = chosen.store.network.security;
+    const bool keys = !security.keys.public_key.empty();
+    const strings& allowed = security.allowed_keys;
+    strings all;
+    if (keys && !security.allow_any_key && allowed.empty())
+        all.emplace_back(
+            "no key may connect: name the clients' public keys in security.allowed_keys");
+    for (const auto& [rule, key_at, topics_at] : rules_of(sources)) {
+        if (rule.key == "*" || (keys && security.allow_any_key)) continue;
+        if (std::find(allowed.begin(), allowed.end(), rule.key) != allowed.end()) continue;
+        all.push_back(
+            key_at + ": access.key: nobody who may connect has \"" + rule.key + "\"" +
+            (keys ? ", which is not in security.allowed_keys" + suggestion(rule.key, allowed)
+                  : ": the store has no keys, so write \"*\" or give it "
+                    "security.key_file"));
+    }
+    return all;
+}
+
 std::string origin_of(std::string_view name, const std::vector<const given_values*>& sources) {
     const given_values::value* const v = first(sources, name);
     return v ? v->origin : "default";

@@ -76,6 +76,10 @@ given_values read_environment();
 /// The first of `sources` that names a setting wins; then the default. Reads the key file.
 settings settle(const std::vector<const given_values*>& sources);
 
+/// What can be used, and is likely not meant: which, where it came from, and what would be right.
+std::vector<std::string> warnings(const settings& chosen,
+                                  const std::vector<const given_values*>& sources);
+
 /// Where a setting's value came from; "default" when none of `sources` names it.
 std::string origin_of(std::string_view name, const std::vector<const given_values*>& sources);
 
