@@ -17,9 +17,6 @@ namespace {
 using namespace cairn;
 using namespace cairn::tools;
 
-constexpr int exit_failed = 1;
-constexpr int exit_usage = 2;
-
 /// "cairn topic ls": what was asked for, as far as it was understood.
 std::string path_of(const CLI::App& app) {
     for (const CLI::App* verb : app.get_subcommands()) return app.get_name() + " " + path_of(*verb);
