@@ -4,6 +4,8 @@
 #include "program/supervisor.hpp"
 #include "program/upkeep.hpp"
 
+#include "programs/suggestion.hpp"
+
 #include <cairn/error.hpp>
 #include <cairn/security.hpp>
 #include <cairn/store_server.hpp>
@@ -152,7 +154,7 @@ std::pair<command_line, std::optional<int>> parse(int argc, char** argv) {
             unknown.begin(), unknown.end(), [](const auto& u) { return u.starts_with("-"); });
         const std::string& what = flag == unknown.end() ? unknown.front() : *flag;
         std::fprintf(stderr, "cairnd: unknown argument %s%s\n", what.c_str(),
-                     suggestion(what, known).c_str());
+                     programs::suggestion(what, known).c_str());
         return {std::move(line), exit_usage};
     }
     for (const auto& [s, flag] : flags)

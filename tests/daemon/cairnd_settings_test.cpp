@@ -84,4 +84,67 @@ TEST_F(CairndSettings, WarnThatNobodyMayConnect) {
                                  "keys in security.allowed_keys\n")));
 }
 
+TEST_F(CairndSettings, SayHowAValueIsQuoted) {
+    const auto hint = [&](const std::string& text) {
+        const std::string words = refused(text);
+        const std::size_t at = words.find("; quote it: ");
+        return at == std::string::npos ? "none" : words.substr(at);
+    };
+    EXPECT_EQ(hint("[store]\nquota = 4MiB\n"), "; quote it: quota = \"4MiB\"\n");
+    EXPECT_EQ(hint("topics.age_max =7d # a week\n"), "; quote it: topics.age_max = \"7d\"\n");
+    EXPECT_EQ(hint("data = /srv/cairn\n"), "; quote it: data = \"/srv/cairn\"\n");
+    EXPECT_EQ(hint("name = \"shop\nlog_level = \"info\"\n"), "none");
+    EXPECT_EQ(hint("name = \n"), "none");
+    EXPECT_EQ(hint("name = 1\nname = 2\n"), "none");
+}
+
+TEST_F(CairndSettings, SayThatRulesAreAList) {
+    const std::string rule = "[access]\nmay = [\"publish\"]\n";
+    EXPECT_EQ(refused(rule),
+              "cairnd: FILE:1:1: [access] is one table, and rules are a list of "
+              "tables: write [[access]] before each rule\n");
+    for (const std::string& text :
+         {rule + rule, "[" + rule.substr(0, 8) + "]" + rule.substr(8) + rule})
+        EXPECT_TRUE(refused(text).ends_with("; write [[access]] before each rule\n"))
+            << refused(text);
+}
+
+TEST_F(CairndSettings, AreToldWithTheirPlaces) {
+    const auto begins = [&](const std::string& text, const std::string& place) {
+        const std::string words = refused(text);
+        EXPECT_TRUE(words.starts_with("cairnd: FILE:" + place + ": ")) << words;
+    };
+    const std::string rule = "[[access]]\nmay = \"publish\"\n";
+    begins(rule + rule + "topics = \"a*b\"\n", "5:10");
+    begins(rule + rule + "key = \"me\"\n", "5:7");
+    const std::string server = (directory_ / "store").string();
+    ASSERT_EQ(said({"--make-keys", server}).first, 0);
+    const std::string key_file = "[security]\nkey_file = \"" + server;
+    begins("[security]\nkey_file = \"/nowhere/store_secret\"\n", "2:12: security.key_file");
+    begins(key_file + "\"\n", "2:12: security.key_file");
+    begins(key_file + "_secret\"\nallowed_keys = ['" + generate_keys().public_key + "',\n  'me']\n",
+           "4:3: security.allowed_keys");
+    begins("[security]\nallowed_keys = ['me']\n", "2:16");
+    EXPECT_TRUE(refused("", {"--security-key-file", "/nowhere"})
+                    .starts_with("cairnd: --security-key-file: security.key_file: read /nowhere"));
+}
+
+TEST_F(CairndSettings, AreWholeNumbersWithUnits) {
+    const auto shown = [&](const std::string& text) {
+        const std::string config = file("c.toml", text);
+        return said({"-c", config, "--print-config"}).second;
+    };
+    for (const char* size : {"4096", "\"4096B\"", "\"4KiB\"", "\"4 KiB\""})
+        EXPECT_TRUE(has(shown("store.quota = " + std::string(size)), "quota = 4096  #")) << size;
+    for (const char* truth : {"true", "\"yes\"", "1"})
+        EXPECT_TRUE(
+            has(shown("store.until_acked = " + std::string(truth)), "until_acked = true  #"))
+            << truth;
+    EXPECT_TRUE(has(shown("store.age_max = 0\n"), "age_max = '0ms'  #"));
+    EXPECT_TRUE(has(refused("store.age_max = 5\n"), "write for example 30s"));
+    EXPECT_TRUE(has(refused("store.age_max = \"213503982334d\"\n"), "write for example 30s"));
+    EXPECT_TRUE(has(refused("store.quota = \"4096 \"\n"), "write for example 512MiB"));
+    EXPECT_TRUE(has(refused("store.topics_max = 4294967296\n"), "write 4294967295 or less"));
+}
+
 }  // namespace

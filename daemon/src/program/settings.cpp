@@ -1,16 +1,17 @@
 #include "settings.hpp"
 
+#include "programs/quantities.hpp"
+#include "programs/suggestion.hpp"
+
+#include <cairn/error.hpp>
 #include <cairn/security.hpp>
 
 #include <toml++/toml.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cstdlib>
 #include <limits>
-#include <numeric>
 #include <optional>
 #include <sstream>
 #include <utility>
@@ -19,66 +20,24 @@ namespace cairn::daemon {
 
 namespace {
 
+using programs::suggestion;
+using programs::usage_error;
 using strings = std::vector<std::string>;
 
 // --- Values -------------------------------------------------------------------------------------
 
-struct unit {
-    std::string_view name;
-    std::uint64_t factor;
-};
-
-constexpr std::array byte_units{
-    unit{"", 1},
-    unit{"B", 1},
-    unit{"KiB", std::uint64_t{1} << 10},
-    unit{"MiB", std::uint64_t{1} << 20},
-    unit{"GiB", std::uint64_t{1} << 30},
-    unit{"TiB", std::uint64_t{1} << 40},
-    unit{"kB", 1'000},
-    unit{"MB", 1'000'000},
-    unit{"GB", 1'000'000'000},
-    unit{"TB", 1'000'000'000'000},
-};
-constexpr std::array time_units{
-    unit{"ms", 1},        unit{"s", 1'000},      unit{"min", 60'000},
-    unit{"h", 3'600'000}, unit{"d", 86'400'000},
-};
-
-template <typename Units>
-std::uint64_t number(const std::string& text, const Units& units, std::string_view example) {
-    std::uint64_t value = 0;
-    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
-    std::string_view rest(end, static_cast<std::size_t>(text.data() + text.size() - end));
-    while (rest.starts_with(' ')) rest.remove_prefix(1);
-    const auto found =
-        std::find_if(units.begin(), units.end(), [&](const unit& u) { return u.name == rest; });
-    const bool zero = fault == std::errc() && value == 0 && rest.empty();
-    if (zero) return 0;
-    if (fault != std::errc() || found == units.end() ||
-        value > std::numeric_limits<std::uint64_t>::max() / found->factor)
-        throw settings_error("\"" + text + "\" is not understood; write for example " +
-                             std::string(example));
-    return value * found->factor;
-}
-
-std::uint64_t bytes(const strings& v) { return number(v.front(), byte_units, "512MiB or 20GB"); }
-std::chrono::milliseconds span(const strings& v) {
-    return std::chrono::milliseconds(number(v.front(), time_units, "30s, 12h or 7d"));
-}
-std::uint64_t count(const strings& v) {
-    constexpr std::array plain{unit{"", 1}};
-    return number(v.front(), plain, "1000");
-}
+std::uint64_t bytes(const strings& v) { return programs::bytes_of(v.front()); }
+std::chrono::milliseconds span(const strings& v) { return programs::span_of(v.front()); }
+std::uint64_t count(const strings& v) { return programs::count_of(v.front()); }
 std::uint32_t count32(const strings& v) {
-    return static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(count(v), std::numeric_limits<std::uint32_t>::max()));
+    constexpr std::uint32_t most = std::numeric_limits<std::uint32_t>::max();
+    const std::uint64_t value = count(v);
+    if (value > most)
+        throw usage_error("\"" + v.front() + "\" is too many; write " + std::to_string(most) +
+                          " or less");
+    return static_cast<std::uint32_t>(value);
 }
-bool yes(const strings& v) {
-    if (v.front() == "true" || v.front() == "yes" || v.front() == "1") return true;
-    if (v.front() == "false" || v.front() == "no" || v.front() == "0") return false;
-    throw settings_error("\"" + v.front() + "\" is neither true nor false");
-}
+bool yes(const strings& v) { return programs::truth_of(v.front()); }
 template <typename Value>
 Value choice(const strings& v, std::initializer_list<std::pair<std::string_view, Value>> choices) {
     std::string all;
@@ -86,11 +45,11 @@ Value choice(const strings& v, std::initializer_list<std::pair<std::string_view,
         if (v.front() == text) return value;
         all += (all.empty() ? "" : " or ") + std::string(text);
     }
-    throw settings_error("\"" + v.front() + "\" is not " + all);
+    throw usage_error("\"" + v.front() + "\" is not " + all);
 }
 
 strings endpoints(const strings& v) {
-    if (v.empty()) throw settings_error("names no endpoint; leave it out for the usual ones");
+    if (v.empty()) throw usage_error("names no endpoint; leave it out for the usual ones");
     return v;
 }
 
@@ -120,20 +79,6 @@ std::string shown(store::full_policy value) {
 
 // --- Names --------------------------------------------------------------------------------------
 
-std::size_t distance(std::string_view a, std::string_view b) {
-    std::vector<std::size_t> row(b.size() + 1);
-    std::iota(row.begin(), row.end(), std::size_t{0});
-    for (std::size_t i = 0; i != a.size(); ++i) {
-        std::size_t diagonal = row[0]++;
-        for (std::size_t j = 0; j != b.size(); ++j) {
-            const std::size_t change = diagonal + (a[i] == b[j] ? 0 : 1);
-            diagonal = row[j + 1];
-            row[j + 1] = std::min({row[j] + 1, row[j + 1] + 1, change});
-        }
-    }
-    return row.back();
-}
-
 strings split(std::string_view text) {
     strings all;
     while (!text.empty()) {
@@ -160,6 +105,47 @@ const std::vector<given_rule>& rules_of(const std::vector<const given_values*>& 
     for (const given_values* from : sources)
         if (!from->access.empty()) found = &from->access;
     return *found;
+}
+
+// The store checks rules and keys itself, all of them at once: asked for each alone it tells which.
+
+store_server_options nothing_but_a_path() {
+    store_server_options made;
+    made.path = ".";
+    return made;
+}
+
+void check_rules(const std::vector<given_rule>& rules) {
+    store_server_options alone = nothing_but_a_path();
+    for (const auto& [rule, key_at, topics_at] : rules) {
+        alone.access = {rule};
+        try {
+            store_server::check(alone);
+        } catch (const error& e) {
+            throw settings_error((e.code() == errc::key_invalid ? key_at : topics_at) + ": " +
+                                 e.what());
+        }
+    }
+}
+
+void check_allowed_keys(const given_values::value& given, const key_pair& own) {
+    store_server_options alone = nothing_but_a_path();
+    alone.network.security.keys = own;
+    const auto refused = [&](const strings& keys) -> std::optional<std::string> {
+        alone.network.security.allowed_keys = keys;
+        try {
+            store_server::check(alone);
+            return std::nullopt;
+        } catch (const error& e) {
+            return e.what();
+        }
+    };
+    if (!refused(given.values)) return;
+    for (std::size_t i = 0; i != given.values.size(); ++i) {
+        if (const auto why = refused({given.values[i]}))
+            throw settings_error((i < given.places.size() ? given.places[i] : given.origin) +
+                                 ": security.allowed_keys: " + *why);
+    }
 }
 
 std::string environment(const char* name) {
@@ -295,19 +281,6 @@ const std::vector<setting>& all_settings() {
 #undef CAIRN_READ
 #undef CAIRN_SHOW
 
-std::string suggestion(std::string_view unknown, const strings& known) {
-    const std::string* best = nullptr;
-    std::size_t least = std::max<std::size_t>(2, unknown.size() / 3) + 1;
-    for (const std::string& k : known) {
-        const std::size_t d = distance(unknown, k);
-        if (d < least) {
-            least = d;
-            best = &k;
-        }
-    }
-    return best ? "; did you mean \"" + *best + "\"?" : "";
-}
-
 std::string flag_of(const setting& s) {
     std::string flag = "--" + std::string(s.name);
     std::replace_if(
@@ -373,7 +346,7 @@ settings settle(const std::vector<const given_values*>& sources) {
         if (!v || (v->values.empty() && !s.list)) continue;
         try {
             s.read(chosen, v->values);
-        } catch (const settings_error& e) {
+        } catch (const usage_error& e) {
             throw settings_error(v->origin + ": " + std::string(s.name) + ": " + e.what());
         }
     }
@@ -384,14 +357,25 @@ settings settle(const std::vector<const given_values*>& sources) {
     const security_options& security = chosen.store.network.security;
     if (chosen.key_file.empty() && (!security.allowed_keys.empty() || security.allow_any_key))
         throw settings_error(
-            "security.allowed_keys and security.allow_any_key need security.key_file, the store's "
+            origin_of(security.allow_any_key ? "security.allow_any_key" : "security.allowed_keys",
+                      sources) +
+            ": security.allowed_keys and security.allow_any_key need security.key_file, the "
+            "store's "
             "own; `cairnd --make-keys store.cert` makes store.cert_secret");
     if (!chosen.key_file.empty()) {
-        chosen.store.network.security.keys = load_keys(chosen.key_file);
+        const std::string at = origin_of("security.key_file", sources) + ": security.key_file: ";
+        try {
+            chosen.store.network.security.keys = load_keys(chosen.key_file);
+        } catch (const error& e) {
+            throw settings_error(at + e.what());
+        }
         if (chosen.store.network.security.keys.secret_key.empty())
-            throw settings_error("security.key_file: " + chosen.key_file +
+            throw settings_error(at + chosen.key_file +
                                  " holds no secret key; name the file that ends in _secret");
     }
+    check_rules(rules_of(sources));
+    if (const given_values::value* const keys = first(sources, "security.allowed_keys"))
+        check_allowed_keys(*keys, security.keys);
     return chosen;
 }
 

@@ -44,9 +44,6 @@ struct setting {
 
 const std::vector<setting>& all_settings();
 
-/// "; did you mean …?" when a known name is near, or nothing.
-std::string suggestion(std::string_view unknown, const std::vector<std::string>& known);
-
 std::string flag_of(const setting& s);
 std::string variable_of(const setting& s);
 

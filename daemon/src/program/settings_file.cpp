@@ -1,11 +1,15 @@
 // The file of settings: TOML, and where in it each value stands.
 #include "settings.hpp"
 
+#include "programs/suggestion.hpp"
+
 #include <toml++/toml.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
+#include <iterator>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -13,6 +17,7 @@ namespace cairn::daemon {
 
 namespace {
 
+using programs::suggestion;
 using strings = std::vector<std::string>;
 
 const setting* find(std::string_view name) {
@@ -32,6 +37,41 @@ strings names_in_file(bool tables) {
 std::string place(const std::filesystem::path& file, const toml::source_region& at) {
     return file.string() + ":" + std::to_string(at.begin.line) + ":" +
            std::to_string(at.begin.column) + ": ";
+}
+
+bool parses(const std::string& text) {
+    try {
+        static_cast<void>(toml::parse(text));
+        return true;
+    } catch (const toml::parse_error&) {
+        return false;
+    }
+}
+
+std::string trimmed(std::string_view text) {
+    const std::size_t begin = text.find_first_not_of(" \t\r");
+    if (begin == std::string_view::npos) return {};
+    return std::string(text.substr(begin, text.find_last_not_of(" \t\r") + 1 - begin));
+}
+
+/// What would mend a line that is no TOML, behind "; ", where that is plain to see.
+std::string remedy(std::string_view line) {
+    line = line.substr(0, line.find(" #"));
+    if (trimmed(line) == "[access]") return "; write [[access]] before each rule";
+    const std::size_t equals = line.find('=');
+    if (equals == std::string_view::npos) return {};
+    const std::string value = trimmed(line.substr(equals + 1));
+    const std::string quoted = "\"" + value + "\"";
+    const bool list = value.starts_with('[') || value.starts_with('{');
+    if (value.empty() || list || parses("x = " + value) || !parses("x = " + quoted)) return {};
+    return "; quote it: " + trimmed(line.substr(0, equals)) + " = " + quoted;
+}
+
+std::string line_of(const std::string& text, std::size_t number) {
+    std::istringstream lines(text);
+    std::string line;
+    for (std::size_t n = 0; n != number && std::getline(lines, line);) ++n;
+    return line;
 }
 
 /// Reads one file.
@@ -98,6 +138,10 @@ private:
 
     void read_access(const toml::node& node) {
         const auto* rules = node.as_array();
+        if (node.is_table())
+            throw settings_error(place(file_, node.source()) +
+                                 "[access] is one table, and rules are a list of tables: write "
+                                 "[[access]] before each rule");
         if (!rules)
             throw settings_error(place(file_, node.source()) +
                                  "access must be tables: write [[access]]");
@@ -163,13 +207,15 @@ given_values read_file(const std::filesystem::path& file) {
     given_values given;
     if (std::filesystem::is_directory(file))
         throw settings_error(file.string() + ": is a directory; name the file in it");
-    std::ifstream text(file);
-    if (!text) throw settings_error(file.string() + ": " + std::generic_category().message(errno));
+    std::ifstream from(file);
+    if (!from) throw settings_error(file.string() + ": " + std::generic_category().message(errno));
+    const std::string text(std::istreambuf_iterator<char>(from), {});
     try {
         const toml::table table = toml::parse(text, file.string());
         file_reader(file, given).read(table, "");
     } catch (const toml::parse_error& e) {
-        throw settings_error(place(file, e.source()) + std::string(e.description()));
+        throw settings_error(place(file, e.source()) + std::string(e.description()) +
+                             remedy(line_of(text, e.source().begin.line)));
     }
     return given;
 }
