@@ -88,6 +88,21 @@ TEST_F(TopicCommand, SaysWhatALowerLimitRemoved) {
     EXPECT_EQ(again.out.find("removed"), std::string::npos) << again.out;
 }
 
+TEST_F(TopicCommand, KeepsTheNewestBatchWhateverItsSize) {
+    for (const char* body : {"one", "two", "three"}) object({"pub", "quakes", body});
+    const json changed = object({"topic", "alter", "quakes", "--bytes-max", "1"});
+    EXPECT_EQ(changed.at("removed"), 2);
+    EXPECT_EQ(changed.at("messages"), 1);
+    EXPECT_GT(changed.at("bytes"), 1);
+    EXPECT_NE(cairn({"topic", "alter", "--help"}).out.find("never the newest one"),
+              std::string::npos);
+}
+
+TEST_F(TopicCommand, CountsOneMessageAsOne) {
+    const outcome made = cairn({"topic", "create", "quakes", "--messages-max", "1"});
+    EXPECT_EQ(made.out, "quakes keeps 1 message\n");
+}
+
 TEST_F(TopicCommand, MakesNoTopicTwiceWithOtherSettings) {
     EXPECT_EQ(cairn({"topic", "create", "quakes", "--age-max", "7d"}).code, 0);
     EXPECT_EQ(cairn({"topic", "create", "quakes", "--age-max", "7d"}).code, 0);
