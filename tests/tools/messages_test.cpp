@@ -155,6 +155,12 @@ TEST_F(PubCommand, PublishesEachLine) {
     EXPECT_EQ(bodies({"read", "quakes"}), strings({"one", "", "three"}));
 }
 
+TEST_F(PubCommand, PublishesAllOfItsInputAsOneMessage) {
+    EXPECT_EQ(object({"pub", "quakes", "--whole"}, "one\ntwo\n").at("messages"), 1);
+    EXPECT_EQ(bodies({"read", "quakes"}), strings({"one\ntwo\n"}));
+    EXPECT_NE(cairn({"pub", "--help"}).out.find("without it each line is one"), std::string::npos);
+}
+
 TEST_F(PubCommand, FailsWhenTheStoreDoesNotConfirm) {
     running_->signal(SIGSTOP);
     const outcome hung = cairn({"pub", "quakes", "one", "--durable", "--patience", "300ms"});
@@ -166,6 +172,8 @@ TEST_F(PubCommand, FailsWhenTheStoreDoesNotConfirm) {
 TEST_F(PubCommand, SaysThatATopicIsFullAndWhatMakesRoom) {
     object({"topic", "create", "quakes", "--messages-max", "1", "--when-full", "refuse"});
     publish("quakes", "one\n");
+    EXPECT_EQ(cairn({"pub", "quakes", "two", "--patience", "300ms", "--json"}).object().at("error"),
+              "store_full");
     const outcome full = cairn({"pub", "quakes", "two", "--patience", "300ms"});
     EXPECT_EQ(full.code, 1);
     EXPECT_TRUE(full.says("1 message not durable, the store refuses it for now"))
@@ -183,6 +191,8 @@ TEST_F(StoreWithRights, IsNotSaidToHaveWhatItDoesNotTake) {
     EXPECT_TRUE(
         lost.says("publish quakes: 1 message not stored, and never will be (1); all others"))
         << testing::PrintToString(lost);
+    const outcome alone = cairn({"pub", "storms", "--whole"}, large);
+    EXPECT_TRUE(alone.says("never will be (1); there was no other.")) << alone.errors;
     const outcome read = cairn({"read", "quakes", "--json"});
     EXPECT_EQ(read.code, 3) << "one is missing";
     EXPECT_TRUE(read.says("read quakes: 1 message of the range is missing")) << read.errors;

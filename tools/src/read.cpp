@@ -77,7 +77,9 @@ private:
     std::set<std::string, std::less<>> begun_;  // sources
 };
 
-int interrupted() { throw failure("read: interrupted before the end; what came is printed"); }
+int interrupted() {
+    throw failure(errc::closed, "read: interrupted before the end; what came is printed");
+}
 
 /// A replay of nothing ends at once: was there a topic?
 void check_that_it_exists(node& at, const read_options& given) {
@@ -105,8 +107,6 @@ void tell_of_what_went_before(node& at, const read_options& given, event_writer&
 }
 
 int read(const read_options& given) {
-    if (given.begin.where == from::place::live)
-        throw usage_error("--from: live is where a read ends; cairn sub reads on from there");
     catch_signals();
     node_options with = options_of(given.common);
     with.store = store_endpoint(given.common);
@@ -158,8 +158,8 @@ void add_read(CLI::App& cairn, action& chosen) {
         "Leaves with 3 when messages of the range are missing: damaged in the store, or never "
         "brought to it. Those that went by retention, acks or a trim are not missing.");
     add_topic(line, to.topic);
-    add_value(line, "--from", to.begin, from_of, "PLACE",
-              "first message (first): first, last:N, offset:N or time:2026-03-01T12:00Z");
+    add_value(line, "--from", to.begin, stored_from_of, "PLACE",
+              "first message (first): " + std::string(stored_places));
     add_value(line, "--until", to.end, until_of, "PLACE",
               "end, not included (now): now, offset:N or time:2026-03-01T12:00Z");
     add_value(line, "--count", to.count, count_of, "COUNT", "at most so many messages");

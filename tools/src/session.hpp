@@ -33,8 +33,14 @@ struct peer_options {
 };
 
 /// Something did not work. The text says what, and what would mend it.
-struct failure : std::runtime_error {
-    using std::runtime_error::runtime_error;
+class failure : public std::runtime_error {
+public:
+    failure(errc code, const std::string& text) : std::runtime_error(text), code_(code) {}
+
+    errc code() const noexcept { return code_; }
+
+private:
+    errc code_;
 };
 
 /// The store to use: what was said, CAIRN_STORE, or where a cairnd of this user listens.

@@ -101,6 +101,14 @@ std::optional<std::string> behind(const std::string& text, std::string_view name
     return text.substr(name.size() + 1);
 }
 
+std::optional<from> stored_place(const std::string& text) {
+    if (text == "first") return from::earliest();
+    if (const auto n = behind(text, "last")) return from::last(count_of(*n));
+    if (const auto n = behind(text, "offset")) return from::offset(count_of(*n));
+    if (const auto t = behind(text, "time")) return from::time(time_of(*t));
+    return std::nullopt;
+}
+
 }  // namespace
 
 wall_time time_of(const std::string& text) {
@@ -112,12 +120,16 @@ wall_time time_of(const std::string& text) {
 }
 
 from from_of(const std::string& text) {
-    if (text == "first") return from::earliest();
     if (text == "live") return from::live();
-    if (const auto n = behind(text, "last")) return from::last(count_of(*n));
-    if (const auto n = behind(text, "offset")) return from::offset(count_of(*n));
-    if (const auto t = behind(text, "time")) return from::time(time_of(*t));
+    if (const auto place = stored_place(text)) return *place;
     throw usage_error("\"" + text + "\" is no place; write " + std::string(places));
+}
+
+from stored_from_of(const std::string& text) {
+    if (text == "live")
+        throw usage_error("live is where a read ends; cairn sub reads on from there");
+    if (const auto place = stored_place(text)) return *place;
+    throw usage_error("\"" + text + "\" is no place; write " + std::string(stored_places));
 }
 
 until until_of(const std::string& text) {
