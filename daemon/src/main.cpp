@@ -216,6 +216,9 @@ void introduce(const settings& chosen, const store_server& store) {
 std::string mended(const error& e, const settings& chosen, const sources& from) {
     if (e.code() == errc::invalid_argument)
         return e.what() + settings_named_in(e.what(), from.all());
+    if (e.code() == errc::address_invalid || e.code() == errc::host_unknown ||
+        e.code() == errc::address_in_use)
+        return e.what() + ("; listen: " + origin_of("listen", from.all()));
     if (e.code() != errc::insecure_refused) return e.what();
     std::string open;
     for (const std::string& endpoint : chosen.store.network.bind)
@@ -263,9 +266,11 @@ private:
 };
 
 void reload(const command_line& line, settings& running, store_server& store, spdlog::logger& log) {
+    std::optional<sources> from;
+    settings fresh;
     try {
-        const sources from(line);
-        const settings fresh = settle(from.all());
+        from.emplace(line);
+        fresh = settle(from->all());
         store_server::check(fresh.store);
         settings next = running;
         next.store.network.security.allowed_keys = fresh.store.network.security.allowed_keys;
@@ -285,8 +290,11 @@ void reload(const command_line& line, settings& running, store_server& store, sp
         store.allow(next.store.access);
         log.set_level(level_of(next.log_level));
         running = std::move(next);
-        for (const std::string& slip : warnings(running, from.all())) log.warn("{}", slip);
+        for (const std::string& slip : warnings(running, from->all())) log.warn("{}", slip);
         log.info("reloaded: allowed keys, access, log level, close deadline");
+    } catch (const error& e) {
+        log.error("reload: everything stays as it was: {}",
+                  from ? mended(e, fresh, *from) : e.what());
     } catch (const std::exception& e) {
         log.error("reload: everything stays as it was: {}", e.what());
     }

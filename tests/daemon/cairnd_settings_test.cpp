@@ -129,6 +129,25 @@ TEST_F(CairndSettings, AreToldWithTheirPlaces) {
                     .starts_with("cairnd: --security-key-file: security.key_file: read /nowhere"));
 }
 
+TEST_F(CairndSettings, AreToldWithTheirPlacesWhenTheyAreReadAgain) {
+    const std::string config = file("c.toml", "");
+    start({"-c", config});
+    file("c.toml", "[limits]\nreplay_threads = 65\n");
+    running_->signal(SIGHUP);
+    EXPECT_TRUE(running_->wait_for_output("limits.replay_threads: " + config + ":2:18\n", 30s))
+        << running_->output();
+}
+
+TEST_F(CairndSettings, NameWhatIsToBeListenedOnWithItsPlace) {
+    EXPECT_TRUE(refused("\nlisten = \"tcp://127.0.0.1\"\n").ends_with("; listen: FILE:2:10\n"));
+    EXPECT_TRUE(refused("", {"--listen", "tcp://127.0.0.1"}).ends_with("; listen: --listen\n"));
+    start();
+    const auto [code, words] =
+        said({"--data", (directory_ / "other").string()}, {"CAIRND_LISTEN=" + endpoints_.front()});
+    EXPECT_EQ(code, 1);
+    EXPECT_TRUE(words.ends_with("; listen: CAIRND_LISTEN\n")) << words;
+}
+
 TEST_F(CairndSettings, AreWholeNumbersWithUnits) {
     const auto shown = [&](const std::string& text) {
         const std::string config = file("c.toml", text);

@@ -197,9 +197,11 @@ TEST_F(StoreWithRights, IsNotSaidToHaveWhatItDoesNotTake) {
     EXPECT_EQ(read.code, 3) << "one is missing";
     EXPECT_TRUE(read.says("read quakes: 1 message of the range is missing")) << read.errors;
     const std::vector<json> found = read.objects();
-    ASSERT_EQ(found.size(), 2U) << "what is lost is told in its place";
-    EXPECT_FALSE(found.front().contains("body"));
-    EXPECT_EQ(found.back().at("body"), "small");
+    ASSERT_EQ(found.size(), 3U) << "what is lost is told in its place";
+    EXPECT_EQ(found[0].at("kind"), "gap");
+    EXPECT_FALSE(found[0].contains("body"));
+    EXPECT_EQ(found[1].at("body"), "small");
+    EXPECT_EQ(found[2].at("error"), "lost");
 }
 
 TEST_F(StoreWithRights, MakesNobodyWaitWhoMayNotPublish) {

@@ -132,7 +132,7 @@ int main(int argc, char** argv) {
     } catch (const error& e) {
         return failed(name(e.code()), explained(e), exit_failed);
     } catch (const failure& e) {
-        return failed(name(e.code()), e.what(), exit_failed);
+        return failed(name(e.code()), e.what(), e.exit());
     } catch (const std::exception& e) {
         return failed("failed", e.what(), exit_failed);
     }

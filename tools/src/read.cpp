@@ -5,7 +5,6 @@
 #include <cairn/replay.hpp>
 
 #include <algorithm>
-#include <cstdio>
 #include <functional>
 #include <optional>
 #include <set>
@@ -59,15 +58,18 @@ public:
         damaged_ = damaged_ || hole->cause == errc::store_damaged;
         return true;
     }
-    /// The exit code; says why it is not 0.
-    int code(const std::string& topic) const {
-        if (count_ == 0) return 0;
-        std::fprintf(
-            stderr, "cairn: read %s: %s of the range %s%s\n", escaped(topic).c_str(),
-            counted(count_, "message").c_str(),
-            count_ == 1 ? "is missing, told in its place" : "are missing, told in their places",
-            damaged_ ? "; cairnd --verify names what is damaged, and a backup may have it" : "");
-        return exit_missing;
+    /// Throws failure unless all came.
+    void check(const std::string& topic) const {
+        if (count_ == 0) return;
+        throw failure(damaged_ ? errc::store_damaged : errc::lost,
+                      "read " + escaped(topic) + ": " + counted(count_, "message") +
+                          " of the range " +
+                          (count_ == 1 ? "is missing, told in its place"
+                                       : "are missing, told in their places") +
+                          (damaged_ ? "; cairnd --verify names what is damaged, and a backup may "
+                                      "have it"
+                                    : ""),
+                      exit_missing);
     }
 
 private:
@@ -146,7 +148,8 @@ int read(const read_options& given) {
     }
     out.flush();
     if (!anything && given.count != 0) check_that_it_exists(at, given);
-    return missing.code(given.topic);
+    missing.check(given.topic);
+    return 0;
 }
 
 }  // namespace

@@ -13,10 +13,6 @@
 
 namespace cairn::tools {
 
-inline constexpr int exit_failed = 1;
-inline constexpr int exit_usage = 2;
-inline constexpr int exit_missing = 3;  ///< all that there is was read, and some is missing
-
 /// What the command line chose; returns the exit code.
 using action = std::function<int()>;
 
