@@ -189,7 +189,8 @@ TEST_F(StoreWithRights, IsNotSaidToHaveWhatItDoesNotTake) {
     EXPECT_EQ(lost.code, 1);
     EXPECT_EQ(lost.out, "");
     EXPECT_TRUE(
-        lost.says("publish quakes: 1 message not stored, and never will be (1); all others"))
+        lost.says("publish quakes: 1 message not stored, and never will be (1); all others (1 "
+                  "message) are durable."))
         << testing::PrintToString(lost);
     const outcome alone = cairn({"pub", "storms", "--whole"}, large);
     EXPECT_TRUE(alone.says("never will be (1); there was no other.")) << alone.errors;

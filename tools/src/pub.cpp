@@ -98,14 +98,15 @@ public:
                               " not handed over after " + shown_span(given_.common.patience) +
                               "; give it more --patience");
         if (lost != 0)
-            throw failure(errc::lost,
-                          "publish " + escaped(given_.topic) + ": " + counted(lost, "message") +
-                              " not stored, and never will be (" + which_are_lost() + "); " +
-                              (messages_ == lost ? "there was no other"
-                                                 : "all others are durable, " +
-                                                       counted(messages_ - lost, "message")) +
-                              ". Bodies above the store's body_bytes_max "
-                              "(cairnd --limits-body-bytes-max) are not taken");
+            throw failure(
+                errc::lost,
+                "publish " + escaped(given_.topic) + ": " + counted(lost, "message") +
+                    " not stored, and never will be (" + which_are_lost() + "); " +
+                    (messages_ == lost ? "there was no other"
+                                       : "all others (" + counted(messages_ - lost, "message") +
+                                             ") are durable") +
+                    ". Bodies above the store's body_bytes_max "
+                    "(cairnd --limits-body-bytes-max) are not taken");
     }
 
     void report(bool stored) const {
