@@ -4,6 +4,8 @@
 #include "program/supervisor.hpp"
 #include "program/upkeep.hpp"
 
+#include "programs/suggestion.hpp"
+
 #include <cairn/error.hpp>
 #include <cairn/security.hpp>
 #include <cairn/store_server.hpp>
@@ -152,12 +154,12 @@ std::pair<command_line, std::optional<int>> parse(int argc, char** argv) {
             unknown.begin(), unknown.end(), [](const auto& u) { return u.starts_with("-"); });
         const std::string& what = flag == unknown.end() ? unknown.front() : *flag;
         std::fprintf(stderr, "cairnd: unknown argument %s%s\n", what.c_str(),
-                     suggestion(what, known).c_str());
+                     programs::suggestion(what, known).c_str());
         return {std::move(line), exit_usage};
     }
     for (const auto& [s, flag] : flags)
         if (flag->count() != 0)
-            line.given.by_name[std::string(s->name)] = {flag->results(), flag_of(*s)};
+            line.given.by_name[std::string(s->name)] = {flag->results(), flag_of(*s), {}};
     return {std::move(line), std::nullopt};
 }
 
@@ -182,7 +184,8 @@ std::string who_may(const settings& chosen) {
     const security_options& security = chosen.store.network.security;
     if (security.keys.public_key.empty()) return "no keys: whoever reaches it may connect";
     if (security.allow_any_key) return "encrypted; every key may connect";
-    return "encrypted; " + std::to_string(security.allowed_keys.size()) + " keys may connect";
+    const std::size_t keys = security.allowed_keys.size();
+    return "encrypted; " + std::to_string(keys) + (keys == 1 ? " key" : " keys") + " may connect";
 }
 
 void introduce(const settings& chosen, const store_server& store) {
@@ -213,6 +216,9 @@ void introduce(const settings& chosen, const store_server& store) {
 std::string mended(const error& e, const settings& chosen, const sources& from) {
     if (e.code() == errc::invalid_argument)
         return e.what() + settings_named_in(e.what(), from.all());
+    if (e.code() == errc::address_invalid || e.code() == errc::host_unknown ||
+        e.code() == errc::address_in_use)
+        return e.what() + ("; listen: " + origin_of("listen", from.all()));
     if (e.code() != errc::insecure_refused) return e.what();
     std::string open;
     for (const std::string& endpoint : chosen.store.network.bind)
@@ -247,14 +253,6 @@ log_sink sink_of(const std::shared_ptr<spdlog::logger>& logger) {
     };
 }
 
-void warn_of_closed_doors(const settings& chosen, spdlog::logger& log) {
-    const security_options& security = chosen.store.network.security;
-    if (security.keys.public_key.empty() || security.allow_any_key ||
-        !security.allowed_keys.empty())
-        return;
-    log.warn("no key may connect: name the clients' public keys in security.allowed_keys");
-}
-
 /// Says to the supervisor that the store lives, as long as what is submitted is committed.
 class pulse {
 public:
@@ -268,9 +266,11 @@ private:
 };
 
 void reload(const command_line& line, settings& running, store_server& store, spdlog::logger& log) {
+    std::optional<sources> from;
+    settings fresh;
     try {
-        const sources from(line);
-        const settings fresh = settle(from.all());
+        from.emplace(line);
+        fresh = settle(from->all());
         store_server::check(fresh.store);
         settings next = running;
         next.store.network.security.allowed_keys = fresh.store.network.security.allowed_keys;
@@ -290,8 +290,11 @@ void reload(const command_line& line, settings& running, store_server& store, sp
         store.allow(next.store.access);
         log.set_level(level_of(next.log_level));
         running = std::move(next);
-        warn_of_closed_doors(running, log);
+        for (const std::string& slip : warnings(running, from->all())) log.warn("{}", slip);
         log.info("reloaded: allowed keys, access, log level, close deadline");
+    } catch (const error& e) {
+        log.error("reload: everything stays as it was: {}",
+                  from ? mended(e, fresh, *from) : e.what());
     } catch (const std::exception& e) {
         log.error("reload: everything stays as it was: {}", e.what());
     }
@@ -305,7 +308,7 @@ void allow_descriptors() {
     static_cast<void>(setrlimit(RLIMIT_NOFILE, &limit));
 }
 
-int run(const command_line& line, settings chosen) {
+int run(const command_line& line, settings chosen, const std::vector<std::string>& slips) {
     allow_descriptors();
     // The threads that are made below inherit the mask: signals come to sigtimedwait alone.
     sigset_t awaited;
@@ -324,7 +327,7 @@ int run(const command_line& line, settings chosen) {
     store_server store(chosen.store);
     if (!chosen.ports_file.empty()) write_ports_file(chosen.ports_file, store.endpoints());
     introduce(chosen, store);
-    warn_of_closed_doors(chosen, *log);
+    for (const std::string& slip : slips) log->warn("{}", slip);
     systemd.tell("READY=1");
 
     pulse committing;
@@ -400,11 +403,15 @@ int main(int argc, char** argv) {
             store_server::check(chosen.store);
             check_ports_file(chosen, from->all());
         }
+        const std::vector<std::string> slips = warnings(chosen, from->all());
+        if (line.check)
+            for (const std::string& slip : slips)
+                std::fprintf(stderr, "cairnd: warning: %s\n", slip.c_str());
         code = exit_failed;
         if (line.verify) return verify_data(chosen.store.path) ? 0 : exit_damaged;
         if (line.compact) compact_data(chosen.store.path);
         if (!line.backup.empty()) back_up_data(chosen.store.path, line.backup);
-        return line.leaves() ? 0 : run(line, chosen);
+        return line.leaves() ? 0 : run(line, chosen, slips);
     } catch (const error& e) {
         std::fprintf(stderr, "cairnd: %s\n", from ? mended(e, chosen, *from).c_str() : e.what());
     } catch (const std::exception& e) {

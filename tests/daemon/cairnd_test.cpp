@@ -254,7 +254,7 @@ TEST_F(Cairnd, ServesTheKeysThatItMade) {
     const key_pair client = generate_keys();
     start(
         {"--security-key-file", server + "_secret", "--security-allowed-keys", client.public_key});
-    EXPECT_TRUE(has(running_->output(), "encrypted; 1 keys may connect"));
+    EXPECT_TRUE(has(running_->output(), "encrypted; 1 key may connect"));
     EXPECT_TRUE(party(endpoints_.front(), client, server_key.substr(0, 40))
                     .store("quakes", "usgs", 7, 1, 5));
 }
@@ -284,9 +284,11 @@ TEST_F(Cairnd, ChecksAllThatItWouldRefuse) {
         EXPECT_EQ(code, words.empty() ? 0 : 2) << words;
         return words;
     };
-    EXPECT_EQ(problem("[[access]]\ntopics = \"a*\"\n"), "");
-    EXPECT_TRUE(has(problem("[[access]]\ntopics = \"a*b\"\n"), "no topic and no pattern"));
-    EXPECT_TRUE(has(problem("[[access]]\nkey = \"me\"\n"), "\"me\" is not a public key"));
+    EXPECT_EQ(problem("[[access]]\ntopics = \"a*\"\nmay = [\"admin\"]\n"), "");
+    EXPECT_TRUE(has(problem("[[access]]\ntopics = \"a*b\"\nmay = [\"admin\"]\n"),
+                    "no topic and no pattern"));
+    EXPECT_TRUE(has(problem("[[access]]\nkey = \"me\"\nmay = [\"admin\"]\n"),
+                    "\"me\" is not a public key"));
     EXPECT_TRUE(has(problem("", {"--listen", "tcp://0.0.0.0:7700"}), "--make-keys"));
     EXPECT_TRUE(has(problem("", {"--listen", "tcp://127.0.0.1"}), "tcp://127.0.0.1"));
     EXPECT_TRUE(has(problem("", {"--security-allowed-keys", "me"}), "security.key_file"));

@@ -64,12 +64,43 @@ TEST_F(TopicCommand, ChangesOnlyWhatItIsTold) {
     EXPECT_EQ(changed.at("settings").at("until_acked"), false);
 }
 
+TEST_F(TopicCommand, TakesQuantitiesAsItsReadmeSays) {
+    object({"topic", "create", "quakes"});
+    for (const strings& forms : {strings{"7d", "4096", "true"}, strings{"168 h", "4 KiB", "yes"},
+                                 strings{"604800s", "4096B", "1"}}) {
+        const json settings = object({"topic", "alter", "quakes", "--age-max", forms[0],
+                                      "--bytes-max", forms[1], "--until-acked", forms[2]})
+                                  .at("settings");
+        EXPECT_EQ(settings.at("age_max_ms"), 604'800'000) << forms[0];
+        EXPECT_EQ(settings.at("bytes_max"), 4'096) << forms[1];
+        EXPECT_EQ(settings.at("until_acked"), true) << forms[2];
+        object({"topic", "alter", "quakes", "--age-max", "0", "--bytes-max", "0", "--until-acked",
+                "no"});
+    }
+    EXPECT_EQ(cairn({"topic", "alter", "quakes", "--messages-max", "5 "}).code, 2);
+}
+
 TEST_F(TopicCommand, SaysWhatALowerLimitRemoved) {
     publish("quakes", "one\ntwo\nthree\n");
     const json changed = object({"topic", "alter", "quakes", "--messages-max", "1"});
     EXPECT_EQ(changed.at("removed"), 2);
     const outcome again = cairn({"topic", "alter", "quakes", "--messages-max", "1"});
     EXPECT_EQ(again.out.find("removed"), std::string::npos) << again.out;
+}
+
+TEST_F(TopicCommand, KeepsTheNewestBatchWhateverItsSize) {
+    for (const char* body : {"one", "two", "three"}) object({"pub", "quakes", body});
+    const json changed = object({"topic", "alter", "quakes", "--bytes-max", "1"});
+    EXPECT_EQ(changed.at("removed"), 2);
+    EXPECT_EQ(changed.at("messages"), 1);
+    EXPECT_GT(changed.at("bytes"), 1);
+    EXPECT_NE(cairn({"topic", "alter", "--help"}).out.find("never the newest one"),
+              std::string::npos);
+}
+
+TEST_F(TopicCommand, CountsOneMessageAsOne) {
+    const outcome made = cairn({"topic", "create", "quakes", "--messages-max", "1"});
+    EXPECT_EQ(made.out, "quakes keeps 1 message\n");
 }
 
 TEST_F(TopicCommand, MakesNoTopicTwiceWithOtherSettings) {

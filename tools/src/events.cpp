@@ -100,6 +100,15 @@ void event_writer::write(const gap& g) {
                      place(g.source, g.epoch, g.range) + ": " + std::string(name(g.cause)));
 }
 
+void event_writer::trimmed(const std::string& topic, std::uint64_t first, std::uint64_t last) {
+    json object{{"kind", "trimmed"}};
+    add_text(object, "topic", topic);
+    object["first"] = first;
+    object["last"] = last;
+    note(object, escaped(topic) + ": offsets " + std::to_string(first) + " to " +
+                     std::to_string(last) + " are gone, by retention, acks or a trim");
+}
+
 void event_writer::write(const restart& r) {
     json object = begun("restart", r.topic, r.source);
     object["before"] = r.before.value;

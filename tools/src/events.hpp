@@ -4,6 +4,7 @@
 
 #include <cairn/subscriber.hpp>
 
+#include <cstdint>
 #include <string>
 
 namespace cairn::tools {
@@ -25,6 +26,8 @@ public:
     explicit event_writer(event_format format);
 
     void write(const event& what);
+    /// Messages at these offsets went by retention, acks or a trim.
+    void trimmed(const std::string& topic, std::uint64_t first, std::uint64_t last);
     bool waits() const noexcept { return out_.waiting() != 0; }
     void flush() { out_.flush(); }
 

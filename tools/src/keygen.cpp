@@ -18,7 +18,8 @@ int keygen(const keygen_options& given) {
         save_keys(keys, given.file);
     } catch (const error& e) {
         if (e.code() != errc::address_in_use) throw;
-        throw failure(escaped(e.what()) + "; keys are never overwritten: name another file");
+        throw failure(e.code(),
+                      escaped(e.what()) + "; keys are never overwritten: name another file");
     }
     printer out;
     if (given.json)

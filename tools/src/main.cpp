@@ -3,8 +3,11 @@
 #include "session.hpp"
 #include "verbs.hpp"
 
+#include "programs/suggestion.hpp"
+
 #include <cairn/error.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -17,24 +20,64 @@ namespace {
 using namespace cairn;
 using namespace cairn::tools;
 
-constexpr int exit_failed = 1;
-constexpr int exit_usage = 2;
-
 /// "cairn topic ls": what was asked for, as far as it was understood.
 std::string path_of(const CLI::App& app) {
     for (const CLI::App* verb : app.get_subcommands()) return app.get_name() + " " + path_of(*verb);
     return app.get_name();
 }
 
-int complain(const std::string& text, int code) {
-    std::fprintf(stderr, "cairn: %s\n", text.c_str());
-    return code;
+/// Whether --json stands anywhere: what cannot be parsed is answered in that form too.
+bool wants_json(int argc, char** argv) {
+    for (int i = 1; i < argc && std::string_view(argv[i]) != "--"; ++i)
+        if (std::string_view(argv[i]) == "--json") return true;
+    return false;
 }
 
-int complain_of_usage(const CLI::App& app, const std::string& what) {
-    std::string line = escaped(what);
-    for (std::size_t at; (at = line.find("\\x0a")) != std::string::npos;) line.replace(at, 4, " ");
-    return complain(line + "; see " + path_of(app) + " --help", exit_usage);
+/// What failed: to people on standard error, and to programs that asked for JSON as an object too.
+void complain(bool json_too, std::string_view why, const std::string& text) {
+    std::fprintf(stderr, "cairn: %s\n", text.c_str());
+    if (!json_too) return;
+    printer out;
+    out.object({{"error", why}, {"text", text}});
+    try {
+        out.flush();
+    } catch (const std::exception&) {
+        // Nobody reads it there; standard error has it.
+    }
+}
+
+/// The verb, or the noun, that was understood last.
+const CLI::App& innermost(const CLI::App& app) {
+    const std::vector<CLI::App*> verbs = app.get_subcommands();
+    return verbs.empty() ? app : innermost(*verbs.front());
+}
+
+/// What may stand where something unknown does.
+std::vector<std::string> known_at(const CLI::App& verb, bool flags) {
+    std::vector<std::string> all;
+    if (flags)
+        for (const CLI::Option* const option : verb.get_options())
+            for (const std::string& one : option->get_lnames()) all.push_back("--" + one);
+    else
+        for (const CLI::App* const one : verb.get_subcommands({})) all.push_back(one->get_name());
+    return all;
+}
+
+std::string usage_problem(const CLI::App& app, std::string what) {
+    what = escaped(what);
+    for (std::size_t at; (at = what.find("\\x0a")) != std::string::npos;) what.replace(at, 4, " ");
+    return what + "; see " + path_of(app) + " --help";
+}
+
+/// What nobody asked for by that name.
+std::string unknown(const CLI::App& app, const std::vector<std::string>& strange) {
+    const auto flag = std::find_if(strange.begin(), strange.end(),
+                                   [](const std::string& s) { return s.starts_with("-"); });
+    const std::string& what = flag == strange.end() ? strange.front() : *flag;
+    const std::string near = programs::suggestion(what.substr(0, what.find('=')),
+                                                  known_at(innermost(app), flag != strange.end()));
+    const std::string problem = "\"" + what + "\" means nothing here";
+    return near.empty() ? usage_problem(app, problem) : escaped(problem) + near;
 }
 
 /// "--name=": CLI11 would take the next argument for its value.
@@ -65,6 +108,11 @@ int main(int argc, char** argv) {
     add_sub(app, chosen);
     add_stats(app, chosen);
     add_keygen(app, chosen);
+    const auto failed = [&](std::string_view why, const std::string& text, int code) {
+        complain(wants_json(argc, argv), why, text);
+        return code;
+    };
+    const std::string_view misused = name(errc::invalid_argument);
     try {
         require_values(argc, argv);
         app.parse(argc, argv);
@@ -74,16 +122,19 @@ int main(int argc, char** argv) {
         if (e.get_exit_code() == 0) return app.exit(e);
         // What is missing is likely what was written another way.
         const std::vector<std::string> strange = app.remaining(true);
-        return complain_of_usage(
-            app, strange.empty() ? e.what() : "\"" + strange.front() + "\" means nothing here");
+        return failed(misused,
+                      strange.empty() ? usage_problem(app, e.what()) : unknown(app, strange),
+                      exit_usage);
     } catch (const usage_error& e) {
-        return complain_of_usage(app, e.what());
+        return failed(misused, usage_problem(app, e.what()), exit_usage);
     } catch (const output_closed&) {
         return 0;
     } catch (const error& e) {
-        return complain(explained(e), exit_failed);
+        return failed(name(e.code()), explained(e), exit_failed);
+    } catch (const failure& e) {
+        return failed(name(e.code()), e.what(), e.exit());
     } catch (const std::exception& e) {
-        return complain(e.what(), exit_failed);
+        return failed("failed", e.what(), exit_failed);
     }
 }
 

@@ -63,11 +63,12 @@ public:
         const std::uint64_t wanted = given_.wait.value_or(given_.peers.any() ? 1 : 0);
         if (to_.wait_for_subscribers(wanted, given_.common.patience)) return;
         const std::string problem = last_problem();
-        throw failure("publish " + escaped(given_.topic) + ": " +
-                      std::to_string(to_.subscribers()) + " of " + counted(wanted, "subscriber") +
-                      " came within " + shown_span(given_.common.patience) +
-                      (problem.empty() ? "" : " (" + problem + ")") +
-                      "; start them, or ask for fewer with --wait");
+        throw failure(errc::timed_out, "publish " + escaped(given_.topic) + ": " +
+                                           std::to_string(to_.subscribers()) + " of " +
+                                           counted(wanted, "subscriber") + " came within " +
+                                           shown_span(given_.common.patience) +
+                                           (problem.empty() ? "" : " (" + problem + ")") +
+                                           "; start them, or ask for fewer with --wait");
     }
 
     void publish(std::string_view body) {
@@ -92,14 +93,20 @@ public:
         const std::uint64_t lost = stored ? to_.flush(std::chrono::milliseconds(0)) : 0;
         const std::uint64_t left = to_.close(given_.common.patience) - lost;
         if (left != 0)
-            throw failure("publish " + escaped(given_.topic) + ": " + counted(left, "message") +
-                          " not handed over after " + shown_span(given_.common.patience) +
-                          "; give it more --patience");
+            throw failure(errc::timed_out,
+                          "publish " + escaped(given_.topic) + ": " + counted(left, "message") +
+                              " not handed over after " + shown_span(given_.common.patience) +
+                              "; give it more --patience");
         if (lost != 0)
-            throw failure("publish " + escaped(given_.topic) + ": " + counted(lost, "message") +
-                          " not stored, and never will be (" + which_are_lost() +
-                          "); all others are durable. Bodies above the store's body_bytes_max "
-                          "(cairnd --limits-body-bytes-max) are not taken");
+            throw failure(
+                errc::lost,
+                "publish " + escaped(given_.topic) + ": " + counted(lost, "message") +
+                    " not stored, and never will be (" + which_are_lost() + "); " +
+                    (messages_ == lost ? "there was no other"
+                                       : "all others (" + counted(messages_ - lost, "message") +
+                                             ") are durable") +
+                    ". Bodies above the store's body_bytes_max "
+                    "(cairnd --limits-body-bytes-max) are not taken");
     }
 
     void report(bool stored) const {
@@ -165,9 +172,11 @@ private:
                 if (const errc why = to_.stats().store_refusal; why != errc::ok)
                     throw error(why, what + ", the store refuses it for now");
                 const std::string problem = last_problem();
-                throw failure(escaped(what) + (problem.empty() ? "" : " (" + problem + ")") +
-                              "; start cairnd, name another store with --store, or give it more "
-                              "--patience");
+                throw failure(
+                    errc::timed_out,
+                    escaped(what) + (problem.empty() ? "" : " (" + problem + ")") +
+                        "; start cairnd, name another store with --store, or give it more "
+                        "--patience");
             }
             const auto rest = std::chrono::ceil<std::chrono::milliseconds>(end - now);
             left = to_.flush(std::min(rest, look_around));
@@ -236,7 +245,10 @@ void add_pub(CLI::App& cairn, action& chosen) {
     CLI::Option* const message =
         line.add_option("message", to.message, "the body; otherwise standard input")
             ->type_name("MESSAGE");
-    line.add_flag("--whole", to.whole, "all of standard input is one message")->excludes(message);
+    line.add_flag("--whole", to.whole,
+                  "all of standard input is one message, line ends included; without it each line "
+                  "is one")
+        ->excludes(message);
     add_peers(line, to.peers);
     line.add_flag("--durable", to.durable,
                   "the store keeps the messages; fails unless it confirms all of them");

@@ -4,7 +4,11 @@
 
 #include <cairn/replay.hpp>
 
+#include <algorithm>
+#include <functional>
 #include <optional>
+#include <set>
+#include <string>
 
 namespace cairn::tools {
 
@@ -36,7 +40,48 @@ private:
     std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-int interrupted() { throw failure("read: interrupted before the end; what came is printed"); }
+/// What is not there of the range that was asked for.
+class missing_messages {
+public:
+    explicit missing_messages(from begin) : from_first_(begin.where == from::place::earliest) {}
+
+    /// Whether `next` is of the range: what went before the first message that is stored is not.
+    bool takes(const event& next) {
+        if (const auto* const m = std::get_if<message>(&next)) {
+            if (from_first_) begun_.emplace(m->source());
+            return true;
+        }
+        const auto* const hole = std::get_if<gap>(&next);
+        if (!hole) return true;
+        if (hole->cause == errc::gone) return !from_first_ || begun_.contains(hole->source);
+        count_ += hole->range.size();
+        damaged_ = damaged_ || hole->cause == errc::store_damaged;
+        return true;
+    }
+    /// Throws failure unless all came.
+    void check(const std::string& topic) const {
+        if (count_ == 0) return;
+        throw failure(damaged_ ? errc::store_damaged : errc::lost,
+                      "read " + escaped(topic) + ": " + counted(count_, "message") +
+                          " of the range " +
+                          (count_ == 1 ? "is missing, told in its place"
+                                       : "are missing, told in their places") +
+                          (damaged_ ? "; cairnd --verify names what is damaged, and a backup may "
+                                      "have it"
+                                    : ""),
+                      exit_missing);
+    }
+
+private:
+    bool from_first_;
+    bool damaged_ = false;
+    std::uint64_t count_ = 0;
+    std::set<std::string, std::less<>> begun_;  // sources
+};
+
+int interrupted() {
+    throw failure(errc::closed, "read: interrupted before the end; what came is printed");
+}
 
 /// A replay of nothing ends at once: was there a topic?
 void check_that_it_exists(node& at, const read_options& given) {
@@ -48,9 +93,22 @@ void check_that_it_exists(node& at, const read_options& given) {
     }
 }
 
+/// A range by offsets may begin before what is stored.
+void tell_of_what_went_before(node& at, const read_options& given, event_writer& out) {
+    if (given.begin.where != from::place::offset) return;
+    try {
+        const stored_topic topic =
+            admin(at, {.patience = given.common.patience}).topic(given.topic);
+        std::uint64_t end = topic.damaged ? 0 : topic.first;
+        if (given.end.where == until::place::offset) end = std::min(end, given.end.value);
+        const std::uint64_t begin = std::max<std::uint64_t>(given.begin.value, 1);
+        if (begin < end) out.trimmed(given.topic, begin, end - 1);
+    } catch (const error&) {
+        // What fails the reading itself will tell, and who may read need not have a right to more.
+    }
+}
+
 int read(const read_options& given) {
-    if (given.begin.where == from::place::live)
-        throw usage_error("--from: live is where a read ends; cairn sub reads on from there");
     catch_signals();
     node_options with = options_of(given.common);
     with.store = store_endpoint(given.common);
@@ -59,7 +117,9 @@ int read(const read_options& given) {
     if (!wait_for_store(at, given.common)) return interrupted();
 
     event_writer out({.json = given.common.json, .raw = given.raw});
+    tell_of_what_went_before(at, given, out);
     silence quiet(given.common);
+    missing_messages missing(given.begin);
     std::uint64_t messages = 0;
     bool anything = false;
     while (!given.count || messages != *given.count) {
@@ -72,7 +132,7 @@ int read(const read_options& given) {
             anything = true;
             quiet.broken();
             if (std::holds_alternative<message>(*next)) ++messages;
-            out.write(*next);
+            if (missing.takes(*next)) out.write(*next);
         } else if (history.finished()) {
             break;
         } else if (const errc why = history.failure(); why != errc::ok) {
@@ -88,6 +148,7 @@ int read(const read_options& given) {
     }
     out.flush();
     if (!anything && given.count != 0) check_that_it_exists(at, given);
+    missing.check(given.topic);
     return 0;
 }
 
@@ -96,9 +157,12 @@ int read(const read_options& given) {
 void add_read(CLI::App& cairn, action& chosen) {
     const auto [line, to] = add_verb(
         cairn, "read", "prints a range of a topic from the store, and stops", chosen, &read);
+    line.footer(
+        "Leaves with 3 when messages of the range are missing: damaged in the store, or never "
+        "brought to it. Those that went by retention, acks or a trim are not missing.");
     add_topic(line, to.topic);
-    add_value(line, "--from", to.begin, from_of, "PLACE",
-              "first message (first): first, last:N, offset:N or time:2026-03-01T12:00Z");
+    add_value(line, "--from", to.begin, stored_from_of, "PLACE",
+              "first message (first): " + std::string(stored_places));
     add_value(line, "--until", to.end, until_of, "PLACE",
               "end, not included (now): now, offset:N or time:2026-03-01T12:00Z");
     add_value(line, "--count", to.count, count_of, "COUNT", "at most so many messages");

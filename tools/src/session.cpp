@@ -142,7 +142,7 @@ void check_not_refused(const node& at, const std::string& endpoint) {
             e.failures >= tries_enough) {
             const std::string what = "connect " + e.endpoint + ": " + e.last_error_text;
             // Without any key, or with one that is not allowed: no rule mends that.
-            if (e.last_error == errc::not_authorised) throw failure(escaped(what));
+            if (e.last_error == errc::not_authorised) throw failure(e.last_error, escaped(what));
             throw error(e.last_error, what);
         }
     }

@@ -32,9 +32,22 @@ struct peer_options {
     bool any() const noexcept { return !connect.empty() || !bind.empty(); }
 };
 
+inline constexpr int exit_failed = 1;
+inline constexpr int exit_usage = 2;
+inline constexpr int exit_missing = 3;  ///< all that there is was read, and some is missing
+
 /// Something did not work. The text says what, and what would mend it.
-struct failure : std::runtime_error {
-    using std::runtime_error::runtime_error;
+class failure : public std::runtime_error {
+public:
+    failure(errc code, const std::string& text, int exit = exit_failed)
+        : std::runtime_error(text), code_(code), exit_(exit) {}
+
+    errc code() const noexcept { return code_; }
+    int exit() const noexcept { return exit_; }
+
+private:
+    errc code_;
+    int exit_;
 };
 
 /// The store to use: what was said, CAIRN_STORE, or where a cairnd of this user listens.

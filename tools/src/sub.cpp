@@ -173,10 +173,12 @@ int sub(const sub_options& given) {
     hand_over();
     const std::uint64_t unconfirmed = from.close(given.common.patience);
     if (unconfirmed != 0)
-        throw failure("ack " + counted(unconfirmed, "message") +
-                      ": the store did not confirm within " + shown_span(given.common.patience) +
-                      ", so what it did not comes again; start cairnd, or give it more "
-                      "--patience");
+        throw failure(errc::timed_out,
+                      "ack " + counted(unconfirmed, "message") +
+                          ": the store did not confirm within " +
+                          shown_span(given.common.patience) +
+                          ", so what it did not comes again; start cairnd, or give it more "
+                          "--patience");
     return 0;
 }
 

@@ -65,7 +65,7 @@ std::string in_words(const stored_topic& topic) {
     std::vector<std::string> parts;
     if (s.age_max.count() != 0) parts.push_back(shown_span(s.age_max));
     if (s.bytes_max != 0) parts.push_back(shown_bytes(s.bytes_max));
-    if (s.messages_max != 0) parts.push_back(std::to_string(s.messages_max) + " messages");
+    if (s.messages_max != 0) parts.push_back(counted(s.messages_max, "message"));
     if (s.until_acked) parts.emplace_back("until acked");
     if (parts.empty()) parts.emplace_back("all");
     if (s.refuse_when_full) parts.emplace_back("refuses when full");
@@ -218,7 +218,7 @@ void add_settings(CLI::App& line, settings_options& to) {
     add_topic(line, to.topic);
     add_value(line, "--age-max", to.age_max, span_of, "TIME", "older messages go; 0: none");
     add_value(line, "--bytes-max", to.bytes_max, bytes_of, "SIZE",
-              "of stored messages; 0: no limit");
+              "of stored messages, in whole batches; 0: no limit");
     add_value(line, "--messages-max", to.messages_max, count_of, "COUNT", "0: no limit");
     add_value(line, "--until-acked", to.until_acked, truth_of, "BOOLEAN",
               "true: what all groups acked goes");
@@ -261,6 +261,11 @@ void add_topic_verbs(CLI::App& cairn, action& chosen) {
     {
         const auto [line, to] = add_verb(topic, "alter", "changes a topic; what is not said stays",
                                          chosen, &alter_topic);
+        line.footer(
+            "A lower limit takes effect in steps, since a store removes some thousand batches with "
+            "each commit: what is printed as removed is the first of them, and the rest follows by "
+            "itself. A limit in bytes removes whole batches, as their publishers sent them, and "
+            "with drop-oldest never the newest one, so that a topic may stay above it.");
         add_settings(line, to);
     }
     add_plain("rm",

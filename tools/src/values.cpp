@@ -1,41 +1,14 @@
 #include "values.hpp"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
-#include <limits>
 #include <optional>
 #include <utility>
 
 namespace cairn::tools {
 
 namespace {
-
-struct unit {
-    std::string_view name;
-    std::uint64_t factor;
-};
-
-constexpr std::array byte_units{
-    unit{"", 1},
-    unit{"B", 1},
-    unit{"KiB", std::uint64_t{1} << 10},
-    unit{"MiB", std::uint64_t{1} << 20},
-    unit{"GiB", std::uint64_t{1} << 30},
-    unit{"TiB", std::uint64_t{1} << 40},
-    unit{"kB", 1'000},
-    unit{"MB", 1'000'000},
-    unit{"GB", 1'000'000'000},
-    unit{"TB", 1'000'000'000'000},
-};
-constexpr std::array time_units{
-    unit{"ms", 1},        unit{"s", 1'000},      unit{"min", 60'000},
-    unit{"h", 3'600'000}, unit{"d", 86'400'000},
-};
-constexpr std::array plain{unit{"", 1}};
-
-constexpr auto largest = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
 /// Takes digits from the front.
 std::optional<std::uint64_t> take_number(std::string_view& text) {
@@ -44,20 +17,6 @@ std::optional<std::uint64_t> take_number(std::string_view& text) {
     if (fault != std::errc()) return std::nullopt;
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
     return value;
-}
-
-template <typename Units>
-std::uint64_t number(const std::string& text, const Units& units, std::string_view example) {
-    std::string_view rest = text;
-    const auto value = take_number(rest);
-    if (value == 0 && rest.empty()) return 0;
-    while (rest.starts_with(' ')) rest.remove_prefix(1);
-    const auto found =
-        std::find_if(units.begin(), units.end(), [&](const unit& u) { return u.name == rest; });
-    if (!value || found == units.end() || *value > largest / found->factor)
-        throw usage_error("\"" + text + "\" is not understood; write for example " +
-                          std::string(example));
-    return *value * found->factor;
 }
 
 /// Reads an ISO 8601 time from its front.
@@ -142,23 +101,15 @@ std::optional<std::string> behind(const std::string& text, std::string_view name
     return text.substr(name.size() + 1);
 }
 
+std::optional<from> stored_place(const std::string& text) {
+    if (text == "first") return from::earliest();
+    if (const auto n = behind(text, "last")) return from::last(count_of(*n));
+    if (const auto n = behind(text, "offset")) return from::offset(count_of(*n));
+    if (const auto t = behind(text, "time")) return from::time(time_of(*t));
+    return std::nullopt;
+}
+
 }  // namespace
-
-std::uint64_t bytes_of(const std::string& text) {
-    return number(text, byte_units, "512MiB or 20GB");
-}
-
-std::chrono::milliseconds span_of(const std::string& text) {
-    return std::chrono::milliseconds(number(text, time_units, "30s, 12h or 7d"));
-}
-
-std::uint64_t count_of(const std::string& text) { return number(text, plain, "1000"); }
-
-bool truth_of(const std::string& text) {
-    if (text == "true") return true;
-    if (text == "false") return false;
-    throw usage_error("\"" + text + "\" is neither true nor false");
-}
 
 wall_time time_of(const std::string& text) {
     const auto time = time_reader(text).read();
@@ -169,12 +120,16 @@ wall_time time_of(const std::string& text) {
 }
 
 from from_of(const std::string& text) {
-    if (text == "first") return from::earliest();
     if (text == "live") return from::live();
-    if (const auto n = behind(text, "last")) return from::last(count_of(*n));
-    if (const auto n = behind(text, "offset")) return from::offset(count_of(*n));
-    if (const auto t = behind(text, "time")) return from::time(time_of(*t));
+    if (const auto place = stored_place(text)) return *place;
     throw usage_error("\"" + text + "\" is no place; write " + std::string(places));
+}
+
+from stored_from_of(const std::string& text) {
+    if (text == "live")
+        throw usage_error("live is where a read ends; cairn sub reads on from there");
+    if (const auto place = stored_place(text)) return *place;
+    throw usage_error("\"" + text + "\" is no place; write " + std::string(stored_places));
 }
 
 until until_of(const std::string& text) {
@@ -193,14 +148,6 @@ std::string shown_bytes(std::uint64_t bytes) {
     char text[32];
     std::snprintf(text, sizeof text, "%.1f %s", value, names[at]);
     return text;
-}
-
-std::string shown_span(std::chrono::milliseconds span) {
-    const auto ms = static_cast<std::uint64_t>(span.count());
-    const unit* best = time_units.data();
-    for (const unit& u : time_units)
-        if (ms != 0 && ms % u.factor == 0) best = &u;
-    return std::to_string(ms / best->factor) + std::string(best->name);
 }
 
 std::string counted(std::uint64_t count, std::string_view what) {

@@ -1,87 +1,43 @@
 #include "settings.hpp"
 
+#include "programs/quantities.hpp"
+#include "programs/suggestion.hpp"
+
+#include <cairn/error.hpp>
 #include <cairn/security.hpp>
 
 #include <toml++/toml.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <charconv>
 #include <cstdlib>
-#include <fstream>
 #include <limits>
-#include <numeric>
 #include <optional>
 #include <sstream>
-#include <system_error>
 #include <utility>
 
 namespace cairn::daemon {
 
 namespace {
 
+using programs::suggestion;
+using programs::usage_error;
 using strings = std::vector<std::string>;
 
 // --- Values -------------------------------------------------------------------------------------
 
-struct unit {
-    std::string_view name;
-    std::uint64_t factor;
-};
-
-constexpr std::array byte_units{
-    unit{"", 1},
-    unit{"B", 1},
-    unit{"KiB", std::uint64_t{1} << 10},
-    unit{"MiB", std::uint64_t{1} << 20},
-    unit{"GiB", std::uint64_t{1} << 30},
-    unit{"TiB", std::uint64_t{1} << 40},
-    unit{"kB", 1'000},
-    unit{"MB", 1'000'000},
-    unit{"GB", 1'000'000'000},
-    unit{"TB", 1'000'000'000'000},
-};
-constexpr std::array time_units{
-    unit{"ms", 1},        unit{"s", 1'000},      unit{"min", 60'000},
-    unit{"h", 3'600'000}, unit{"d", 86'400'000},
-};
-
-template <typename Units>
-std::uint64_t number(const std::string& text, const Units& units, std::string_view example) {
-    std::uint64_t value = 0;
-    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
-    std::string_view rest(end, static_cast<std::size_t>(text.data() + text.size() - end));
-    while (rest.starts_with(' ')) rest.remove_prefix(1);
-    const auto found =
-        std::find_if(units.begin(), units.end(), [&](const unit& u) { return u.name == rest; });
-    const bool zero = fault == std::errc() && value == 0 && rest.empty();
-    if (zero) return 0;
-    if (fault != std::errc() || found == units.end() ||
-        value > std::numeric_limits<std::uint64_t>::max() / found->factor)
-        throw settings_error("\"" + text + "\" is not understood; write for example " +
-                             std::string(example));
-    return value * found->factor;
-}
-
-std::uint64_t bytes(const strings& v) { return number(v.front(), byte_units, "512MiB or 20GB"); }
-std::chrono::milliseconds span(const strings& v) {
-    return std::chrono::milliseconds(number(v.front(), time_units, "30s, 12h or 7d"));
-}
-std::uint64_t count(const strings& v) {
-    constexpr std::array plain{unit{"", 1}};
-    return number(v.front(), plain, "1000");
-}
+std::uint64_t bytes(const strings& v) { return programs::bytes_of(v.front()); }
+std::chrono::milliseconds span(const strings& v) { return programs::span_of(v.front()); }
+std::uint64_t count(const strings& v) { return programs::count_of(v.front()); }
 std::uint32_t count32(const strings& v) {
-    return static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(count(v), std::numeric_limits<std::uint32_t>::max()));
+    constexpr std::uint32_t most = std::numeric_limits<std::uint32_t>::max();
+    const std::uint64_t value = count(v);
+    if (value > most)
+        throw usage_error("\"" + v.front() + "\" is too many; write " + std::to_string(most) +
+                          " or less");
+    return static_cast<std::uint32_t>(value);
 }
-bool yes(const strings& v) {
-    if (v.front() == "true" || v.front() == "yes" || v.front() == "1") return true;
-    if (v.front() == "false" || v.front() == "no" || v.front() == "0") return false;
-    throw settings_error("\"" + v.front() + "\" is neither true nor false");
-}
+bool yes(const strings& v) { return programs::truth_of(v.front()); }
 template <typename Value>
 Value choice(const strings& v, std::initializer_list<std::pair<std::string_view, Value>> choices) {
     std::string all;
@@ -89,11 +45,11 @@ Value choice(const strings& v, std::initializer_list<std::pair<std::string_view,
         if (v.front() == text) return value;
         all += (all.empty() ? "" : " or ") + std::string(text);
     }
-    throw settings_error("\"" + v.front() + "\" is not " + all);
+    throw usage_error("\"" + v.front() + "\" is not " + all);
 }
 
 strings endpoints(const strings& v) {
-    if (v.empty()) throw settings_error("names no endpoint; leave it out for the usual ones");
+    if (v.empty()) throw usage_error("names no endpoint; leave it out for the usual ones");
     return v;
 }
 
@@ -123,146 +79,6 @@ std::string shown(store::full_policy value) {
 
 // --- Names --------------------------------------------------------------------------------------
 
-std::size_t distance(std::string_view a, std::string_view b) {
-    std::vector<std::size_t> row(b.size() + 1);
-    std::iota(row.begin(), row.end(), std::size_t{0});
-    for (std::size_t i = 0; i != a.size(); ++i) {
-        std::size_t diagonal = row[0]++;
-        for (std::size_t j = 0; j != b.size(); ++j) {
-            const std::size_t change = diagonal + (a[i] == b[j] ? 0 : 1);
-            diagonal = row[j + 1];
-            row[j + 1] = std::min({row[j] + 1, row[j + 1] + 1, change});
-        }
-    }
-    return row.back();
-}
-
-const setting* find(std::string_view name) {
-    for (const setting& s : all_settings())
-        if (s.name == name) return &s;
-    return nullptr;
-}
-
-strings names_in_file(bool tables) {
-    strings all{"access"};
-    for (const setting& s : all_settings())
-        all.emplace_back(tables ? s.name.substr(0, s.name.find('.')) : s.name);
-    return all;
-}
-
-// --- The file -----------------------------------------------------------------------------------
-
-std::string place(const std::filesystem::path& file, const toml::source_region& at) {
-    return file.string() + ":" + std::to_string(at.begin.line) + ":" +
-           std::to_string(at.begin.column) + ": ";
-}
-
-/// Reads one file.
-class file_reader {
-public:
-    file_reader(const std::filesystem::path& file, given_values& out) : file_(file), out_(out) {}
-
-    void read(const toml::table& table, const std::string& prefix) {
-        for (const auto& [key, node] : table) {
-            const std::string name = prefix + std::string(key.str());
-            if (name == "access") {
-                read_access(node);
-            } else if (find(name)) {
-                read_value(name, node);
-            } else if (node.is_table() && is_table(name)) {
-                read(*node.as_table(), name + ".");
-            } else {
-                const bool table_like = node.is_table() || node.is_array_of_tables();
-                throw settings_error(place(file_, key.source()) + "unknown " +
-                                     (table_like ? "table" : "key") + " \"" + name + "\"" +
-                                     suggestion(name, names_in_file(table_like)));
-            }
-        }
-    }
-
-private:
-    static bool is_table(const std::string& name) {
-        return std::any_of(all_settings().begin(), all_settings().end(),
-                           [&](const setting& s) { return s.name.starts_with(name + "."); });
-    }
-
-    std::string text(const std::string& name, const toml::node& node) const {
-        if (const auto* s = node.as_string()) return s->get();
-        if (const auto* i = node.as_integer()) return std::to_string(i->get());
-        if (const auto* b = node.as_boolean()) return b->get() ? "true" : "false";
-        throw settings_error(place(file_, node.source()) + name +
-                             " must be a string, a whole number or a boolean");
-    }
-
-    strings values(const std::string& name, const toml::node& node) const {
-        strings all;
-        if (const auto* list = node.as_array())
-            for (const toml::node& one : *list) all.push_back(text(name, one));
-        else
-            all.push_back(text(name, node));
-        return all;
-    }
-
-    void read_value(const std::string& name, const toml::node& node) {
-        const setting& s = *find(name);
-        if (node.is_array() && !s.list)
-            throw settings_error(place(file_, node.source()) + name + " takes one value");
-        std::string origin = place(file_, node.source());
-        origin.resize(origin.size() - 2);
-        out_.by_name[name] = {values(name, node), origin};
-    }
-
-    void read_access(const toml::node& node) {
-        const auto* rules = node.as_array();
-        if (!rules)
-            throw settings_error(place(file_, node.source()) +
-                                 "access must be tables: write [[access]]");
-        out_.access_origin = file_.string();
-        for (const toml::node& one : *rules) {
-            const auto* rule = one.as_table();
-            if (!rule)
-                throw settings_error(place(file_, one.source()) +
-                                     "access must be tables: write [[access]]");
-            read_rule(*rule);
-        }
-    }
-
-    void read_rule(const toml::table& rule) {
-        access_rule made;
-        for (const auto& [key, node] : rule) {
-            if (key == "key") {
-                made.key = text("access.key", node);
-            } else if (key == "topics") {
-                made.topics = text("access.topics", node);
-            } else if (key == "may") {
-                for (const std::string& what : values("access.may", node)) {
-                    bool& granted = what == "publish"     ? made.may.publish
-                                    : what == "subscribe" ? made.may.subscribe
-                                    : what == "consume"   ? made.may.consume
-                                    : what == "admin"     ? made.may.admin
-                                                          : unknown(what, node);
-                    granted = true;
-                }
-            } else {
-                throw settings_error(place(file_, key.source()) + "unknown key \"access." +
-                                     std::string(key.str()) + "\"" +
-                                     suggestion(key.str(), {"key", "topics", "may"}));
-            }
-        }
-        out_.access.push_back(std::move(made));
-    }
-
-    [[noreturn]] bool& unknown(const std::string& right, const toml::node& node) const {
-        const std::string near = suggestion(right, {"publish", "subscribe", "consume", "admin"});
-        throw settings_error(
-            place(file_, node.source()) + "there is no right \"" + right + "\"" +
-            (near.empty() ? "; there are publish, subscribe, consume, admin" : near));
-    }
-
-    const std::filesystem::path& file_;
-    given_values& out_;
-};
-
 strings split(std::string_view text) {
     strings all;
     while (!text.empty()) {
@@ -280,6 +96,56 @@ const given_values::value* first(const std::vector<const given_values*>& sources
         if (found != from->by_name.end()) return &found->second;
     }
     return nullptr;
+}
+
+/// Those of the last source that has any: only files do.
+const std::vector<given_rule>& rules_of(const std::vector<const given_values*>& sources) {
+    static const std::vector<given_rule> none;
+    const std::vector<given_rule>* found = &none;
+    for (const given_values* from : sources)
+        if (!from->access.empty()) found = &from->access;
+    return *found;
+}
+
+// The store checks rules and keys itself, all of them at once: asked for each alone it tells which.
+
+store_server_options nothing_but_a_path() {
+    store_server_options made;
+    made.path = ".";
+    return made;
+}
+
+void check_rules(const std::vector<given_rule>& rules) {
+    store_server_options alone = nothing_but_a_path();
+    for (const auto& [rule, key_at, topics_at] : rules) {
+        alone.access = {rule};
+        try {
+            store_server::check(alone);
+        } catch (const error& e) {
+            throw settings_error((e.code() == errc::key_invalid ? key_at : topics_at) + ": " +
+                                 e.what());
+        }
+    }
+}
+
+void check_allowed_keys(const given_values::value& given, const key_pair& own) {
+    store_server_options alone = nothing_but_a_path();
+    alone.network.security.keys = own;
+    const auto refused = [&](const strings& keys) -> std::optional<std::string> {
+        alone.network.security.allowed_keys = keys;
+        try {
+            store_server::check(alone);
+            return std::nullopt;
+        } catch (const error& e) {
+            return e.what();
+        }
+    };
+    if (!refused(given.values)) return;
+    for (std::size_t i = 0; i != given.values.size(); ++i) {
+        if (const auto why = refused({given.values[i]}))
+            throw settings_error((i < given.places.size() ? given.places[i] : given.origin) +
+                                 ": security.allowed_keys: " + *why);
+    }
 }
 
 std::string environment(const char* name) {
@@ -415,19 +281,6 @@ const std::vector<setting>& all_settings() {
 #undef CAIRN_READ
 #undef CAIRN_SHOW
 
-std::string suggestion(std::string_view unknown, const strings& known) {
-    const std::string* best = nullptr;
-    std::size_t least = std::max<std::size_t>(2, unknown.size() / 3) + 1;
-    for (const std::string& k : known) {
-        const std::size_t d = distance(unknown, k);
-        if (d < least) {
-            least = d;
-            best = &k;
-        }
-    }
-    return best ? "; did you mean \"" + *best + "\"?" : "";
-}
-
 std::string flag_of(const setting& s) {
     std::string flag = "--" + std::string(s.name);
     std::replace_if(
@@ -440,21 +293,6 @@ std::string variable_of(const setting& s) {
     for (const char c : s.name)
         name += c == '.' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
     return name;
-}
-
-given_values read_file(const std::filesystem::path& file) {
-    given_values given;
-    if (std::filesystem::is_directory(file))
-        throw settings_error(file.string() + ": is a directory; name the file in it");
-    std::ifstream text(file);
-    if (!text) throw settings_error(file.string() + ": " + std::generic_category().message(errno));
-    try {
-        const toml::table table = toml::parse(text, file.string());
-        file_reader(file, given).read(table, "");
-    } catch (const toml::parse_error& e) {
-        throw settings_error(place(file, e.source()) + std::string(e.description()));
-    }
-    return given;
 }
 
 given_values read_environment() {
@@ -472,7 +310,7 @@ given_values read_environment() {
             throw settings_error("environment: unknown variable " + name + suggestion(name, known));
         const setting& s = all_settings()[static_cast<std::size_t>(found - known.begin()) - 1];
         const std::string text(entry.substr(equals + 1));
-        given.by_name[std::string(s.name)] = {s.list ? split(text) : strings{text}, name};
+        given.by_name[std::string(s.name)] = {s.list ? split(text) : strings{text}, name, {}};
     }
     return given;
 }
@@ -508,27 +346,57 @@ settings settle(const std::vector<const given_values*>& sources) {
         if (!v || (v->values.empty() && !s.list)) continue;
         try {
             s.read(chosen, v->values);
-        } catch (const settings_error& e) {
+        } catch (const usage_error& e) {
             throw settings_error(v->origin + ": " + std::string(s.name) + ": " + e.what());
         }
     }
-    for (const given_values* from : sources)
-        if (!from->access.empty()) chosen.store.access = from->access;
+    for (const given_rule& given : rules_of(sources)) chosen.store.access.push_back(given.rule);
     if (chosen.store.path.empty()) chosen.store.path = default_data();
     if (chosen.store.network.bind.empty())
         chosen.store.network.bind = {default_ipc(chosen.store.path), std::string(default_tcp)};
     const security_options& security = chosen.store.network.security;
     if (chosen.key_file.empty() && (!security.allowed_keys.empty() || security.allow_any_key))
         throw settings_error(
-            "security.allowed_keys and security.allow_any_key need security.key_file, the store's "
+            origin_of(security.allow_any_key ? "security.allow_any_key" : "security.allowed_keys",
+                      sources) +
+            ": security.allowed_keys and security.allow_any_key need security.key_file, the "
+            "store's "
             "own; `cairnd --make-keys store.cert` makes store.cert_secret");
     if (!chosen.key_file.empty()) {
-        chosen.store.network.security.keys = load_keys(chosen.key_file);
+        const std::string at = origin_of("security.key_file", sources) + ": security.key_file: ";
+        try {
+            chosen.store.network.security.keys = load_keys(chosen.key_file);
+        } catch (const error& e) {
+            throw settings_error(at + e.what());
+        }
         if (chosen.store.network.security.keys.secret_key.empty())
-            throw settings_error("security.key_file: " + chosen.key_file +
+            throw settings_error(at + chosen.key_file +
                                  " holds no secret key; name the file that ends in _secret");
     }
+    check_rules(rules_of(sources));
+    if (const given_values::value* const keys = first(sources, "security.allowed_keys"))
+        check_allowed_keys(*keys, security.keys);
     return chosen;
+}
+
+strings warnings(const settings& chosen, const std::vector<const given_values*>& sources) {
+    const security_options& security = chosen.store.network.security;
+    const bool keys = !security.keys.public_key.empty();
+    const strings& allowed = security.allowed_keys;
+    strings all;
+    if (keys && !security.allow_any_key && allowed.empty())
+        all.emplace_back(
+            "no key may connect: name the clients' public keys in security.allowed_keys");
+    for (const auto& [rule, key_at, topics_at] : rules_of(sources)) {
+        if (rule.key == "*" || (keys && security.allow_any_key)) continue;
+        if (std::find(allowed.begin(), allowed.end(), rule.key) != allowed.end()) continue;
+        all.push_back(
+            key_at + ": access.key: nobody who may connect has \"" + rule.key + "\"" +
+            (keys ? ", which is not in security.allowed_keys" + suggestion(rule.key, allowed)
+                  : ": the store has no keys, so write \"*\" or give it "
+                    "security.key_file"));
+    }
+    return all;
 }
 
 std::string origin_of(std::string_view name, const std::vector<const given_values*>& sources) {

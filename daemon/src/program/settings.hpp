@@ -44,21 +44,25 @@ struct setting {
 
 const std::vector<setting>& all_settings();
 
-/// "; did you mean …?" when a known name is near, or nothing.
-std::string suggestion(std::string_view unknown, const std::vector<std::string>& known);
-
 std::string flag_of(const setting& s);
 std::string variable_of(const setting& s);
+
+/// A rule, and where in the file its parts stand: FILE:LINE:COLUMN; empty where they are left out.
+struct given_rule {
+    access_rule rule{};
+    std::string key_at{};
+    std::string topics_at{};
+};
 
 /// Values by name, with where they came from.
 struct given_values {
     struct value {
-        std::vector<std::string> values;
-        std::string origin;
+        std::vector<std::string> values{};
+        std::string origin{};
+        std::vector<std::string> places{};  ///< of each in a list of the file, as origin
     };
     std::map<std::string, value, std::less<>> by_name;
-    std::vector<access_rule> access;
-    std::string access_origin;
+    std::vector<given_rule> access;
 };
 
 /// What a file says. Throws settings_error: FILE:LINE:COLUMN: what is wrong.
@@ -68,6 +72,10 @@ given_values read_environment();
 
 /// The first of `sources` that names a setting wins; then the default. Reads the key file.
 settings settle(const std::vector<const given_values*>& sources);
+
+/// What can be used, and is likely not meant: which, where it came from, and what would be right.
+std::vector<std::string> warnings(const settings& chosen,
+                                  const std::vector<const given_values*>& sources);
 
 /// Where a setting's value came from; "default" when none of `sources` names it.
 std::string origin_of(std::string_view name, const std::vector<const given_values*>& sources);
