@@ -95,7 +95,7 @@ LAYERS = [
      [LAYERS_BELOW, ZMQ, MSGPACK, LMDB]),
     ("patterns/", "patterns use the runtime, not its libraries",
      [ZMQ, MSGPACK, LMDB, r"<cairn/store/"]),
-    ("programs/", "what programs share knows nothing else of the project",
+    ("tools/programs/", "what programs share knows nothing else of the project",
      [r"<cairn/", ZMQ, MSGPACK, LMDB]),
     ("store/include/", "public headers need the standard library only",
      [r"<cairn/(runtime|protocol)/", PATTERN, ZMQ, MSGPACK, LMDB]),

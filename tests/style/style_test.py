@@ -48,7 +48,7 @@ PLANTED = {
         ("framework/include/cairn/a.hpp", "#pragma once\n#  include <zmq.hpp>\n"),
         ("framework/include/cairn/a.hpp", "#pragma once\n#include <msgpack.hpp>\n"),
         ("framework/runtime/src/a.cpp", "#include <lmdb.h>\n"),
-        ("programs/a.cpp", "#include <cairn/error.hpp>\n"),
+        ("tools/programs/a.cpp", "#include <cairn/error.hpp>\n"),
     ],
     "one-place": [
         ("framework/runtime/src/a.cpp", "zmq::socket_t s(context, zmq::socket_type::pub);\n"),
