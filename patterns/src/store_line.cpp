@@ -252,6 +252,13 @@ void store_line::end_debt(log_level level, std::string_view how) {
     if (link_) open(hub_.loop().now());
 }
 
+// What opens next fences it.
+void store_line::lose_debt(errc cause, std::string_view why, std::string_view how) {
+    const debt& of = *debts_.front();
+    note_lost(of.run.epoch, of.owed.in_spill().value_or(of.run.range), cause, why);
+    end_debt(log_level::warning, how);
+}
+
 // --- The link ---------------------------------------------------------------------------------
 
 void store_line::link_up(runtime::link& peer) {
@@ -363,8 +370,8 @@ void store_line::refused(errc code, sequence next, time_point now) {
     note_stored();
     if (debts_.empty()) refused_ = next;
     if (!debts_.empty() && active().standing() == feed::state::conflict)
-        return end_debt(log_level::error, "the store refuses them for good: " +
-                                              std::string(describe(code)) + "; they stay there");
+        return lose_debt(code, "the store refuses them for good: " + std::string(describe(code)),
+                         "their files stay until the next run");
     if (over())
         log(log_level::error, "it refuses message " + std::to_string(next.value) + " for good: " +
                                   std::string(describe(code)) + "; nothing is stored any more");
@@ -379,11 +386,9 @@ void store_line::fenced(runtime::link& from, const wire::fenced& told) {
     if (&from != link_ || told.topic != topic_ || told.source != source_) return;
     if (told.newer <= epoch_) {
         if (debts_.empty() || told.newer <= active_epoch()) return;
-        const runtime::spill::part of = debts_.front()->run;
-        const sequence_range left = debts_.front()->owed.in_spill().value_or(of.range);
-        spill_->drop(of.epoch, of.range.last);
-        note_lost(of.epoch, left, errc::fenced, "a newer run was stored before they could be");
-        return end_debt(log_level::warning, "they are owed no more");
+        spill_->drop(active_epoch(), debts_.front()->run.range.last);
+        return lose_debt(errc::fenced, "a newer run was stored before they could be",
+                         "they are owed no more");
     }
     feed_.fenced();
     owner_.fence(told.newer);

@@ -123,6 +123,8 @@ private:
     }
     /// The oldest debt is done with, one way or the other.
     void end_debt(log_level level, std::string_view how);
+    /// The same, since the store will never have what is left of it.
+    void lose_debt(errc cause, std::string_view why, std::string_view how);
     void drop_spilled();
     bool spill_some(time_point now);
     void spill_outcome(time_point now);

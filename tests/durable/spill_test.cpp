@@ -295,6 +295,22 @@ TEST_F(Spill, IsToldAsLostWhenANewerRunIsStoredBeforeIt) {
                          " messages 1 to 2 will never be stored: a newer run"));
 }
 
+TEST_F(Spill, IsToldAsLostWhenTheStoreRefusesItForGood) {
+    const epoch before = put_aside({"1", "2", "3"});
+    node here(logging());
+    publisher sender(here, "weather", noting());
+    const auto debt = store_->open(sequence{0}, 1 << 30);
+    ASSERT_TRUE(debt);
+    store_->say(wire::confirm{debt->channel, {1}, wire::durability::flushed, 1 << 30});
+    ASSERT_TRUE(store_->hear_append());
+    store_->say(wire::confirm{debt->channel, {1}, wire::durability::flushed, 1 << 30});
+    store_->say(wire::append_refused{debt->channel, errc::conflict, {2}});
+
+    EXPECT_TRUE(are_told({{before, {{2}, {3}}, errc::conflict}}));
+    EXPECT_TRUE(log_says("of run " + std::to_string(before.value) +
+                         " messages 2 to 3 will never be stored: the store refuses them"));
+}
+
 // The next run's messages must not be stored first: that would fence what is owed.
 TEST_F(Spill, IsPaidByARunThatDoesNotSpill) {
     for (const full_ring policy : {full_ring::block, full_ring::refuse, full_ring::drop_history}) {

@@ -46,9 +46,10 @@ struct publisher_options {
     /// Called with each range that the store will never get, and why. too_large: bodies above its
     /// body_bytes_max. lost: neither ring nor spill holds them any more (full_ring::drop_history, a
     /// store that was replaced by an empty one), or what was put aside is damaged. fenced: they
-    /// were put aside, and a newer run was stored before them. `run` is epoch(), or the earlier one
-    /// that put them aside. A range is told again when the connection broke before the store
-    /// confirmed it. As on_durable.
+    /// were put aside, and a newer run was stored before them. Another: they were put aside, and
+    /// the store refuses them for good. `run` is epoch(), or the earlier one that put them aside. A
+    /// range is told again when the connection broke before the store confirmed it, and what it
+    /// refused for good by the next run, as fenced. As on_durable.
     std::function<void(epoch run, sequence_range lost, errc cause)> on_lost{};
     /// Called when the store refuses this publisher, once for each reason in a row. With
     /// `for_good` nothing that was published or will be is stored any more (the store holds
