@@ -30,10 +30,22 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/cairnConfigVersion.cmake
 install(FILES ${PROJECT_BINARY_DIR}/cairnConfig.cmake ${PROJECT_BINARY_DIR}/cairnConfigVersion.cmake
   DESTINATION ${package_dir})
 
-# The .pc file finds its prefix from where it lies.
+# A .pc file finds its prefix from where it lies.
 cmake_path(APPEND CMAKE_INSTALL_PREFIX ${CMAKE_INSTALL_LIBDIR} pkgconfig OUTPUT_VARIABLE pc_dir)
 cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY ${pc_dir} OUTPUT_VARIABLE pc_prefix)
-list(JOIN libzmq_LDFLAGS " " pc_libzmq)
-list(JOIN xxhash_LDFLAGS " " pc_xxhash)
-configure_file(cmake/cairn.pc.in cairn.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/cairn.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+# cairn_pc(TARGET DESCRIPTION flags...): for a library, where it was built.
+function(cairn_pc target pc_description)
+  set(pc_name ${target})
+  list(JOIN ARGN " " pc_libs)
+  configure_file(cmake/cairn.pc.in ${target}.pc @ONLY)
+  install(CODE "if(EXISTS \"$<TARGET_FILE:${target}>\")
+  file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/pkgconfig\"
+    TYPE FILE FILES \"${PROJECT_BINARY_DIR}/${target}.pc\")
+endif()")
+endfunction()
+set(pc_store -lcairn_store -lcairn_wire ${lmdb_LDFLAGS} ${xxhash_LDFLAGS})
+cairn_pc(cairn "${PROJECT_DESCRIPTION}"
+  -lcairn -lcairn_wire ${libzmq_LDFLAGS} ${xxhash_LDFLAGS})
+cairn_pc(cairn_store "The durable log of cairn, as a library" ${pc_store})
+cairn_pc(cairn_store_server "The store of cairn, to embed"
+  -lcairn_store_server -lcairn ${pc_store} ${libzmq_LDFLAGS})

@@ -17,10 +17,13 @@ constexpr std::chrono::milliseconds spill_again_pause{1'000};
 // Of the ring, so much goes to the spill at once.
 constexpr std::size_t spilled_part = 4;
 
+std::string name_of(epoch run, sequence_range range) {
+    return "of run " + std::to_string(run.value) + " messages " +
+           std::to_string(range.first.value) + " to " + std::to_string(range.last.value);
+}
+
 std::string put_aside(const runtime::spill::part& of) {
-    return "of run " + std::to_string(of.epoch.value) + " messages " +
-           std::to_string(of.range.first.value) + " to " + std::to_string(of.range.last.value) +
-           " had been put aside";
+    return name_of(of.epoch, of.range) + " had been put aside";
 }
 
 }  // namespace
@@ -101,7 +104,7 @@ void store_line::pump(time_point now) {
 
 bool store_line::append(const feed::step& what, time_point now) {
     if (what.what == feed::step::kind::lost) {
-        lose(what.range, now);
+        lose(what.range, errc::lost, "nothing here holds them any more", now);
         return true;
     }
     if (what.what == feed::step::kind::spilled) return append_spilled(what, now);
@@ -128,8 +131,7 @@ bool store_line::append_spilled(const feed::step& what, time_point now) {
     if (!batch) {
         sequence_range unreadable = what.range;
         unreadable.last = std::min(unreadable.last, resumes - 1);
-        log(log_level::error, "what was put aside cannot be read again");
-        lose(unreadable, now);
+        lose(unreadable, errc::lost, "what was put aside cannot be read again", now);
         return true;
     }
     const auto body = batch->body();
@@ -164,19 +166,23 @@ wire::batch_header store_line::header_of(sequence_range range, wall_time time) c
 }
 
 bool store_line::lose_too_large(sequence_range range, time_point now) {
-    log(log_level::error, "bodies above the store's body_bytes_max, " +
-                              std::to_string(link_->peer_body_bytes_max()) + " bytes");
-    lose(range, now);
+    lose(range, errc::too_large,
+         "their bodies are above the store's body_bytes_max, " +
+             std::to_string(link_->peer_body_bytes_max()) + " bytes",
+         now);
     return true;
 }
 
-void store_line::lose(sequence_range range, time_point now) {
+void store_line::lose(sequence_range range, errc cause, std::string_view why, time_point now) {
     link_->send(wire::lost{channel_, range, errc::lost});
     active().told_lost(range.last, now);
+    note_lost(active_epoch(), range, cause, why);
+}
+
+void store_line::note_lost(epoch run, sequence_range range, errc cause, std::string_view why) {
     lost_messages_ += range.size();
-    log(log_level::warning, "messages " + std::to_string(range.first.value) + " to " +
-                                std::to_string(range.last.value) + " will never be stored");
-    if (on_lost_ && debts_.empty()) on_lost_(range);
+    log(log_level::error, name_of(run, range) + " will never be stored: " + std::string(why));
+    if (on_lost_) on_lost_(run, range, cause);
 }
 
 // --- The spill --------------------------------------------------------------------------------
@@ -244,6 +250,13 @@ void store_line::end_debt(log_level level, std::string_view how) {
     close_channel();
     debts_.pop_front();
     if (link_) open(hub_.loop().now());
+}
+
+// What opens next fences it.
+void store_line::lose_debt(errc cause, std::string_view why, std::string_view how) {
+    const debt& of = *debts_.front();
+    note_lost(of.run.epoch, of.owed.in_spill().value_or(of.run.range), cause, why);
+    end_debt(log_level::warning, how);
 }
 
 // --- The link ---------------------------------------------------------------------------------
@@ -357,8 +370,8 @@ void store_line::refused(errc code, sequence next, time_point now) {
     note_stored();
     if (debts_.empty()) refused_ = next;
     if (!debts_.empty() && active().standing() == feed::state::conflict)
-        return end_debt(log_level::error, "the store refuses them for good: " +
-                                              std::string(describe(code)) + "; they stay there");
+        return lose_debt(code, "the store refuses them for good: " + std::string(describe(code)),
+                         "their files stay until the next run");
     if (over())
         log(log_level::error, "it refuses message " + std::to_string(next.value) + " for good: " +
                                   std::string(describe(code)) + "; nothing is stored any more");
@@ -373,11 +386,9 @@ void store_line::fenced(runtime::link& from, const wire::fenced& told) {
     if (&from != link_ || told.topic != topic_ || told.source != source_) return;
     if (told.newer <= epoch_) {
         if (debts_.empty() || told.newer <= active_epoch()) return;
-        const runtime::spill::part of = debts_.front()->run;
-        lost_messages_ += of.range.size();
-        spill_->drop(of.epoch, of.range.last);
-        return end_debt(log_level::error,
-                        "a newer run was stored before they could be, so they are lost");
+        spill_->drop(active_epoch(), debts_.front()->run.range.last);
+        return lose_debt(errc::fenced, "a newer run was stored before they could be",
+                         "they are owed no more");
     }
     feed_.fenced();
     owner_.fence(told.newer);

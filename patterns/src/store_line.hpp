@@ -123,6 +123,8 @@ private:
     }
     /// The oldest debt is done with, one way or the other.
     void end_debt(log_level level, std::string_view how);
+    /// The same, since the store will never have what is left of it.
+    void lose_debt(errc cause, std::string_view why, std::string_view how);
     void drop_spilled();
     bool spill_some(time_point now);
     void spill_outcome(time_point now);
@@ -136,7 +138,9 @@ private:
     cut cut_of(std::span<const std::byte> body, sequence first, sequence from) const;
     wire::batch_header header_of(sequence_range range, wall_time time) const;
     bool lose_too_large(sequence_range range, time_point now);
-    void lose(sequence_range range, time_point now);
+    /// The store is told, and the application.
+    void lose(sequence_range range, errc cause, std::string_view why, time_point now);
+    void note_lost(cairn::epoch run, sequence_range range, errc cause, std::string_view why);
     void opened(const wire::source_opened& told, time_point now);
     void refused(errc code, sequence next, time_point now);
     void tell_refusal(errc why);
@@ -154,7 +158,7 @@ private:
     const cairn::epoch epoch_;
     const delivery mode_;
     const std::function<void(sequence)> on_durable_;
-    const std::function<void(sequence_range)> on_lost_;
+    const std::function<void(cairn::epoch, sequence_range, errc)> on_lost_;
     feed feed_;
     const bool spills_;
     const std::size_t spill_some_bytes_;

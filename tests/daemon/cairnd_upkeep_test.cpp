@@ -26,6 +26,28 @@ protected:
     void store(std::uint64_t first, std::uint32_t count) {
         ASSERT_TRUE(party(endpoints_.front()).store("quakes", "usgs", 7, first, count));
     }
+    std::string data() const {
+        std::ifstream in(directory_ / "data" / "data.mdb", std::ios::binary);
+        return {std::istreambuf_iterator<char>(in), {}};
+    }
+    void replace_data(const std::string& bytes) const {
+        std::ofstream(directory_ / "data" / "data.mdb", std::ios::binary) << bytes;
+    }
+    /// Turns the order of two entries round in LMDB's leaves with that content: nothing that
+    /// opening alone would meet.
+    void spoil_pages_with(const std::string& content) const {
+        constexpr std::size_t page_bytes = 4'096;
+        constexpr std::size_t flags_at = 10;
+        constexpr std::size_t entries_at = 16;
+        std::string bytes = data();
+        for (std::size_t at = bytes.find(content); at != std::string::npos;
+             at = bytes.find(content, (at / page_bytes + 1) * page_bytes)) {
+            char* const page = &bytes[at / page_bytes * page_bytes];
+            ASSERT_EQ(page[flags_at], 0x02) << "it is a leaf";
+            std::swap_ranges(page + entries_at, page + entries_at + 2, page + entries_at + 2);
+        }
+        replace_data(bytes);
+    }
 };
 
 TEST_F(CairndUpkeep, BacksUpWhatIsServedAndRestoresIt) {
@@ -124,18 +146,13 @@ TEST_F(CairndUpkeep, TellsWhereItFoundDamage) {
     store(1, 100);
     EXPECT_EQ(end(SIGTERM), 0);
     const std::string body = records_from(1, 100);
-    const fs::path file = directory_ / "data" / "data.mdb";
-    std::string bytes;
-    {
-        std::ifstream in(file, std::ios::binary);
-        bytes.assign(std::istreambuf_iterator<char>(in), {});
-    }
+    const std::string bytes = data();
     const std::size_t at = bytes.find(body);
     ASSERT_NE(at, std::string::npos);
     const auto verified = [&](std::size_t flipped) {
         std::string wrong = bytes;
         wrong[flipped] ^= 1;
-        std::ofstream(file, std::ios::binary) << wrong;
+        replace_data(wrong);
         const auto [code, words] = upkeep({"--verify"});
         EXPECT_EQ(code, 5) << words;
         return words;
@@ -147,6 +164,24 @@ TEST_F(CairndUpkeep, TellsWhereItFoundDamage) {
     EXPECT_TRUE(has(words, "is not the page that the tree expects")) << words;
     EXPECT_TRUE(has(words, "restore a backup")) << words;
     EXPECT_FALSE(has(words, "0 messages")) << words;
+}
+
+TEST_F(CairndUpkeep, ServesNoDamagedTreeWhereItIsToldToWalkThemAlways) {
+    start();
+    for (std::uint64_t n = 1; n <= 9; ++n) store(n, 1);
+    EXPECT_EQ(end(SIGTERM), 0);
+    start({"--store-check-on-open", "always"});
+    EXPECT_EQ(end(SIGTERM), 0) << "sound trees are served";
+    spoil_pages_with(records_from(1, 1));
+    start();
+    EXPECT_EQ(end(SIGTERM), 0) << "after a good end they are trusted by itself";
+
+    const auto [code, words] = said({"--data", (directory_ / "data").string(), "--listen",
+                                     "tcp://127.0.0.1:0", "--store-check-on-open", "always"});
+
+    EXPECT_EQ(code, 1) << words;
+    EXPECT_TRUE(has(words, ": page ")) << words;
+    EXPECT_TRUE(has(words, "restore a backup")) << words;
 }
 
 TEST_F(CairndUpkeep, TakesDataThatCameWithoutItsLock) {

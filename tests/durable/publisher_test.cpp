@@ -162,7 +162,7 @@ TEST_F(DurablePublisher, NamesWhatItNoLongerHoldsAsLost) {
     o.ring_bytes_max = 4'000;
     o.batch_bytes_max = 1;
     o.when_full = full_ring::drop_history;
-    o.on_lost = [&](sequence_range r) { lost += r.size(); };
+    o.on_lost = [&](epoch, sequence_range r, errc) { lost += r.size(); };
     publisher sender(node_, "weather", o);
     for (int n = 0; n != 100; ++n) sender.publish("x");
 

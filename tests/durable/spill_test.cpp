@@ -10,6 +10,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -68,6 +69,55 @@ protected:
         for (int n = first; n <= last; ++n) all.push_back(std::to_string(n));
         return all;
     }
+    /// A run that puts aside what it publishes, since no store is there, and ends well.
+    epoch put_aside(const std::vector<std::string>& bodies) {
+        const std::string endpoint = store_->endpoint();
+        store_.reset();
+        node here(options_at(endpoint));
+        publisher_options o = spilling();
+        o.batch_bytes_max = 8'000;
+        publisher sender(here, "weather", o);
+        for (const std::string& body : bodies) sender.publish(body);
+        EXPECT_EQ(sender.close(silence), 0U) << "put aside";
+        store_.emplace(endpoint, body_bytes_max);
+        return sender.epoch();
+    }
+    struct loss {
+        epoch run;
+        sequence_range range;
+        errc cause;
+
+        bool operator==(const loss&) const = default;
+    };
+    /// Options of the run that pays, which notes what it is told is lost.
+    publisher_options noting() {
+        publisher_options o = spilling();
+        o.on_lost = [this](epoch run, sequence_range range, errc cause) {
+            const std::lock_guard hold(mutex_);
+            losses_.push_back({run, range, cause});
+        };
+        return o;
+    }
+    bool are_told(const std::vector<loss>& all) {
+        return eventually([&] {
+            const std::lock_guard hold(mutex_);
+            return losses_ == all;
+        });
+    }
+    node_options logging() {
+        node_options o = options();
+        o.log = [this](log_level, std::string_view line) {
+            const std::lock_guard hold(mutex_);
+            log_ += std::string(line) + '\n';
+        };
+        return o;
+    }
+    bool log_says(const std::string& what) {
+        return eventually([&] {
+            const std::lock_guard hold(mutex_);
+            return log_.find(what) != std::string::npos;
+        });
+    }
     /// One run puts messages aside, and the next is with these options.
     void expect_paid_by_the_next(const publisher_options& with) {
         epoch before;
@@ -94,8 +144,13 @@ protected:
         EXPECT_TRUE(eventually([&] { return files() == 0; }));
     }
 
+    static constexpr std::size_t body_bytes_max = 3'000;  // of the store that comes back
+    const std::string large_ = std::string(body_bytes_max + 1, 'x');
     temp_directory state_;
     std::optional<scripted_store> store_{std::in_place};
+    std::mutex mutex_;
+    std::vector<loss> losses_;  // guarded by mutex_
+    std::string log_;           // guarded by mutex_
 };
 
 TEST_F(Spill, LetsThePublisherGoOnWhileTheStoreIsAway) {
@@ -173,21 +228,7 @@ TEST_F(Spill, ThatCannotBeReadAgainIsToldAsLost) {
 }
 
 TEST_F(Spill, OfMessagesThatAreTooLargeForTheStoreIsPaidWithoutThem) {
-    constexpr std::size_t body_bytes_max = 3'000;
-    const std::string large(body_bytes_max + 1, 'x');
-    const std::string endpoint = store_->endpoint();
-    store_.reset();
-    {
-        node here(options_at(endpoint));
-        publisher_options o = spilling();
-        o.batch_bytes_max = 8'000;
-        publisher sender(here, "weather", o);
-        for (int n = 0; n != 4; ++n)
-            for (const std::string& body : {std::to_string(n), large, std::string("y")})
-                sender.publish(body);
-        ASSERT_EQ(sender.close(silence), 0U);
-    }
-    store_.emplace(endpoint, body_bytes_max);
+    put_aside({"0", large_, "y", "1", large_, "y", "2", large_, "y", "3", large_, "y"});
     node here(options());
     publisher sender(here, "weather", spilling());
     const auto debt = store_->open(sequence{0}, 1 << 30);
@@ -197,6 +238,77 @@ TEST_F(Spill, OfMessagesThatAreTooLargeForTheStoreIsPaidWithoutThem) {
               (std::vector<std::string>{"0", "y", "1", "y", "2", "y", "3", "y"}));
     EXPECT_TRUE(eventually([&] { return files() == 0; }));
     EXPECT_EQ(sender.stats().lost_to_store, 4U);
+}
+
+TEST_F(Spill, TellsTheRunThatPaysWhatTheStoreDoesNotTakeAndOfWhichRunItWas) {
+    const epoch before = put_aside({"1", large_, "3"});
+    node here(logging());
+    publisher sender(here, "weather", noting());
+    sender.publish("mine");
+    const auto debt = store_->open(sequence{0}, 1 << 30);
+    ASSERT_TRUE(debt);
+    EXPECT_EQ(take_until(*debt, 3), (std::vector<std::string>{"1", "3"}));
+    const auto today = store_->open(sequence{0}, 1 << 30);
+    ASSERT_TRUE(today);
+    EXPECT_EQ(take_until(*today, 1), std::vector<std::string>{"mine"});
+
+    EXPECT_TRUE(are_told({{before, {{2}, {2}}, errc::too_large}}));
+    EXPECT_TRUE(log_says("of run " + std::to_string(before.value) +
+                         " messages 2 to 2 will never be stored: their bodies are above"));
+    EXPECT_EQ(sender.flush(patience), 0U) << "its own messages are durable";
+    EXPECT_EQ(sender.close(patience), 0U);
+    EXPECT_EQ(sender.stats().lost_to_store, 1U);
+}
+
+TEST_F(Spill, TellsTheRunThatPaysWhatAReplacedStoreHadOfTheRunBefore) {
+    epoch before;
+    {
+        node here(options());
+        publisher sender(here, "weather", spilling());
+        before = sender.epoch();
+        sender.publish("confirmed");
+        const auto opened = store_->open(sequence{0}, 1 << 30);
+        ASSERT_TRUE(opened);
+        take_until(*opened, 1);
+        ASSERT_EQ(sender.flush(patience), 0U);
+        sender.publish("put aside");
+        ASSERT_EQ(sender.close(silence), 0U);
+    }
+    store_.emplace();
+    node here(options());
+    publisher sender(here, "weather", noting());
+    ASSERT_TRUE(store_->open(sequence{0}, 1 << 30));
+
+    EXPECT_TRUE(store_->hear<wire::lost>());
+    EXPECT_TRUE(are_told({{before, {{1}, {1}}, errc::lost}}));
+}
+
+TEST_F(Spill, IsToldAsLostWhenANewerRunIsStoredBeforeIt) {
+    const epoch before = put_aside({"1", "2"});
+    node here(logging());
+    publisher sender(here, "weather", noting());
+    ASSERT_TRUE(store_->open(sequence{0}, 1 << 30));
+    store_->say(wire::fenced{"weather", "station", epoch{before.value + 1}});
+
+    EXPECT_TRUE(are_told({{before, {{1}, {2}}, errc::fenced}}));
+    EXPECT_TRUE(log_says("of run " + std::to_string(before.value) +
+                         " messages 1 to 2 will never be stored: a newer run"));
+}
+
+TEST_F(Spill, IsToldAsLostWhenTheStoreRefusesItForGood) {
+    const epoch before = put_aside({"1", "2", "3"});
+    node here(logging());
+    publisher sender(here, "weather", noting());
+    const auto debt = store_->open(sequence{0}, 1 << 30);
+    ASSERT_TRUE(debt);
+    store_->say(wire::confirm{debt->channel, {1}, wire::durability::flushed, 1 << 30});
+    ASSERT_TRUE(store_->hear_append());
+    store_->say(wire::confirm{debt->channel, {1}, wire::durability::flushed, 1 << 30});
+    store_->say(wire::append_refused{debt->channel, errc::conflict, {2}});
+
+    EXPECT_TRUE(are_told({{before, {{2}, {3}}, errc::conflict}}));
+    EXPECT_TRUE(log_says("of run " + std::to_string(before.value) +
+                         " messages 2 to 3 will never be stored: the store refuses them"));
 }
 
 // The next run's messages must not be stored first: that would fence what is owed.

@@ -95,9 +95,8 @@ int run_publisher(char** argv) {
     p.on_durable = [&](sequence s) {
         if (run.value != 0) log.add({fact::kind::durable, "", source, run.value, s.value, 0, ""});
     };
-    p.on_lost = [&](sequence_range r) {
-        if (run.value != 0)
-            log.add({fact::kind::lost, "", source, run.value, r.first.value, r.last.value, ""});
+    p.on_lost = [&](epoch of, sequence_range r, errc) {
+        log.add({fact::kind::lost, "", source, of.value, r.first.value, r.last.value, ""});
     };
     publisher sender(here, "torture", p);
     run = sender.epoch();

@@ -51,7 +51,7 @@ TEST_F(WipedStore, IsToldWhatItsPublisherNoLongerHolds) {
     small.ring_bytes_max = 64 << 10;
     std::mutex mutex;
     std::uint64_t lost_up_to = 0;
-    small.on_lost = [&](sequence_range range) {
+    small.on_lost = [&](epoch, sequence_range range, errc) {
         const std::lock_guard hold(mutex);
         EXPECT_EQ(range.first.value, lost_up_to + 1);
         lost_up_to = range.last.value;

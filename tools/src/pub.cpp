@@ -134,7 +134,7 @@ private:
         made.source = given_.source.empty() ? usual_source() : given_.source;
         made.when_full = full_ring::refuse;
         made.on_fenced = [this](epoch) { fenced_ = true; };
-        made.on_lost = [this](sequence_range r) {
+        made.on_lost = [this](epoch, sequence_range r, errc) {
             const std::lock_guard hold(mutex_);
             lost_.insert(r);
         };

@@ -211,6 +211,13 @@ const std::vector<setting>& all_settings() {
         {"store.ballast", "SIZE", "given back when the disk is full, so that trims go on", false,
          false, CAIRN_READ(to.store.storage.ballast_bytes = bytes(v)),
          CAIRN_SHOW(shown(std::uint64_t{from.store.storage.ballast_bytes}))},
+        {"store.check_on_open", "WHEN", "its trees are walked first: after-crash or always", false,
+         false,
+         CAIRN_READ(to.store.storage.on_open =
+                        choice<store::check>(v, {{"after-crash", store::check::after_crash},
+                                                 {"always", store::check::structure}})),
+         CAIRN_SHOW(toml_text(
+             from.store.storage.on_open == store::check::structure ? "always" : "after-crash"))},
         {"store.topics_max", "COUNT", "topics", false, false,
          CAIRN_READ(to.store.storage.topics_max = count32(v)),
          CAIRN_SHOW(shown(std::uint64_t{from.store.storage.topics_max}))},

@@ -43,7 +43,9 @@ struct handle_stats {
     std::uint64_t owed_bytes = 0;         ///< of these, in memory
     std::uint64_t spilled_bytes = 0;      ///< of these, in the node's state directory
     std::chrono::nanoseconds owed_age{};  ///< how long the oldest in memory has waited
-    std::uint64_t lost_to_store = 0;      ///< messages that the store was told it will never get
+    /// Messages that the store will never get, those that earlier runs put aside among them: as
+    /// on_lost told them (publisher).
+    std::uint64_t lost_to_store = 0;
     /// Why a peer that is there now serves this subscriber or puller nothing; ok: none refuses.
     errc peer_refusal = errc::ok;
     /// Why the store takes nothing of this publisher's, or gives this subscriber nothing; ok: it

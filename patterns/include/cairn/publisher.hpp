@@ -43,10 +43,14 @@ struct publisher_options {
     /// is in a call to the node: return quickly, do not call the node. What it throws ends the
     /// process.
     std::function<void(sequence durable)> on_durable{};
-    /// Called with each range that the store was told it will never get: full_ring::drop_history, a
-    /// store that was replaced by an empty one, a body above its body_bytes_max. A range is told
-    /// again when the connection broke before the store confirmed it. As on_durable.
-    std::function<void(sequence_range lost)> on_lost{};
+    /// Called with each range that the store will never get, and why. too_large: bodies above its
+    /// body_bytes_max. lost: neither ring nor spill holds them any more (full_ring::drop_history, a
+    /// store that was replaced by an empty one), or what was put aside is damaged. fenced: they
+    /// were put aside, and a newer run was stored before them. Another: they were put aside, and
+    /// the store refuses them for good. `run` is epoch(), or the earlier one that put them aside. A
+    /// range is told again when the connection broke before the store confirmed it, and what it
+    /// refused for good by the next run, as fenced. As on_durable.
+    std::function<void(epoch run, sequence_range lost, errc cause)> on_lost{};
     /// Called when the store refuses this publisher, once for each reason in a row. With
     /// `for_good` nothing that was published or will be is stored any more (the store holds
     /// another content under this run's positions, errc::conflict, or will not have it); peers are
@@ -107,7 +111,9 @@ public:
     /// Returns how many messages of that are not, and with them how many of this publisher's were
     /// lost before they ever were (see on_lost); these stay in what later calls return. 0: all
     /// became durable. 0 at once without a store. Returns early when no store will ever take them:
-    /// the publisher is fenced, closed, or the store refused it for good.
+    /// the publisher is fenced, closed, or the store refused it for good. Counts this run's
+    /// messages: what becomes of those that an earlier run put aside is in on_lost, the log, and
+    /// stats().lost_to_store.
     std::uint64_t flush(std::chrono::milliseconds deadline);
 
     /// Waits until `count` subscribers are attached: none of them will miss what is published
@@ -123,7 +129,8 @@ public:
     /// Takes no more messages and waits until every attached subscriber's node has received what
     /// was published, or was told that it is gone, and until all of it is durable in the store (or,
     /// with full_ring::spill, in the state directory: writing there may take the disk's time
-    /// beyond the deadline, 10 s at most). Returns how many messages are still on their way to one
+    /// beyond the deadline, 10 s at most; whether the store takes what is put aside the next run
+    /// learns, see full_ring::spill). Returns how many messages are still on their way to one
     /// of them: those not sent are counted, and of those sent to a node that answers no more, the
     /// number is estimated by their bytes; and with them, as flush() does, what was lost
     /// before it was durable. A reader whose connection breaks meanwhile is not waited

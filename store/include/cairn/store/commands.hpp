@@ -33,8 +33,8 @@ struct shared_bytes {
 struct open_source {
     std::string topic;
     std::string source;
-    cairn::epoch epoch;  ///< 1 to 2^64 - 2; a higher one fences the runs before it
-    std::string owner;   ///< who opens: up to 64 bytes; the first owns the source; "": not asked
+    cairn::epoch epoch;   ///< 1 to 2^64 - 2; a higher one fences the runs before it
+    std::string owner{};  ///< who opens: up to 64 bytes; the first owns the source; "": not asked
     bool create_topic = true;
     topic_config config{};  ///< of a topic that is made
 };
@@ -53,7 +53,7 @@ struct append {
     std::uint32_t count = 0;
     wall_time time;              ///< when the first message was published
     std::uint64_t checksum = 0;  ///< XXH3-64 of the body
-    shared_bytes body;           ///< records, as on the wire
+    shared_bytes body;           ///< records, as on the wire: see batch_builder
 };
 
 /// The source no longer has these: readers will find a mark in their place. Replies appended, with

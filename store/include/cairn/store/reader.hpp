@@ -34,7 +34,7 @@ struct entry {
     wall_time stored;            ///< never goes back within a store
     std::uint64_t checksum = 0;  ///< batch: XXH3-64 of the body
     errc cause = errc::ok;
-    std::span<const std::byte> body;  ///< batch: records; in the caller's buffer
+    std::span<const std::byte> body;  ///< batch: records (messages_of()); in the caller's buffer
 };
 
 /// What a read found.
