@@ -1,4 +1,5 @@
 #include "contract.hpp"
+#include "support/rounds.hpp"
 
 #include <sched.h>
 
@@ -50,8 +51,8 @@ protected:
         return s;
     }
 
-    /// Sends from all threads through little room until each was heard 20,000 times; none may be
-    /// heard four times as often as another.
+    /// Sends from all threads through little room until each was heard so often that the system
+    /// gave each many turns; none may be heard four times as often as another.
     template <typename Sender, typename Reader, typename Send>
     static void expect_turns(Sender& sender, Reader& reader, Send send) {
         std::vector<std::thread> running;
@@ -64,9 +65,10 @@ protected:
                 }
             });
 
+        const std::uint64_t enough = rounds(200'000);
         std::array<std::uint64_t, threads> counts{};
         const auto least = [&] { return *std::min_element(counts.begin(), counts.end()); };
-        for (int i = 0; i != 10'000'000 && least() < 20'000; ++i) {
+        for (int i = 0; i != 10'000'000 && least() < enough; ++i) {
             const auto m = reader.receive_for(patience);
             if (!m) break;
             ++counts[stamp_of(*m).thread];
@@ -74,7 +76,7 @@ protected:
         sender.close(0ms);
         for (std::thread& t : running) t.join();
 
-        EXPECT_EQ(least(), 20'000U);
+        EXPECT_EQ(least(), enough);
         const auto most = *std::max_element(counts.begin(), counts.end());
         EXPECT_LE(most, 4 * least());
     }
