@@ -16,6 +16,7 @@
 #include <atomic>
 #include <climits>
 #include <condition_variable>
+#include <deque>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -132,14 +133,24 @@ struct committer::impl {
     void gather();
     void commit();
     bool has_room(std::size_t charge) const { return waiting + charge <= chosen.waiting_bytes_max; }
+    errc wait_for_room(std::unique_lock<std::mutex>& hold, std::size_t charge, time_point deadline);
+    void let_in();
+
+    /// A thread whose command had no room. Whoever lets it in counts its charge.
+    struct waiting_thread {
+        explicit waiting_thread(std::size_t needed) : charge(needed) {}
+        std::size_t charge;
+        bool is_in = false;
+        std::condition_variable changed;
+    };
 
     database& db;
     const committer_options chosen;
     const std::uint64_t made_after_forks = forks();
 
     mutable std::mutex mutex;
-    std::condition_variable work;  // as many commands as are awaited, or closing
-    std::condition_variable room;  // less waits
+    std::condition_variable work;      // as many commands as are awaited, or closing
+    std::deque<waiting_thread*> line;  // in the order of their coming: a large one gets its turn
     std::vector<command> commands;
     std::vector<origin> origins;
     std::size_t waiting = 0;  // charge of what is queued or being committed
@@ -147,7 +158,6 @@ struct committer::impl {
     std::uint64_t round = 0;    // in which the commands will be taken
     rest resting = rest::none;  // the thread; whoever wakes it says that it does not any more
     std::size_t awaited = 1;    // commands for which it is woken
-    std::size_t blocked = 0;
     bool closing = false;
     committer_stats counts;
 
@@ -171,16 +181,13 @@ errc committer::impl::submit(command& wanted, completion& to, std::uint64_t toke
     const std::size_t charge = held + command_charge_bytes;
     if (held > commit_bytes_max || charge > chosen.waiting_bytes_max) return errc::too_large;
     std::unique_lock hold(mutex);
-    while (!closing && !has_room(charge)) {
-        if (deadline == nullptr) return errc::full;
-        ++blocked;
-        const auto woken = room.wait_until(hold, *deadline);
-        --blocked;
-        if (woken == std::cv_status::timeout && !closing && !has_room(charge))
-            return errc::timed_out;
-    }
     if (closing) return errc::closed;
-    waiting += charge;
+    if (line.empty() && has_room(charge)) {
+        waiting += charge;
+    } else {
+        if (deadline == nullptr) return errc::full;
+        if (const errc no = wait_for_room(hold, charge, *deadline); no != errc::ok) return no;
+    }
     ++waiting_commands;
     commands.push_back(std::move(wanted));
     origins.push_back({&to, token, false});
@@ -191,6 +198,29 @@ errc committer::impl::submit(command& wanted, completion& to, std::uint64_t toke
         wake(where);
     }
     return errc::ok;
+}
+
+errc committer::impl::wait_for_room(std::unique_lock<std::mutex>& hold, std::size_t charge,
+                                    time_point deadline) {
+    waiting_thread mine(charge);
+    line.push_back(&mine);
+    mine.changed.wait_until(hold, deadline, [&] { return mine.is_in || closing; });
+    if (!mine.is_in) {
+        std::erase(line, &mine);
+        let_in();  // those behind, who may need less
+        return closing ? errc::closed : errc::timed_out;
+    }
+    if (!closing) return errc::ok;
+    waiting -= charge;
+    return errc::closed;
+}
+
+void committer::impl::let_in() {
+    for (; !line.empty() && has_room(line.front()->charge); line.pop_front()) {
+        waiting += line.front()->charge;
+        line.front()->is_in = true;
+        line.front()->changed.notify_one();
+    }
 }
 
 bool committer::impl::enough() const { return closing || commands.size() >= awaited; }
@@ -290,7 +320,6 @@ void committer::impl::commit() {
         taken[next + i] = command{};  // gives its bytes back
         if (i + 1 == part.size() || taken_origins[next + i + 1].to != from.to) from.to->committed();
     }
-    std::size_t wake = 0;
     {
         const std::lock_guard hold(mutex);
         waiting -= bytes + part.size() * command_charge_bytes;
@@ -299,9 +328,8 @@ void committer::impl::commit() {
         counts.clock_ahead = wall.ahead();
         counts.commands += part.size();
         counts.commit_time += std::chrono::duration_cast<std::chrono::nanoseconds>(time);
-        wake = blocked;
+        let_in();
     }
-    if (wake > 0) room.notify_all();
     next = end;
 }
 
@@ -338,10 +366,10 @@ void committer::close() {
     {
         const std::lock_guard hold(impl_->mutex);
         impl_->closing = true;
+        for (impl::waiting_thread* const one : impl_->line) one->changed.notify_one();
     }
     impl_->wake(impl::rest::asleep);
     if (impl_->chosen.room != nullptr) impl_->wake(impl::rest::in_room);
-    impl_->room.notify_all();
     if (impl_->thread.joinable()) impl_->thread.join();
 }
 
@@ -350,6 +378,7 @@ committer_stats committer::stats() const {
     committer_stats s = impl_->counts;
     s.waiting_commands = impl_->waiting_commands;
     s.waiting_bytes = impl_->waiting;
+    s.waiting_threads = impl_->line.size();
     return s;
 }
 

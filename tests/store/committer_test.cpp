@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <latch>
@@ -332,6 +333,75 @@ TEST_F(Committer, BoundsWhatWaits) {
     EXPECT_EQ(group.submit_until(wanted, answers, 100, clock::now() + 60s), errc::ok);
     group.close();
     EXPECT_EQ(answers.count(), taken + 1);
+}
+
+TEST_F(Committer, LetsNobodyInBeforeALargerCommandThatWaits) {
+    const auto s = opened("jobs", "a");
+    gate closed;
+    inbox answers;
+    committer group(*db_, {.waiting_bytes_max = 100'000});
+    command held = batch(s, {1}, 1, 1, records({std::string(50'000, 'x')}));
+    ASSERT_EQ(group.try_submit(held, closed, 0), errc::ok);
+    closed.wait_until_entered();
+    std::thread large([&] {
+        command wanted = batch(s, {1}, 2, 1, records({std::string(90'000, 'x')}));
+        EXPECT_EQ(group.submit_until(wanted, answers, 1, clock::now() + 1h), errc::ok);
+    });
+    while (group.stats().waiting_threads == 0) std::this_thread::yield();
+    command small = trim{s.topic, {0}};
+    EXPECT_EQ(group.try_submit(small, answers, 2), errc::full) << "it is not its turn";
+    EXPECT_EQ(group.submit_until(small, answers, 2, clock::now()), errc::timed_out);
+    EXPECT_LT(group.stats().waiting_bytes, 60'000U) << "though there was room";
+    EXPECT_EQ(group.stats().waiting_threads, 1U);
+    closed.open();
+    large.join();
+    EXPECT_TRUE(answers.wait(1).ok());
+    EXPECT_EQ(group.try_submit(small, answers, 2), errc::ok);
+    group.close();
+    EXPECT_EQ(answers.count(), 2U);
+}
+
+TEST_F(Committer, LetsInWhoStandsBehindSomebodyWhoseTimeIsOver) {
+    const auto s = opened("jobs", "a");
+    gate closed;
+    inbox answers;
+    committer group(*db_, {.waiting_bytes_max = 100'000});
+    command held = batch(s, {1}, 1, 1, records({std::string(50'000, 'x')}));
+    ASSERT_EQ(group.try_submit(held, closed, 0), errc::ok);
+    closed.wait_until_entered();
+    command large = batch(s, {1}, 2, 1, records({std::string(90'000, 'x')}));
+    std::atomic<bool> is_over{false};
+    std::thread first([&] {
+        EXPECT_EQ(group.submit_until(large, answers, 1, clock::now() + 50ms), errc::timed_out);
+        is_over = true;
+    });
+    while (group.stats().waiting_threads == 0 && !is_over) std::this_thread::yield();
+    command wanted = trim{s.topic, {0}};
+    EXPECT_EQ(group.submit_until(wanted, answers, 2, clock::now() + 1h), errc::ok);
+    first.join();
+    EXPECT_EQ(group.stats().waiting_threads, 0U);
+    closed.open();
+    group.close();
+    EXPECT_EQ(answers.count(), 1U);
+}
+
+TEST_F(Committer, TellsWhoWaitsForRoomThatItIsClosed) {
+    const auto s = opened("jobs", "a");
+    gate closed;
+    inbox answers;
+    committer group(*db_, {.waiting_bytes_max = 100'000});
+    command held = batch(s, {1}, 1, 1, records({std::string(50'000, 'x')}));
+    ASSERT_EQ(group.try_submit(held, closed, 0), errc::ok);
+    closed.wait_until_entered();
+    std::thread waiting([&] {
+        command large = batch(s, {1}, 2, 1, records({std::string(90'000, 'x')}));
+        EXPECT_EQ(group.submit_until(large, answers, 1, clock::now() + 1h), errc::closed);
+        closed.open();
+    });
+    while (group.stats().waiting_threads == 0) std::this_thread::yield();
+    group.close();
+    waiting.join();
+    EXPECT_EQ(answers.count(), 0U);
 }
 
 TEST_F(Committer, RefusesOptionsOutsideTheirRangeByName) {

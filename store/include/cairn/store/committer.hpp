@@ -70,6 +70,7 @@ struct committer_stats {
     std::uint64_t commands = 0;
     std::uint64_t waiting_commands = 0;  ///< submitted, and not yet committed
     std::uint64_t waiting_bytes = 0;
+    std::uint64_t waiting_threads = 0;       ///< that wait for room to submit
     std::chrono::nanoseconds commit_time{};  ///< spent in commits, in all
     /// How far the wall clock jumped ahead of the time that passed; it is followed, and this 0,
     /// when it has been so for ten minutes.
@@ -101,7 +102,8 @@ public:
 
     /// Takes `wanted` when it returns ok, and leaves it as it was otherwise. Never waits.
     errc try_submit(command& wanted, completion& to, std::uint64_t token);
-    /// Waits for room until `deadline`.
+    /// Waits for room until `deadline`. Who waits is let in in the order of coming; before that
+    /// there is no room for others, however little they need.
     errc submit_until(command& wanted, completion& to, std::uint64_t token, time_point deadline);
 
     /// Submits `wanted` and waits until it is flushed: for a thread that has nothing else to do.
