@@ -51,6 +51,12 @@ public:
         add(batch.source, batch.epoch, {batch.range.first, last});
     }
 
+    /// What was given of the batch counts for nothing.
+    void discard() {
+        const std::lock_guard lock(mutex_);
+        current_.reset();
+    }
+
     /// Whether the loop is to come again by itself, so that it need not be told: when it wants to,
     /// and when something came meanwhile.
     bool look_again(bool wanted) {

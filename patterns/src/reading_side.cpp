@@ -5,6 +5,8 @@
 #include <cairn/error.hpp>
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 
 namespace cairn::patterns {
 
@@ -101,9 +103,10 @@ std::optional<event> reading_side::next(std::optional<time_point> deadline) {
     if (told_gap_) finish_gap();
     for (;;) {
         if (reader_->inbox().closed()) return drop_waiting();
-        if (!current_.done()) return message_here();
-        finish_batch();
-        if (at_ != items_.size()) {
+        const bool gives = reader_->turn() == turn_ || settle_turn();
+        if (gives && !current_.done()) return message_here();
+        if (gives) finish_batch();
+        if (gives && at_ != items_.size()) {
             subscriber_item& item = items_[at_++];
             if (item.notice) {
                 reader_->notices_taken.fetch_add(1, std::memory_order_relaxed);
@@ -117,13 +120,16 @@ std::optional<event> reading_side::next(std::optional<time_point> deadline) {
                 open_batch_of(item);
                 continue;
             }
+            if (item.resumed) continue;
             over_ = true;
         }
         if (over_) return std::nullopt;
-        items_.clear();
-        at_ = 0;
         if (hub_.forked()) return std::nullopt;
-        if (reader_->inbox().take(items_)) continue;
+        if (gives) {
+            items_.clear();
+            at_ = 0;
+            if (reader_->inbox().take(items_)) continue;
+        }
         if (deadline && hub_.loop().now() >= *deadline) return std::nullopt;
         hub_.loop().wait(reader_->inbox(), deadline, reader_->inbox().filled());
     }
@@ -157,6 +163,7 @@ void reading_side::call_back(const event& told) {
 }
 
 void reading_side::open_batch_of(subscriber_item& item) {
+    in_hand_turn_ = item.turn;
     current_.open(std::move(item.batch), std::move(item.left_out));
     if (!acks_itself_) return;
     const wire::batch_header& h = current_.get()->header;
@@ -167,8 +174,83 @@ void reading_side::finish_batch() {
     const auto batch = close_batch();
     if (!batch) return;
     if (acks_itself_) reader_->acks().close(batch->header.last());
+    give_back(*batch);
+}
+
+// What waits is another member's as long as that is active, and what the group has done by then is
+// not given. What was given last is done all the same: its user came back.
+bool reading_side::settle_turn() {
+    if (hub_.forked()) return true;
+    const runtime::loop::guard holding(hub_.loop());
+    std::vector<subscriber_item> fresh;
+    if (reader_->inbox().take(fresh)) std::ranges::move(fresh, std::back_inserter(items_));
+    const bool in_hand = current_.get() != nullptr;
+    const bool in_hand_is_void = in_hand && reader_->moved_since(in_hand_turn_);
+    if (in_hand && acks_itself_) {
+        if (in_hand_is_void)
+            reader_->acks().discard();
+        else
+            reader_->acks().close(current_.next() - 1);
+    }
+    if (in_hand_is_void) {
+        reader_->not_given(current_.rest());
+        give_back(*close_batch());
+    }
+    forget_void_items();
+    if (reader_->paused()) return false;
+    leave_out_done();
+    turn_ = reader_->turn();
+    return true;
+}
+
+void reading_side::forget_void_items() {
+    const auto is_void = [&](const subscriber_item& item) {
+        if (!reader_->moved_since(item.turn) || !(item.batch || item.notice)) return false;
+        if (item.notice) {
+            reader_->notices_taken.fetch_add(1, std::memory_order_relaxed);
+        } else {
+            reader_->not_given(given_of(*item.batch, item.left_out.get()));
+            give_back(*item.batch);
+        }
+        return true;
+    };
+    items_.erase(items_.begin(),
+                 items_.begin() + static_cast<std::ptrdiff_t>(std::exchange(at_, 0)));
+    std::erase_if(items_, is_void);
+}
+
+void reading_side::leave_out_done() {
+    const auto done = reader_->take_done();
+    const auto of = [&](const runtime::received_batch& b) {
+        const auto found = done.find(b.stream);
+        return found == done.end()
+                   ? std::vector<sequence_range>()
+                   : found->second.of(b.header.epoch, {b.header.first + b.skip, b.header.last()});
+    };
+    if (const auto* batch = current_.get()) {
+        reader_->not_given(current_.leave_out_too(of(*batch)));
+        if (acks_itself_)
+            reader_->acks().open(batch->header.source, batch->header.epoch, current_.next());
+    }
+    for (subscriber_item& item : items_) {
+        if (item.turn == reader_->turn() || !item.batch) continue;
+        const std::uint64_t before = given_of(*item.batch, item.left_out.get());
+        join(item.left_out, of(*item.batch));
+        reader_->not_given(before - given_of(*item.batch, item.left_out.get()));
+    }
+    std::erase_if(items_, [&](const subscriber_item& item) {
+        const gap* const g = item.notice ? std::get_if<gap>(item.notice.get()) : nullptr;
+        const auto found = done.find(item.stream);
+        if (!g || item.turn == reader_->turn() || found == done.end()) return false;
+        if (found->second.of(g->epoch, g->range) != std::vector{g->range}) return false;
+        reader_->notices_taken.fetch_add(1, std::memory_order_relaxed);
+        return true;
+    });
+}
+
+void reading_side::give_back(const runtime::received_batch& batch) {
     reader_->in_hand.fetch_sub(1, std::memory_order_relaxed);
-    reader_->taken(*batch);
+    reader_->taken(batch);
 }
 
 // Its position is that of the next message, should it not be at its end.
@@ -225,13 +307,15 @@ std::vector<resume_from> reading_side::positions() {
         const wire::batch_header& h = batch->header;
         note(batch->stream, h.topic, h.source, h.epoch, current_.next());
     }
-    std::vector<std::pair<std::uint32_t, const resume_from*>> begun;
-    for (const auto& [stream, p] : positions_) begun.emplace_back(stream, &p);
-    std::ranges::sort(begun);
-    std::vector<resume_from> all;
-    all.reserve(begun.size());
-    for (const auto& [stream, p] : begun) all.push_back(*p);
-    return all;
+    std::map<std::uint32_t, resume_from> all(positions_.begin(), positions_.end());
+    if (!hub_.forked()) {
+        const runtime::loop::guard holding(hub_.loop());
+        all.merge(reader_->beginnings());
+    }
+    std::vector<resume_from> in_order;
+    in_order.reserve(all.size());
+    for (auto& [stream, p] : all) in_order.push_back(std::move(p));
+    return in_order;
 }
 
 }  // namespace cairn::patterns

@@ -42,7 +42,8 @@ public:
     /// The same, with notices called back.
     std::optional<message> next_message(std::optional<time_point> deadline) {
         // The way of nearly every call: the next record of the batch in hand.
-        if (!current_.done() && !reader_->inbox().closed()) return message_here();
+        if (!current_.done() && reader_->turn() == turn_ && !reader_->inbox().closed())
+            return message_here();
         return next_message_slowly(deadline);
     }
     void close();
@@ -64,6 +65,10 @@ private:
     std::optional<message> next_message_slowly(std::optional<time_point> deadline);
     void open_batch_of(subscriber_item& item);
     void finish_batch();
+    bool settle_turn();
+    void forget_void_items();
+    void leave_out_done();
+    void give_back(const runtime::received_batch& batch);
     void finish_gap();
     std::unique_ptr<runtime::received_batch> close_batch();
     std::nullopt_t drop_waiting();
@@ -83,6 +88,8 @@ private:
     std::uint64_t batch_messages_ = 0;
     std::uint64_t batch_bytes_ = 0;
     std::unordered_map<std::uint32_t, resume_from> positions_;  // by the reader's stream number
+    std::uint32_t turn_ = 0;  // the reader's that what is here was settled for
+    std::uint32_t in_hand_turn_ = 0;
     bool over_ = false;
 };
 

@@ -5,6 +5,7 @@
 #include <cairn/wire/limits.hpp>
 #include <cairn/wire/records.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -15,6 +16,39 @@
 
 /// What subscribers and pullers have in common on the user's side.
 namespace cairn::patterns {
+
+/// Adds ranges to others; each is ascending, and so is what comes of it, without overlaps.
+inline void join(std::unique_ptr<std::vector<sequence_range>>& to,
+                 std::vector<sequence_range> more) {
+    if (more.empty()) return;
+    if (to) more.insert(more.end(), to->begin(), to->end());
+    std::sort(more.begin(), more.end());
+    auto end = more.begin();
+    for (auto next = more.begin() + 1; next != more.end(); ++next) {
+        if (next->first <= end->last + 1)
+            end->last = std::max(end->last, next->last);
+        else
+            *++end = *next;
+    }
+    more.erase(end + 1, more.end());
+    to = std::make_unique<std::vector<sequence_range>>(std::move(more));
+}
+
+/// How many messages of a range are given. `left_out`: as join() makes it; may be nullptr.
+inline std::uint64_t count_given(sequence_range range,
+                                 const std::vector<sequence_range>* left_out) noexcept {
+    std::uint64_t left = range.empty() ? 0 : range.size();
+    if (!left_out) return left;
+    for (const sequence_range& r : *left_out) {
+        const sequence_range out{std::max(r.first, range.first), std::min(r.last, range.last)};
+        if (!out.empty()) left -= std::min(left, out.size());
+    }
+    return left;
+}
+inline std::uint64_t given_of(const runtime::received_batch& batch,
+                              const std::vector<sequence_range>* left_out) noexcept {
+    return count_given({batch.header.first + batch.skip, batch.header.last()}, left_out);
+}
 
 /// The batch that the user is in: gives its messages one by one.
 ///
@@ -47,6 +81,17 @@ public:
         return r;
     }
 
+    /// How many messages take() has still to give.
+    std::uint64_t rest() const noexcept {
+        return batch_ ? count_given({next_, batch_->header.last()}, left_out_.get()) : 0;
+    }
+    /// Ascending ranges of messages that are not given either. How many fewer there are now.
+    std::uint64_t leave_out_too(std::vector<sequence_range> more) {
+        const std::uint64_t before = rest();
+        join(left_out_, std::move(more));
+        if (left_out_) leave_out();
+        return before - rest();
+    }
     /// The sequence of what take() gives next.
     sequence next() const noexcept { return next_; }
 

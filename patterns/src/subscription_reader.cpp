@@ -62,7 +62,7 @@ subscription_reader::~subscription_reader() {
 
 void subscription_reader::close() {
     if (std::exchange(closed_, true)) return;
-    flush_acks();
+    send_last_acks();
     for (const auto& p : peers_) {
         if (!p->link) continue;
         unsubscribe(*p);
@@ -76,7 +76,7 @@ void subscription_reader::close() {
 }
 
 void subscription_reader::node_closing() {
-    if (!closed_) flush_acks();
+    if (!closed_) send_last_acks();
     inbox_.close();
     for (const auto& p : peers_) p->link = nullptr;
 }
@@ -216,6 +216,7 @@ errc subscription_reader::frame(runtime::link& from, const wire::control_frame& 
     peer_state* p = peer_of(from);
     if (!p) return errc::ok;
     if (p->store && store_frame(*p, frame)) return errc::ok;
+    if (in_group() && !started_) return errc::ok;  // of what it asked for when it was active
     if (const auto* answer = std::get_if<wire::subscribed>(&frame)) {
         // Of two requests only the second one's answer counts.
         if (p->unanswered <= 1 && may_notify(*p, 2)) heads(*p, answer->heads);
@@ -370,6 +371,14 @@ std::uint32_t subscription_reader::number_of(const resume_from& start) const {
     return streams_.at(stream_key(start.topic, start.next.source)).number;
 }
 
+std::map<std::uint32_t, resume_from> subscription_reader::beginnings() const {
+    std::map<std::uint32_t, resume_from> all;
+    for (const auto& [key, s] : streams_)
+        if (s.first_run != epoch{})
+            all[s.number] = {s.topic, {s.source, s.first_run, s.first_next}};
+    return all;
+}
+
 void subscription_reader::fence(runtime::link& who, const stream& s, epoch older) {
     if (fences_.due(who, s.topic, s.source, older, s.splice.epoch()))
         who.send(wire::fenced{s.topic, s.source, s.splice.epoch()});
@@ -463,7 +472,7 @@ void subscription_reader::batch(runtime::link& from,
         uncounted_received_ += charge;
         // It was within an earlier window; a peer that goes on and never answers is not kept. Of a
         // store it may be of another run than the one that is due.
-        if (p->store ||
+        if (p->store || !started_ ||
             uncounted_received_ - uncounted_.load(std::memory_order_relaxed) > 2 * window_ + charge)
             return taken(*batch);
     } else if (!p->credit.received(charge)) {
@@ -497,7 +506,11 @@ void subscription_reader::deliver(stream& s, std::unique_ptr<runtime::received_b
     batch->skip = skip;
     batch->stream = s.number;
     s.given = true;
-    subscriber_item item{.batch = std::move(batch), .stream = s.number};
+    if (s.first_run == epoch{}) {
+        s.first_run = batch->header.epoch;
+        s.first_next = batch->header.first + skip;
+    }
+    subscriber_item item{.batch = std::move(batch), .stream = s.number, .turn = turn()};
     if ((!s.done.empty() || end_) && !leave_out(s, item)) return taken(*item.batch);
     given_messages_ += item.batch->header.count - skip;
     if (item.left_out)
@@ -523,13 +536,19 @@ void subscription_reader::lose(stream& s, const protocol::verdict::lost_range& l
     if (!range) return;
     ++gaps_;
     lost_messages_ += range->size();
+    if (s.first_run == epoch{}) {
+        s.first_run = lost.epoch;
+        s.first_next = range->first;
+    }
     notify(s, gap{s.topic, s.source, lost.epoch, *range, cause});
 }
 
 void subscription_reader::notify(stream& s, cairn::notice told) {
     ++notices_;
     s.given = true;
-    inbox_.put({.notice = std::make_unique<cairn::notice>(std::move(told)), .stream = s.number});
+    inbox_.put({.notice = std::make_unique<cairn::notice>(std::move(told)),
+                .stream = s.number,
+                .turn = turn()});
 }
 
 // No credit pays for notices. As many may wait as there may be streams, twice; what would bring

@@ -17,8 +17,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -31,10 +33,22 @@ namespace cairn::patterns {
 struct subscriber_item {
     std::unique_ptr<runtime::received_batch> batch{};  // or
     std::unique_ptr<cairn::notice> notice{};           // or
-    bool forgotten = false;    // the stream is, and so its position; or nothing: a replay is over
+    bool forgotten = false;                            // the stream is, and so its position; or
+    bool resumed = false;      // a member of a group is active again; or nothing: a replay is over
     std::uint32_t stream = 0;  // a batch knows its own
+    std::uint32_t turn = 0;    // of the reader, when it was put there
     /// Of the batch: not to be given, since the group has done it, or a replay ends before.
     std::unique_ptr<std::vector<sequence_range>> left_out{};
+};
+
+/// What a group has done of a stream: all before a position, and more behind it.
+struct group_done {
+    cairn::epoch run;
+    sequence next;
+    std::vector<std::pair<cairn::epoch, sequence_range>> more;  // ascending, apart
+
+    /// The messages of the range that are done, by `first`.
+    std::vector<sequence_range> of(cairn::epoch of_run, sequence_range range) const;
 };
 
 /// Where a replay ends: before this place of the topic, in the store's order.
@@ -66,10 +80,13 @@ public:
     errc frame(runtime::link& from, const wire::control_frame& frame) override;
     void batch(runtime::link& from, std::unique_ptr<runtime::received_batch> batch) override;
     void node_closing() override;
+    std::uint64_t unfinished() override { return closed_ ? 0 : flush_acks(); }
     void add_stats(std::vector<handle_stats>& out) const override;
 
     /// The number of a stream that the subscriber's start named; others get theirs as they come.
     std::uint32_t number_of(const resume_from& start) const;
+    /// Where the streams begin that have begun, by number: before all that was put into the inbox.
+    std::map<std::uint32_t, resume_from> beginnings() const;
     /// Publishers attached now.
     std::size_t attached() const noexcept { return attached_; }
     void close();
@@ -78,6 +95,17 @@ public:
     // --- With a store ---------------------------------------------------------------------------
 
     bool in_group() const noexcept { return !group_.empty(); }
+    /// Changes when what waits is not to be given as it is: another member is active, or was, or
+    /// the group was moved. Any thread.
+    std::uint32_t turn() const noexcept { return turn_.load(std::memory_order_acquire); }
+    /// Whether another member is active, so that what waits has to wait.
+    bool paused() const noexcept { return paused_; }
+    /// Whether the group was moved since that turn: what was put into the inbox then is void.
+    bool moved_since(std::uint32_t turn) const noexcept { return turn < moved_in_; }
+    /// What the group had done when this turn began, by stream.
+    std::unordered_map<std::uint32_t, group_done> take_done();
+    /// So many messages were put into the inbox and are not given.
+    void not_given(std::uint64_t count);
     /// What the user has done; after a put() that says so, call acks_came(). Any thread.
     ack_box& acks() noexcept { return acks_; }
     void acks_came();
@@ -143,6 +171,13 @@ private:
         sequence stored_last{};
         std::vector<std::pair<epoch, sequence_range>> early;
         std::vector<std::pair<epoch, sequence_range>> done;  // by the group, ahead of the position
+        // What was done when the group was attached to, while something waited for the user.
+        epoch point_run{};
+        sequence point_next{};
+        std::vector<std::pair<epoch, sequence_range>> done_then;
+        // Where it began, before all that was given of it. No epoch: it has not begun.
+        epoch first_run{};
+        sequence first_next{};
     };
 
     /// A replay of one source ends before this.
@@ -212,6 +247,8 @@ private:
     void located(const wire::located& told);
     void group_attached(const wire::group_attached& told);
     void stand_by();
+    void begin_turn();
+    void resume();
     void group_refused(const wire::error_reply& refused);
     void forget_group();
     void reading_refused(const wire::error_reply& refused);
@@ -230,6 +267,8 @@ private:
     void pass_ack(stream& s, epoch run, sequence_range range, time_point now);
     void note_floor(stream& s, epoch run, sequence floor);
     void take_acks(time_point now);
+    void send_ack(std::string_view source, epoch run, std::span<const sequence_range> ranges);
+    void send_last_acks();
     bool store_frame(peer_state& from, const wire::control_frame& frame);
     void log_store(log_level level, std::string_view text);
 
@@ -273,7 +312,10 @@ private:
     time_point wake_at_ = runtime::loop::never;
     std::optional<generation> generation_;
     std::optional<incarnation> met_;  // of the group, as it was attached to
-    bool ask_anew_ = false;           // the store has to be, for a stream's sake
+    std::atomic<std::uint32_t> turn_{0};
+    std::uint32_t moved_in_ = 0;  // the turn that began when the group was moved last
+    bool paused_ = false;
+    bool ask_anew_ = false;  // the store has to be, for a stream's sake
     time_point store_asked_at_{};
     std::size_t wanting_ = 0;
     std::size_t live_ = 0;

@@ -50,6 +50,10 @@ void subscription_reader::moved(stream& s, time_point now) {
         ask_anew_ = ask_anew_ || s.splice.question_at() <= now;
         at = std::min(at, s.splice.question_at());
     }
+    if (s.first_run == epoch{}) {
+        s.first_run = s.splice.epoch();
+        s.first_next = s.splice.next();
+    }
     const bool live = s.splice.standing() == protocol::spliced_stream::state::live;
     const bool wants = s.splice.wants_store();
     if (wants && s.live && !s.wants_store) ++fallbacks_;
@@ -266,6 +270,7 @@ void subscription_reader::group_refused(const wire::error_reply& refused) {
 // What was read and acked so far counts no more: the group's points say where it begins.
 void subscription_reader::forget_group() {
     stand_by();
+    moved_in_ = turn();
     met_.reset();
     const time_point now = hub_.loop().now();
     for (auto& [key, s] : streams_) {
@@ -273,6 +278,8 @@ void subscription_reader::forget_group() {
         for (const auto& [run, range] : std::exchange(s.early, {})) early_messages_ -= range.size();
         s.stored_run = {};
         s.stored_last = {};
+        s.point_run = {};
+        s.point_next = {};
         begin_at(s, epoch{}, sequence{1});
         moved(s, now);
     }
@@ -283,6 +290,8 @@ void subscription_reader::forget_group() {
 void subscription_reader::begin(const wire::source_point& point) {
     stream& s = add_stream(pattern_, point.source);
     if (in_group() && point.next.value != 0) note_floor(s, point.epoch, point.next - 1);
+    s.point_run = point.epoch;
+    s.point_next = point.next;
     if (std::pair(point.epoch, point.next) <= std::pair(s.splice.epoch(), s.splice.next())) return;
     leave(s);
     begin_at(s, point.epoch, point.next);
@@ -349,15 +358,60 @@ void subscription_reader::group_attached(const wire::group_attached& told) {
     group_answering_ = false;
     if (!told.active) return stand_by();
     batcher_.attached(hub_.loop().now());
+    resume();
     const bool anew = !started_ || jumped_;
     read_store();
     if (anew) subscribe_all();
     take_acks(hub_.loop().now());
 }
 
-// It keeps its positions: what it gave is its user's, who acks it, or will. Where another member is
-// further by then, the group's points say so.
+// What waits for the user since before may have been done by another member meanwhile.
+void subscription_reader::resume() {
+    const bool none_waits = in_hand.load(std::memory_order_relaxed) == 0 &&
+                            notices_ == notices_taken.load(std::memory_order_relaxed);
+    for (auto& [key, s] : streams_)
+        s.done_then = none_waits ? std::vector<std::pair<epoch, sequence_range>>() : s.done;
+    paused_ = false;
+    begin_turn();
+    inbox_.put({.resumed = true, .turn = turn()});
+}
+
+std::vector<sequence_range> group_done::of(cairn::epoch of_run, sequence_range range) const {
+    if (of_run < run) return {range};
+    std::vector<sequence_range> all;
+    const auto add = [&](sequence first, sequence last) {
+        const sequence_range both{std::max(first, range.first), std::min(last, range.last)};
+        if (!both.empty()) all.push_back(both);
+    };
+    if (of_run == run && next > range.first) add(range.first, next - 1);
+    auto at = std::partition_point(more.begin(), more.end(), [&](const auto& d) {
+        return std::pair(d.first, d.second.last) < std::pair(of_run, range.first);
+    });
+    for (; at != more.end() && at->first == of_run && at->second.first <= range.last; ++at)
+        add(at->second.first, at->second.last);
+    return all;
+}
+
+void subscription_reader::begin_turn() { turn_.store(turn() + 1, std::memory_order_release); }
+
+std::unordered_map<std::uint32_t, group_done> subscription_reader::take_done() {
+    std::unordered_map<std::uint32_t, group_done> all;
+    for (auto& [key, s] : streams_) {
+        std::sort(s.done_then.begin(), s.done_then.end());
+        all[s.number] = {s.point_run, s.point_next, std::exchange(s.done_then, {})};
+    }
+    return all;
+}
+
+void subscription_reader::not_given(std::uint64_t count) {
+    given_messages_ -= std::min(given_messages_, count);
+}
+
+// It keeps its positions: what it gave is its user's, who acks it, or will. What waits for the user
+// stays there until it is this member's turn again.
 void subscription_reader::stand_by() {
+    paused_ = true;
+    begin_turn();
     step_ = step::standby;
     started_ = false;
     store_reads_ = false;
@@ -503,9 +557,7 @@ void subscription_reader::take_acks(time_point now) {
                       !taken_acks_.empty();
     if (acks_.look_again(more)) wake_by(runtime::later(now, ack_delay_));
     for (const ack_box::done& d : taken_acks_) {
-        const auto found = streams_.find(stream_key(pattern_, d.source));
-        if (found == streams_.end()) continue;
-        stream& s = found->second;
+        stream& s = add_stream(pattern_, d.source);  // it may be acked before it is met
         pass_ack(s, d.epoch, d.range, now);
         // Runs that are over and settled.
         if (s.acking.size() == 1) continue;
@@ -516,16 +568,24 @@ void subscription_reader::take_acks(time_point now) {
         });
     }
     if ((step_ != step::reading && step_ != step::refused) || !store_->link) return;
-    batcher_.send(now,
-                  [&](std::string_view source, epoch run, std::span<const sequence_range> ranges) {
-                      wire::ack frame;
-                      frame.channel = group_channel_;
-                      frame.source = source;
-                      frame.epoch = run;
-                      frame.ranges.assign(ranges.begin(), ranges.end());
-                      store_->link->send(frame);
-                  });
+    batcher_.send(now, [&](auto... parts) { send_ack(parts...); });
     wake_by(batcher_.due_at());
+}
+
+void subscription_reader::send_ack(std::string_view source, epoch run,
+                                   std::span<const sequence_range> ranges) {
+    wire::ack frame;
+    frame.channel = group_channel_;
+    frame.source = source;
+    frame.epoch = run;
+    frame.ranges.assign(ranges.begin(), ranges.end());
+    store_->link->send(frame);
+}
+
+// The store confirms it to nobody, and does it.
+void subscription_reader::send_last_acks() {
+    flush_acks();
+    if (store_ && store_->link) batcher_.send_last([&](auto... parts) { send_ack(parts...); });
 }
 
 std::uint64_t subscription_reader::flush_acks() {

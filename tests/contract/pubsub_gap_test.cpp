@@ -1,5 +1,6 @@
 #include "contract.hpp"
 
+#include <algorithm>
 #include <memory>
 
 namespace cairn::test {
@@ -125,6 +126,31 @@ TEST_P(History, GoesOnWhereAnEarlierSubscriberStopped) {
     subscriber reader(there, "weather", {.from = from::after(stopped)});
 
     EXPECT_EQ(texts(reader, 50), numbers(51, 100));
+}
+
+TEST_P(History, GoesOnWhereAnEarlierSubscriberBeganThatWasGivenNothing) {
+    publisher quiet(here, "weather", {.source = "quiet"});
+    publisher sender(here, "weather", {.source = "station"});
+    std::vector<resume_from> begun;
+    {
+        subscriber reader(there, "weather");
+        ASSERT_TRUE(quiet.wait_for_subscribers(1, patience));
+        ASSERT_TRUE(sender.wait_for_subscribers(1, patience));
+        ASSERT_TRUE(reader.wait_attached(2, patience));
+        publish_numbers(sender, 1, 3);
+        ASSERT_TRUE(eventually([&] { return reader.stats().queue_messages == 3; }, patience));
+        begun = reader.positions();
+    }
+    ASSERT_EQ(begun.size(), 2U);
+    for (const resume_from& r : begun) EXPECT_EQ(r.next.sequence, sequence{1}) << r.next.source;
+    publish_numbers(quiet, 4, 5);
+
+    subscriber reader(there, "weather", {.from = from::after(begun)});
+
+    std::vector<std::string> all = texts(reader, 5);
+    std::ranges::sort(all);
+    EXPECT_EQ(all, numbers(1, 5));
+    EXPECT_EQ(reader.stats().gaps, 0U);
 }
 
 TEST_P(History, KnowsThePositionInTheMiddleOfTheFirstBatch) {

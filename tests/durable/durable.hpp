@@ -95,6 +95,28 @@ protected:
     std::unique_ptr<node> home_;
 };
 
+/// Members of the group `alarms` of the topic `weather`.
+class DurableGroup : public durable {
+protected:
+    static subscriber_options alarms() {
+        subscriber_options o{.from = from::earliest(), .group = "alarms"};
+        o.ack_delay_max = 5ms;
+        return o;
+    }
+    static subscriber_options by_hand() {
+        subscriber_options o = alarms();
+        o.acks = ack_mode::on_request;
+        return o;
+    }
+    static void ack_next(subscriber& from, int count = 1) {
+        for (int n = 0; n != count; ++n) {
+            const auto m = from.receive_for(patience);
+            ASSERT_TRUE(m);
+            from.ack(*m);
+        }
+    }
+};
+
 /// What is published and leaves its ring.
 class StoredHistory : public durable {
 protected:

@@ -237,6 +237,12 @@ void hub::close() {
     loop_.stop();
 }
 
+std::uint64_t hub::unfinished() {
+    std::uint64_t all = 0;
+    for (frame_handler* h : std::vector(handlers_)) all += h->unfinished();
+    return all;
+}
+
 void hub::check_open(std::string_view operation) const {
     fork_.check(operation);
     if (closed_.load()) throw error(errc::closed, std::string(operation) + ": the node is closed");

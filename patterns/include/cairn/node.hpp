@@ -84,7 +84,8 @@ public:
     node_stats stats() const;
 
     /// Closes all handles, giving them until the deadline to hand over what they hold, then the
-    /// network. Returns how many messages were not sent or not confirmed. Idempotent.
+    /// network. Returns how many messages were not sent or not confirmed, acks of durable groups
+    /// among them; 0 when it was closed before.
     std::uint64_t close(std::chrono::milliseconds deadline);
 
     /// Not for users: the handles' way in.

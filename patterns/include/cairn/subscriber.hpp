@@ -201,7 +201,8 @@ public:
     /// Done, in a durable group with ack_mode::on_request; in any order. Without a group it has no
     /// effect.
     void ack(const message& done);
-    /// The same for all from `first` to `last` of one source.
+    /// The same for all from `first` to `last` of one source, whether they were given here or not;
+    /// what waits already is given all the same.
     void ack(const position& first, sequence last);
     void ack(const position& done) { ack(done, done.sequence); }
     /// The same for all up to `last` of one source.
@@ -214,14 +215,16 @@ public:
     /// Waits until state() is live. False when the deadline passed first.
     bool wait_live(std::chrono::milliseconds deadline);
 
-    /// The next position of each stream, for from::after() in a later run. Of sources that nobody
-    /// publishes any more it is forgotten when there are more than topics_per_peer_max.
+    /// The next position of each stream, for from::after() in a later run; of one that has given
+    /// nothing yet, where it began. Of sources that nobody publishes any more it is forgotten when
+    /// there are more than topics_per_peer_max.
     std::vector<resume_from> positions() const;
 
     bool closed() const noexcept;
     handle_stats stats() const;
 
-    /// Ends the subscription and wakes every receive(). What waits is dropped and counted.
+    /// Ends the subscription and wakes every receive(). What waits is dropped and counted. Acks are
+    /// sent, and not waited for: those of up to 1,024 ranges at once, others come again.
     void close();
     /// The same after flush(). Returns how many acked messages the store has not confirmed.
     std::uint64_t close(std::chrono::milliseconds deadline);

@@ -137,6 +137,27 @@ TEST_F(AckBatcher, SendsNoMoreInAFlightThanAStoreLetsWait) {
     EXPECT_EQ(send().size(), 1u) << "the rest waits for nothing else";
 }
 
+TEST_F(AckBatcher, SendsAtItsEndWhatAStoreLetsWaitBesideTheFlight) {
+    const auto last = [&] {
+        ranges all;
+        batcher_.send_last([&](std::string_view, epoch, std::span<const sequence_range> r) {
+            all.insert(all.end(), r.begin(), r.end());
+        });
+        return all;
+    };
+    ack(1, 1);
+    EXPECT_TRUE(last().empty()) << "nobody is there to take it";
+    attach();
+    ASSERT_EQ(send().size(), 1U);
+    constexpr std::size_t room = ack_batcher::flight_ranges_max - 1;
+    for (std::uint64_t n = 0; n != room + 5; ++n) ack(3 + 2 * n, 3 + 2 * n);
+    const ranges sent = last();
+    ASSERT_EQ(sent.size(), room);
+    EXPECT_EQ(sent.front(), range(3, 3));
+    batcher_.acked(1);
+    EXPECT_EQ(last().size(), room + 1) << "what was confirmed makes room";
+}
+
 TEST_F(AckBatcher, GivesEachStreamItsTurn) {
     attach();
     const auto other = batcher_.find_or_add("other", run, seq(0));

@@ -3,6 +3,7 @@
 #include <cairn/ids.hpp>
 #include <cairn/wire/limits.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
@@ -78,6 +79,20 @@ public:
                  std::span(of.flying).subspan(f.begin, f.end - f.begin));
         }
         return flight_.size();
+    }
+    /// What waits beside the flight, as far as a store lets it: for a reader that closes and does
+    /// not wait for the confirms. Calls `send` as send() does.
+    template <std::invocable<std::string_view, epoch, std::span<const sequence_range>> Send>
+    void send_last(Send&& send) const {
+        std::size_t room = attached_ ? flight_ranges_max : 0;
+        for (std::size_t i = confirmed_; i != flight_.size(); ++i)
+            room -= std::min(room, flight_[i].end - flight_[i].begin);
+        for (const entry& of : streams_) {
+            const std::size_t taken = std::min(room, of.ranges.size());
+            if (taken == 0) continue;
+            send(std::string_view(of.source), of.run, std::span(of.ranges).first(taken));
+            room -= taken;
+        }
     }
     /// ACKED. More than was sent is ignored.
     void acked(std::uint64_t frames);

@@ -60,6 +60,8 @@ public:
     virtual void append(link&, std::unique_ptr<received_batch>) {}
     /// The node closes: its sockets end after this.
     virtual void node_closing() {}
+    /// What a node that closes had better wait for; asked whenever something changed.
+    virtual std::uint64_t unfinished() { return 0; }
     /// Appends the counters of this handler's handles.
     virtual void add_stats(std::vector<handle_stats>&) const {}
 
@@ -97,6 +99,8 @@ public:
     bool wait_for_peers(std::size_t count, std::chrono::milliseconds deadline);
     /// Says BYE on all links and closes all sockets. Idempotent.
     void close();
+    /// What the handlers would lose if it closed now. Loop.
+    std::uint64_t unfinished();
     bool closed() const noexcept { return closed_.load(); }
     /// In a child that was forked after the hub was made nothing of it may be touched.
     bool forked() const noexcept { return fork_.forked(); }
