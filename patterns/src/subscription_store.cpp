@@ -582,10 +582,15 @@ void subscription_reader::send_ack(std::string_view source, epoch run,
     store_->link->send(frame);
 }
 
-// The store confirms it to nobody, and does it.
+// The store confirms it to nobody, and does it. Nothing comes behind what it may not have: it is
+// sent, too.
 void subscription_reader::send_last_acks() {
     flush_acks();
-    if (store_ && store_->link) batcher_.send_last([&](auto... parts) { send_ack(parts...); });
+    if (!store_ || !store_->link) return;
+    std::size_t room = batcher_.send_last([&](auto... parts) { send_ack(parts...); });
+    for (const auto& [key, s] : streams_)
+        for (auto it = s.early.begin(); it != s.early.end() && room != 0; ++it, --room)
+            send_ack(s.source, it->first, {&it->second, 1});
 }
 
 std::uint64_t subscription_reader::flush_acks() {

@@ -81,9 +81,9 @@ public:
         return flight_.size();
     }
     /// What waits beside the flight, as far as a store lets it: for a reader that closes and does
-    /// not wait for the confirms. Calls `send` as send() does.
+    /// not wait for the confirms. Calls `send` as send() does; how many ranges more it might.
     template <std::invocable<std::string_view, epoch, std::span<const sequence_range>> Send>
-    void send_last(Send&& send) const {
+    std::size_t send_last(Send&& send) const {
         std::size_t room = attached_ ? flight_ranges_max : 0;
         for (std::size_t i = confirmed_; i != flight_.size(); ++i)
             room -= std::min(room, flight_[i].end - flight_[i].begin);
@@ -93,6 +93,7 @@ public:
             send(std::string_view(of.source), of.run, std::span(of.ranges).first(taken));
             room -= taken;
         }
+        return room;
     }
     /// ACKED. More than was sent is ignored.
     void acked(std::uint64_t frames);
