@@ -29,6 +29,7 @@ public:
               std::unique_ptr<std::vector<sequence_range>> left_out = nullptr) {
         batch_ = std::move(batch);
         left_out_ = std::move(left_out);
+        left_out_at_ = 0;
         records_ = wire::record_reader(batch_->body);
         next_ = batch_->header.first;
         for (std::uint32_t i = 0; i != batch_->skip; ++i) {
@@ -58,13 +59,16 @@ public:
 
 private:
     void leave_out() noexcept {
-        for (const sequence_range& r : *left_out_)
-            for (; r.first <= next_ && next_ <= r.last && !records_.done(); ++next_)
-                static_cast<void>(records_.next());
+        for (; left_out_at_ != left_out_->size(); ++left_out_at_) {
+            const sequence_range& r = (*left_out_)[left_out_at_];
+            if (next_ < r.first) return;
+            for (; next_ <= r.last && !records_.done(); ++next_) static_cast<void>(records_.next());
+        }
     }
 
     std::unique_ptr<runtime::received_batch> batch_;
     std::unique_ptr<std::vector<sequence_range>> left_out_;
+    std::size_t left_out_at_ = 0;  // the first of them that lies ahead
     wire::record_reader records_;
     sequence next_;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "ack_box.hpp"
+#include "done_ahead.hpp"
 #include "fences_told.hpp"
 
 #include <cairn/protocol/ack_batcher.hpp>
@@ -142,7 +143,7 @@ private:
         epoch stored_run{};
         sequence stored_last{};
         std::vector<std::pair<epoch, sequence_range>> early;
-        std::vector<std::pair<epoch, sequence_range>> done;  // by the group, ahead of the position
+        done_ahead done;  // by the group
     };
 
     /// A replay of one source ends before this.

@@ -343,7 +343,7 @@ void subscription_reader::group_attached(const wire::group_attached& told) {
     if (told.active) {
         for (const wire::source_point& p : told.points) begin(p);
         for (const wire::done_range& d : told.done)
-            add_stream(pattern_, d.source).done.emplace_back(d.epoch, d.range);
+            add_stream(pattern_, d.source).done.add(d.epoch, d.range);
     }
     if (told.more) return;
     group_answering_ = false;
@@ -374,13 +374,7 @@ void subscription_reader::stand_by() {
 bool subscription_reader::leave_out(stream& s, subscriber_item& item) {
     const wire::batch_header& h = item.batch->header;
     const sequence_range all{h.first + item.batch->skip, h.last()};
-    std::vector<sequence_range> out;
-    for (const auto& [run, range] : s.done)
-        if (run == h.epoch && range.first <= all.last && all.first <= range.last)
-            out.push_back({std::max(range.first, all.first), std::min(range.last, all.last)});
-    std::erase_if(s.done, [&](const auto& d) {
-        return d.first < h.epoch || (d.first == h.epoch && d.second.last <= all.last);
-    });
+    std::vector<sequence_range> out = s.done.take(h.epoch, all);
     const auto given = before_end(s, h.epoch, all);
     if (!given)
         out.push_back(all);
