@@ -187,6 +187,7 @@ errc appending::open(runtime::link& from, const wire::open_source& request) {
     if (!protocol::valid_topic(request.topic)) return errc::topic_invalid;
     if (!parts_.hub.gate().allows(from, request.topic, &rights::publish))
         return errc::not_authorised;
+    if (request.epoch.value == 0 || request.epoch.value + 1 == 0) return errc::malformed;
     const channel_key at{from.number(), request.channel};
     if (sources_.contains(at)) return errc::invalid_argument;
     // Who opens and closes without end costs a command each time: what was closed counts until the
@@ -437,6 +438,8 @@ void appending::opened(source& of, const store::reply& answer) {
     } else {
         const errc code = wants_topic ? errc::limit_exceeded : answer.code;
         const std::string why = wants_topic ? "it made topics_made_per_client_max topics already"
+                                : code == errc::invalid_argument && of.name.starts_with('@')
+                                    ? "names that begin with @ are the store's own; give it another"
                                 : code == errc::limit_exceeded
                                     ? "topics_max or sources_per_topic_max of the store is "
                                       "reached"

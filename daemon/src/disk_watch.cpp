@@ -17,10 +17,16 @@ void disk_watch::run(time_point now) {
     const store::database_stats found = data_.stats();
     const std::string disk = "the disk of " + data_.directory().string();
     if (found.failed && !std::exchange(failed_, true))
-        hub_.log(log_level::error, "disk",
-                 disk +
-                     " failed in a write or a sync: nothing more is stored or confirmed until the "
-                     "store is opened again. What was confirmed before is not concerned");
+        hub_.log(
+            log_level::error, "disk",
+            found.file_removed
+                ? "the data file in " + data_.directory().string() +
+                      " was removed, or another was put in its place: nothing more is stored or "
+                      "confirmed. Whoever opens the store next finds what is there now: end it, "
+                      "and put the data or a backup there first"
+                : disk +
+                      " failed in a write or a sync: nothing more is stored or confirmed until the "
+                      "store is opened again. What was confirmed before is not concerned");
     if (std::exchange(full_, found.disk_full) != found.disk_full)
         hub_.log(found.disk_full ? log_level::error : log_level::info, "disk",
                  disk + (found.disk_full ? " is full: appends are refused, acks and trims go on"

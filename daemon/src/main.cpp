@@ -308,6 +308,27 @@ void allow_descriptors() {
     static_cast<void>(setrlimit(RLIMIT_NOFILE, &limit));
 }
 
+void tell_failure(const store_server_stats& stats, const settings& chosen,
+                  const supervisor& systemd, spdlog::logger& log) {
+    const std::string path = chosen.store.path.string();
+    if (stats.storage.file_removed) {
+        systemd.tell("STATUS=the data file was removed or replaced");
+        log.error(
+            "the data file in {} was removed, or another was put in its place, while it was open: "
+            "leaving. What was not confirmed its senders still hold; what was confirmed went with "
+            "the file. Put the data or a backup there before it is started again: it serves what "
+            "it finds, or begins with nothing",
+            path);
+        return;
+    }
+    // Only a new opening finds out what the disk has, and confirms again.
+    systemd.tell("STATUS=a write or sync failed: the store has to be opened again");
+    log.error(
+        "a write or a sync of {} failed: leaving, to be started again. What was not confirmed its "
+        "senders still hold; what was confirmed is looked at when the store is opened",
+        path);
+}
+
 int run(const command_line& line, settings chosen, const std::vector<std::string>& slips) {
     allow_descriptors();
     // The threads that are made below inherit the mask: signals come to sigtimedwait alone.
@@ -355,12 +376,7 @@ int run(const command_line& line, settings chosen, const std::vector<std::string
     }
     systemd.tell("STOPPING=1");
     if (failed) {
-        // Only a new opening finds out what the disk has, and confirms again.
-        systemd.tell("STATUS=a write or sync failed: the store has to be opened again");
-        log->error(
-            "a write or a sync of {} failed: leaving, to be started again. What was not confirmed "
-            "its senders still hold; what was confirmed is looked at when the store is opened",
-            chosen.store.path.string());
+        tell_failure(store.stats(), chosen, systemd, *log);
     } else {
         log->info("stopping: what was taken is committed and confirmed first");
     }
@@ -375,6 +391,10 @@ int run(const command_line& line, settings chosen, const std::vector<std::string
         log->flush();
         // The thread that waits for the disk cannot be ended.
         std::_Exit(failed ? exit_store_failed : exit_unconfirmed);
+    }
+    if (!failed && store.stats().storage.failed) {
+        failed = true;
+        tell_failure(store.stats(), chosen, systemd, *log);
     }
     if (failed) return exit_store_failed;
     log->info("stopped in good order");

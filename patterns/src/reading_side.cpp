@@ -220,32 +220,39 @@ void reading_side::forget_void_items() {
 }
 
 void reading_side::leave_out_done() {
-    const auto done = reader_->take_done();
-    const auto of = [&](const runtime::received_batch& b) {
-        const auto found = done.find(b.stream);
-        return found == done.end()
-                   ? std::vector<sequence_range>()
-                   : found->second.of(b.header.epoch, {b.header.first + b.skip, b.header.last()});
+    auto done = reader_->take_done();
+    const auto take = [&](std::uint32_t stream, cairn::epoch run, sequence_range range) {
+        const auto found = done.find(stream);
+        return found == done.end() ? std::vector<sequence_range>() : found->second.take(run, range);
     };
     if (const auto* batch = current_.get()) {
-        reader_->not_given(current_.leave_out_too(of(*batch)));
-        if (acks_itself_)
-            reader_->acks().open(batch->header.source, batch->header.epoch, current_.next());
+        const wire::batch_header& h = batch->header;
+        const sequence_range rest{current_.next(), h.last()};
+        reader_->not_given(current_.leave_out_too(take(batch->stream, h.epoch, rest)));
+        if (acks_itself_) reader_->acks().open(h.source, h.epoch, current_.next());
     }
-    for (subscriber_item& item : items_) {
-        if (item.turn == reader_->turn() || !item.batch) continue;
-        const std::uint64_t before = given_of(*item.batch, item.left_out.get());
-        join(item.left_out, of(*item.batch));
-        reader_->not_given(before - given_of(*item.batch, item.left_out.get()));
-    }
-    std::erase_if(items_, [&](const subscriber_item& item) {
+    // Whether it goes, in the order in which they wait.
+    const auto is_done = [&](subscriber_item& item) {
+        if (item.turn == reader_->turn()) return false;
+        if (item.batch) {
+            const wire::batch_header& h = item.batch->header;
+            const std::uint64_t before = given_of(*item.batch, item.left_out.get());
+            join(item.left_out, take(item.stream, h.epoch, {h.first + item.batch->skip, h.last()}));
+            reader_->not_given(before - given_of(*item.batch, item.left_out.get()));
+            return false;
+        }
         const gap* const g = item.notice ? std::get_if<gap>(item.notice.get()) : nullptr;
-        const auto found = done.find(item.stream);
-        if (!g || item.turn == reader_->turn() || found == done.end()) return false;
-        if (found->second.of(g->epoch, g->range) != std::vector{g->range}) return false;
+        if (!g) return false;
+        const std::vector<sequence_range> told = take(item.stream, g->epoch, g->range);
+        if (count_given(g->range, &told) != 0) return false;
         reader_->notices_taken.fetch_add(1, std::memory_order_relaxed);
         return true;
-    });
+    };
+    std::vector<subscriber_item> left;
+    left.reserve(items_.size());
+    for (subscriber_item& item : items_)
+        if (!is_done(item)) left.push_back(std::move(item));
+    items_ = std::move(left);
 }
 
 void reading_side::give_back(const runtime::received_batch& batch) {

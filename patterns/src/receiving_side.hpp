@@ -20,6 +20,7 @@ namespace cairn::patterns {
 /// Adds ranges to others; each is ascending, and so is what comes of it, without overlaps.
 inline void join(std::unique_ptr<std::vector<sequence_range>>& to,
                  std::vector<sequence_range> more) {
+    std::erase_if(more, [](const sequence_range& r) { return r.empty(); });
     if (more.empty()) return;
     if (to) more.insert(more.end(), to->begin(), to->end());
     std::sort(more.begin(), more.end());
@@ -63,6 +64,7 @@ public:
               std::unique_ptr<std::vector<sequence_range>> left_out = nullptr) {
         batch_ = std::move(batch);
         left_out_ = std::move(left_out);
+        left_out_at_ = 0;
         records_ = wire::record_reader(batch_->body);
         next_ = batch_->header.first;
         for (std::uint32_t i = 0; i != batch_->skip; ++i) {
@@ -89,6 +91,7 @@ public:
     std::uint64_t leave_out_too(std::vector<sequence_range> more) {
         const std::uint64_t before = rest();
         join(left_out_, std::move(more));
+        left_out_at_ = 0;
         if (left_out_) leave_out();
         return before - rest();
     }
@@ -103,13 +106,16 @@ public:
 
 private:
     void leave_out() noexcept {
-        for (const sequence_range& r : *left_out_)
-            for (; r.first <= next_ && next_ <= r.last && !records_.done(); ++next_)
-                static_cast<void>(records_.next());
+        for (; left_out_at_ != left_out_->size(); ++left_out_at_) {
+            const sequence_range& r = (*left_out_)[left_out_at_];
+            if (next_ < r.first) return;
+            for (; next_ <= r.last && !records_.done(); ++next_) static_cast<void>(records_.next());
+        }
     }
 
     std::unique_ptr<runtime::received_batch> batch_;
     std::unique_ptr<std::vector<sequence_range>> left_out_;
+    std::size_t left_out_at_ = 0;  // the first of them that lies ahead
     wire::record_reader records_;
     sequence next_;
 };

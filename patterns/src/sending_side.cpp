@@ -22,6 +22,11 @@ claimed_source::claimed_source(runtime::hub& owner, std::string_view verb,
                                              "characters");
     if (name.size() > wire::source_bytes_max)
         throw error(errc::too_large, at_topic(verb, topic) + "the source is longer than 255 bytes");
+    if (name.starts_with('@'))
+        throw error(errc::invalid_argument,
+                    at_topic(verb, topic) + "the source " + name +
+                        " begins with @, as only a store's own do; give it or the node another "
+                        "name");
     {
         const runtime::loop::guard holding(hub.loop());
         if (!hub.claim_source(topic, name))

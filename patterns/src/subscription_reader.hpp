@@ -1,6 +1,7 @@
 #pragma once
 
 #include "ack_box.hpp"
+#include "done_ahead.hpp"
 #include "fences_told.hpp"
 
 #include <cairn/protocol/ack_batcher.hpp>
@@ -45,10 +46,10 @@ struct subscriber_item {
 struct group_done {
     cairn::epoch run;
     sequence next;
-    std::vector<std::pair<cairn::epoch, sequence_range>> more;  // ascending, apart
+    done_ahead more;
 
-    /// The messages of the range that are done, by `first`.
-    std::vector<sequence_range> of(cairn::epoch of_run, sequence_range range) const;
+    /// What of the range is done, ascending. Ranges come in the stream's order.
+    std::vector<sequence_range> take(cairn::epoch of_run, sequence_range range);
 };
 
 /// Where a replay ends: before this place of the topic, in the store's order.
@@ -170,11 +171,11 @@ private:
         epoch stored_run{};
         sequence stored_last{};
         std::vector<std::pair<epoch, sequence_range>> early;
-        std::vector<std::pair<epoch, sequence_range>> done;  // by the group, ahead of the position
+        done_ahead done;  // by the group
         // What was done when the group was attached to, while something waited for the user.
         epoch point_run{};
         sequence point_next{};
-        std::vector<std::pair<epoch, sequence_range>> done_then;
+        done_ahead done_then;
         // Where it began, before all that was given of it. No epoch: it has not begun.
         epoch first_run{};
         sequence first_next{};

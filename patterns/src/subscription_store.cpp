@@ -352,7 +352,7 @@ void subscription_reader::group_attached(const wire::group_attached& told) {
     if (told.active) {
         for (const wire::source_point& p : told.points) begin(p);
         for (const wire::done_range& d : told.done)
-            add_stream(pattern_, d.source).done.emplace_back(d.epoch, d.range);
+            add_stream(pattern_, d.source).done.add(d.epoch, d.range);
     }
     if (told.more) return;
     group_answering_ = false;
@@ -369,26 +369,18 @@ void subscription_reader::group_attached(const wire::group_attached& told) {
 void subscription_reader::resume() {
     const bool none_waits = in_hand.load(std::memory_order_relaxed) == 0 &&
                             notices_ == notices_taken.load(std::memory_order_relaxed);
-    for (auto& [key, s] : streams_)
-        s.done_then = none_waits ? std::vector<std::pair<epoch, sequence_range>>() : s.done;
+    for (auto& [key, s] : streams_) s.done_then = none_waits ? done_ahead() : s.done;
     paused_ = false;
     begin_turn();
     inbox_.put({.resumed = true, .turn = turn()});
 }
 
-std::vector<sequence_range> group_done::of(cairn::epoch of_run, sequence_range range) const {
+std::vector<sequence_range> group_done::take(cairn::epoch of_run, sequence_range range) {
     if (of_run < run) return {range};
     std::vector<sequence_range> all;
-    const auto add = [&](sequence first, sequence last) {
-        const sequence_range both{std::max(first, range.first), std::min(last, range.last)};
-        if (!both.empty()) all.push_back(both);
-    };
-    if (of_run == run && next > range.first) add(range.first, next - 1);
-    auto at = std::partition_point(more.begin(), more.end(), [&](const auto& d) {
-        return std::pair(d.first, d.second.last) < std::pair(of_run, range.first);
-    });
-    for (; at != more.end() && at->first == of_run && at->second.first <= range.last; ++at)
-        add(at->second.first, at->second.last);
+    if (of_run == run && range.first < next)
+        all.push_back({range.first, std::min(range.last, next - 1)});
+    for (const sequence_range& r : more.take(of_run, range)) all.push_back(r);
     return all;
 }
 
@@ -396,10 +388,8 @@ void subscription_reader::begin_turn() { turn_.store(turn() + 1, std::memory_ord
 
 std::unordered_map<std::uint32_t, group_done> subscription_reader::take_done() {
     std::unordered_map<std::uint32_t, group_done> all;
-    for (auto& [key, s] : streams_) {
-        std::sort(s.done_then.begin(), s.done_then.end());
+    for (auto& [key, s] : streams_)
         all[s.number] = {s.point_run, s.point_next, std::exchange(s.done_then, {})};
-    }
     return all;
 }
 
@@ -428,13 +418,7 @@ void subscription_reader::stand_by() {
 bool subscription_reader::leave_out(stream& s, subscriber_item& item) {
     const wire::batch_header& h = item.batch->header;
     const sequence_range all{h.first + item.batch->skip, h.last()};
-    std::vector<sequence_range> out;
-    for (const auto& [run, range] : s.done)
-        if (run == h.epoch && range.first <= all.last && all.first <= range.last)
-            out.push_back({std::max(range.first, all.first), std::min(range.last, all.last)});
-    std::erase_if(s.done, [&](const auto& d) {
-        return d.first < h.epoch || (d.first == h.epoch && d.second.last <= all.last);
-    });
+    std::vector<sequence_range> out = s.done.take(h.epoch, all);
     const auto given = before_end(s, h.epoch, all);
     if (!given)
         out.push_back(all);

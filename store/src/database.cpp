@@ -164,6 +164,7 @@ database::impl::impl(const fs::path& where, const options& wanted)
         counts.bytes = counters.bytes;
         counts.messages = counters.messages;
         see_file_size();
+        had_name = env->file().has_name;
     } catch (const lmdb::failure& what) {
         throw_failure("open", directory, what);
     } catch (const damaged& what) {
@@ -196,13 +197,20 @@ void database::impl::check_trees() const {
                                              found.problems.front() + "; restore a backup");
 }
 
-bool database::impl::cut_short() const noexcept {
+database::impl::file_fate database::impl::fate_of_file() const noexcept {
     const std::uint64_t known = file_bytes;
     try {
-        return env->file_bytes() < known;
+        const lmdb::file_state found = env->file();
+        if (found.bytes < known) return file_fate::cut_short;
+        return had_name && !found.has_name ? file_fate::removed : file_fate::whole;
     } catch (const lmdb::failure&) {
-        return true;
+        return file_fate::cut_short;
     }
+}
+
+void database::impl::fail() noexcept {
+    counts.file_removed = fate_of_file() == file_fate::removed;
+    counts.failed = true;
 }
 
 // A descriptor is told once, by its next sync, of each write that failed on its way to the disk.
@@ -221,10 +229,10 @@ void database::impl::hear_of_failed_writes() const {
 
 void database::impl::see_file_size() noexcept {
     try {
-        file_bytes = env->file_bytes();
+        file_bytes = env->file().bytes;
         used_bytes = env->pages() * env->page_bytes();
     } catch (const lmdb::failure&) {
-        // The next cut_short() fails as well, and says so.
+        // The next fate_of_file() fails as well, and says so.
     }
 }
 
@@ -444,7 +452,7 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
         env->release_pages();  // the writer's own walks down the trees
     }
     try {
-        if (cut_short()) throw damaged{"a file that was cut short"};
+        if (fate_of_file() != file_fate::whole) throw damaged{"a file that was cut or removed"};
         admission let = admit(commands);
         for (;;) {
             try {
@@ -482,10 +490,10 @@ bool database::impl::commit(std::span<const command> commands, wall_time now,
             }
         }
     } catch (const lmdb::failure&) {
-        counts.failed = true;
+        fail();
         return answer_rest(errc::store_failed);
     } catch (const damaged&) {
-        counts.failed = true;  // nothing can be numbered any more
+        fail();  // nothing can be numbered any more
         return answer_rest(errc::store_failed);
     }
 }
@@ -497,7 +505,8 @@ void database::impl::close() {
         (void)env.release();  // to close it would take the parent's reader slots away
         return;
     }
-    bool clean = !counts.failed && !cut_short();
+    if (!counts.failed && fate_of_file() != file_fate::whole) fail();
+    bool clean = !counts.failed;
     if (clean && changed_since_open) {
         try {
             lmdb::transaction txn(*env, mode::write);
@@ -545,6 +554,7 @@ database_stats database::stats() const noexcept {
     s.repeats = c.repeats;
     s.disk_full = c.disk_full;
     s.failed = c.failed;
+    s.file_removed = c.file_removed;
     s.file_bytes = impl_->used_bytes;
     return s;
 }

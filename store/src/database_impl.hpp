@@ -21,8 +21,13 @@ struct database::impl {
     void close();
     /// In a child of the process that opened it: nothing here may be touched.
     bool forked() const noexcept { return forks() != opened_after_forks; }
-    /// Whether somebody has cut the file: what lies behind its end kills who looks at it.
-    bool cut_short() const noexcept;
+    enum class file_fate : std::uint8_t {
+        whole,
+        cut_short,  ///< what lies behind its end kills who looks at it
+        removed,    ///< it can be read, and whoever opens the directory next finds nothing of it
+    };
+    /// What somebody else has done to the file.
+    file_fate fate_of_file() const noexcept;
     /// Counts the free pages when the file has come near the end of its map.
     bool map_is_short() const;
     /// Bytes of free pages inside the file. Takes time in proportion to LMDB's list of them.
@@ -43,6 +48,7 @@ struct database::impl {
     mutable std::atomic<std::uint64_t> unreleased_bytes{0};
     std::atomic<std::uint64_t> file_bytes{0};  // never less, as long as nobody else changes it
     std::atomic<std::uint64_t> used_bytes{0};  // of them, up to the last page
+    bool had_name = false;                     // at opening: some file systems count no names
 
     // Of the writer.
     bool disk_full = false;
@@ -68,6 +74,7 @@ struct database::impl {
         std::atomic<std::uint64_t> repeats{0};
         std::atomic<bool> disk_full{false};
         std::atomic<bool> failed{false};
+        std::atomic<bool> file_removed{false};
     } counts;
 
 private:
@@ -102,6 +109,8 @@ private:
     /// something else failed.
     void hear_of_failed_writes() const;
     void see_file_size() noexcept;
+    /// Nothing is written any more.
+    void fail() noexcept;
 };
 
 }  // namespace cairn::store

@@ -52,12 +52,12 @@ int open_with(MDB_env*& env, const std::filesystem::path& directory, const setti
 
 // Not fstat(): once somebody has asked for a file's times, Linux 6.13 notes a new one with the next
 // write (multigrain timestamps), and the sync takes longer: a fifth of a small commit.
-int size_of(MDB_env* env, std::uint64_t& size) noexcept {
+int state_of(MDB_env* env, file_state& found) noexcept {
     mdb_filehandle_t fd = -1;
     if (const int code = mdb_env_get_fd(env, &fd); code != 0) return code;
     struct statx info {};
-    if (::statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &info) != 0) return errno;
-    size = info.stx_size;
+    if (::statx(fd, "", AT_EMPTY_PATH, STATX_SIZE | STATX_NLINK, &info) != 0) return errno;
+    found = {info.stx_size, (info.stx_mask & STATX_NLINK) == 0 || info.stx_nlink != 0};
     return 0;
 }
 
@@ -128,9 +128,9 @@ void environment::find_map(const std::filesystem::path& data) {
 }
 
 void environment::release_pages() const noexcept {
-    std::uint64_t size = 0;
-    if (map_ == nullptr || size_of(env_, size) != 0) return;
-    const std::size_t bytes = std::min(static_cast<std::size_t>(size), map_bytes_);
+    file_state file;
+    if (map_ == nullptr || state_of(env_, file) != 0) return;
+    const std::size_t bytes = std::min(static_cast<std::size_t>(file.bytes), map_bytes_);
     // A shared map of a file, so nothing is lost. Should it fail, memory stays where it was.
     static_cast<void>(::madvise(map_, bytes, MADV_DONTNEED));
 }
@@ -147,10 +147,10 @@ std::uint64_t environment::pages() const {
     return info.me_last_pgno + 1;
 }
 
-std::uint64_t environment::file_bytes() const {
-    std::uint64_t size = 0;
-    expect_success("statx", size_of(env_, size));
-    return size;
+file_state environment::file() const {
+    file_state found;
+    expect_success("statx", state_of(env_, found));
+    return found;
 }
 
 std::uint32_t environment::page_bytes() const {

@@ -49,6 +49,12 @@ struct item {
     bytes value;
 };
 
+/// The file on the disk, as it is now.
+struct file_state {
+    std::uint64_t bytes = 0;
+    bool has_name = true;  // in any directory
+};
+
 struct settings {
     std::size_t map_bytes = 0;
     unsigned readers_max = 126;
@@ -70,8 +76,7 @@ public:
     /// Pages from the file's begin to the last that is used.
     std::uint64_t pages() const;
     std::uint32_t page_bytes() const;
-    /// Bytes of the file on disk.
-    std::uint64_t file_bytes() const;
+    file_state file() const;
     /// Lets the system say now what it has not yet told LMDB's descriptors of writes that failed on
     /// their way to the disk. Returns the first errno that is no lack of room, or 0.
     int told_of_failed_writes() const noexcept;

@@ -29,7 +29,8 @@ struct reader::impl {
     auto look(F&& f) -> decltype(f()) {
         if (db.forked()) return errc::forked;
         try {
-            if (db.cut_short()) throw damaged{"a file that was cut short"};
+            if (db.fate_of_file() == database::impl::file_fate::cut_short)
+                throw damaged{"a file that was cut short"};
             txn.renew();
             const struct release {
                 lmdb::transaction& txn;

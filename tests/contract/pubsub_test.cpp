@@ -155,6 +155,15 @@ TEST_P(Publisher, RefusesAnInvalidTopic) {
     EXPECT_EQ(thrown_by([&] { publisher(here, std::string(256, 'x')); }), errc::topic_invalid);
 }
 
+TEST_P(Publisher, RefusesASourceThatOnlyAStoreMayHave) {
+    node& here = listening();
+    EXPECT_EQ(thrown_by([&] { publisher(here, "weather", {.source = "@own"}); }),
+              errc::invalid_argument);
+    node robot(node_options{.name = "@robot"});
+    EXPECT_EQ(thrown_by([&] { publisher(robot, "weather"); }), errc::invalid_argument);
+    publisher(robot, "weather", {.source = "robot"});
+}
+
 TEST_P(Publisher, RefusesASecondUseOfItsSourceOnOneNode) {
     node& here = listening();
     auto first = std::make_unique<publisher>(here, "weather");

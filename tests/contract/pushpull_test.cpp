@@ -187,6 +187,7 @@ TEST_P(Pusher, RefusesWhatIsAboveItsLimits) {
 TEST_P(Pusher, RefusesInvalidTopicsAndOptions) {
     node& here = listening();
     EXPECT_EQ(thrown_by([&] { pusher(here, "a*"); }), errc::topic_invalid);
+    EXPECT_EQ(thrown_by([&] { pusher(here, "a", {.source = "@own"}); }), errc::invalid_argument);
     EXPECT_EQ(thrown_by([&] { puller(here, ""); }), errc::topic_invalid);
     EXPECT_EQ(thrown_by([&] { pusher(here, "jobs", {.ack_wait = 0ms}); }), errc::invalid_argument);
     EXPECT_EQ(thrown_by([&] { puller(here, "jobs", {.credit_messages = 0}); }),

@@ -191,6 +191,10 @@ TEST_F(Appends, NeedAnOpenSourceAndItsName) {
     EXPECT_EQ(publisher_->raw().refusal(kind::error), errc::invalid_argument);
     publisher_->raw().say(wire::open_source{2, "quakes*", "usgs", epoch{7}});
     EXPECT_EQ(publisher_->raw().refusal(kind::error), errc::topic_invalid);
+    for (const std::uint64_t none : {std::uint64_t{0}, ~std::uint64_t{0}}) {
+        publisher_->raw().say(wire::open_source{3, "quakes", "emsc", epoch{none}});
+        EXPECT_EQ(publisher_->raw().refusal(kind::error), errc::malformed);
+    }
     publisher_->raw().say(wire::open_source{3, "quakes", "@usgs", epoch{7}});
     EXPECT_EQ(publisher_->raw().refusal(kind::error), errc::invalid_argument);
 }

@@ -148,6 +148,17 @@ TEST_F(CairndSettings, NameWhatIsToBeListenedOnWithItsPlace) {
     EXPECT_TRUE(words.ends_with("; listen: CAIRND_LISTEN\n")) << words;
 }
 
+TEST_F(CairndSettings, NameNoPlaceThatNobodyOutsideCouldReach) {
+    for (const char* endpoint : {"inproc://a", "InProc://a"}) {
+        const std::string words = refused("\nlisten = \"" + std::string(endpoint) + "\"\n");
+        EXPECT_TRUE(has(words, std::string("FILE:2:10: listen: ") + endpoint)) << words;
+        EXPECT_TRUE(has(words, "no other process reaches it; name tcp://HOST:PORT or ipc:///PATH"))
+            << words;
+    }
+    EXPECT_TRUE(has(refused("", {"--listen", "tcp://127.0.0.1:0", "--listen", "inproc://a"}),
+                    "--listen: listen: inproc://a"));
+}
+
 TEST_F(CairndSettings, AreWholeNumbersWithUnits) {
     const auto shown = [&](const std::string& text) {
         const std::string config = file("c.toml", text);

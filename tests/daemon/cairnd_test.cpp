@@ -7,6 +7,7 @@
 
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <regex>
@@ -342,6 +343,43 @@ TEST_F(Cairnd, TellsAPortsFileThatItCannotWriteBeforeItServes) {
         if (there.path().stem() == "p") left.push_back(there.path().filename());
     EXPECT_EQ(left, std::vector<std::string>{"p.new"}) << "to be asked after leaves nothing";
     EXPECT_EQ(fs::file_size(directory_ / "p.new"), 22U);
+}
+
+TEST_F(Cairnd, PutsItsPortsFileInThePlaceOfNothingButAFile) {
+    const std::string target = file("target", "somebody's");
+    const fs::path link = directory_ / "link";
+    const fs::path pipe = directory_ / "pipe";
+    const fs::path aside = directory_ / "free.new";
+    fs::create_symlink(target, link);
+    fs::create_symlink(target, aside);
+    ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+    const std::string data = (directory_ / "data").string();
+    for (const auto& [ports, why] : {std::pair{link, "symbolic link; name the file"},
+                                     {pipe, "a pipe, a socket or a device; name a file"},
+                                     {directory_ / "free", "free.new cannot be written: it is a"}})
+        for (const std::vector<std::string>& more :
+             {std::vector<std::string>{}, {"--check-config"}}) {
+            std::vector<std::string> flags{"--ports-file", ports.string(), "--data", data};
+            flags.insert(flags.end(), more.begin(), more.end());
+            const auto [code, words] = said(flags);
+            EXPECT_EQ(code, 2) << words;
+            EXPECT_TRUE(has(words, "--ports-file: ports_file: " + ports.string())) << words;
+            EXPECT_TRUE(has(words, why)) << words;
+        }
+    EXPECT_TRUE(fs::is_symlink(link));
+    EXPECT_TRUE(fs::is_symlink(aside));
+    EXPECT_TRUE(fs::is_fifo(pipe));
+    EXPECT_EQ(fs::file_size(target), 10U);
+    EXPECT_FALSE(fs::exists(data));
+}
+
+TEST_F(Cairnd, TakesAPortsFileAwayThatOneWhoWasKilledLeftHalfWritten) {
+    file("ports.new", "tcp://127.0.0.1:1\ntcp://127.0");
+    file("ports", "tcp://127.0.0.1:1\n");
+    start();
+    EXPECT_EQ(endpoints_.size(), 1U);
+    EXPECT_NE(endpoints_.front(), "tcp://127.0.0.1:1");
+    EXPECT_FALSE(fs::exists(directory_ / "ports.new"));
 }
 
 TEST_F(Cairnd, WritesAPortsFileIntoDirectoriesThatItMakesForItsData) {

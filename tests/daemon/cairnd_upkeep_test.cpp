@@ -184,6 +184,31 @@ TEST_F(CairndUpkeep, ServesNoDamagedTreeWhereItIsToldToWalkThemAlways) {
     EXPECT_TRUE(has(words, "restore a backup")) << words;
 }
 
+TEST_F(CairndUpkeep, ConfirmsNothingWhenItsDataIsRemovedAndLeaves) {
+    start();
+    party publisher(endpoints_.front());
+    ASSERT_TRUE(publisher.open(1, "quakes", "usgs", 7));
+    publisher.append(1, 1, 5);
+    ASSERT_TRUE(publisher.confirmed(5));
+    fs::remove_all(directory_ / "data");
+    publisher.append(1, 6, 5);
+    const auto refused = publisher.raw().hear<wire::append_refused>(wire::kind::append_refused);
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->code, errc::store_failed);
+    EXPECT_EQ(running_->wait(30s), 4);
+    EXPECT_TRUE(has(running_->output(), "was removed, or another was put in its place"));
+    EXPECT_TRUE(has(running_->output(), "a backup")) << running_->output();
+    EXPECT_FALSE(has(running_->output(), "stopped in good order"));
+}
+
+TEST_F(CairndUpkeep, DoesNotLeaveInGoodOrderWithoutItsData) {
+    start();
+    store(1, 5);
+    fs::remove_all(directory_ / "data");
+    EXPECT_EQ(end(SIGTERM), 4);
+    EXPECT_TRUE(has(running_->output(), "was removed, or another was put in its place"));
+}
+
 TEST_F(CairndUpkeep, TakesDataThatCameWithoutItsLock) {
     start();
     store(1, 5);

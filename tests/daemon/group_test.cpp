@@ -261,6 +261,8 @@ TEST_F(DurableGroup, RefusesWhatItDoesNotKnow) {
     EXPECT_EQ(member_->raw().refusal(kind::error), errc::topic_invalid);
     member_->raw().say(wire::attach_group{1, "a", "g", "", wire::group_kind::share, {}, 0});
     EXPECT_EQ(member_->raw().refusal(kind::error), errc::not_supported);
+    member_->raw().say(wire::attach_group{1, "a", "@g", "", wire::group_kind::each, {}, 0});
+    EXPECT_EQ(member_->raw().refusal(kind::error), errc::invalid_argument);
     ASSERT_TRUE(member_->attach(2, "quakes", "a"));
     member_->raw().say(wire::attach_group{2, "a", "g", "", wire::group_kind::each, {}, 0});
     EXPECT_EQ(member_->raw().refusal(kind::error), errc::invalid_argument);

@@ -239,6 +239,49 @@ TEST_F(Visitor, WhoCommitsPastTheLockIsNoticed) {
     EXPECT_EQ(append_to(s, 3, {"three"}).code, errc::store_failed);
 }
 
+TEST_F(Visitor, WhoRemovesTheDirectoryOfAnOpenDatabaseIsNoticed) {
+    const auto s = opened("quakes", "a");
+    append_to(s, 1, {"one"});
+    std::filesystem::remove_all(directory_ / "db");
+    EXPECT_EQ(append_to(s, 2, {"two"}).code, errc::store_failed);
+    EXPECT_TRUE(db_->stats().failed);
+    EXPECT_TRUE(db_->stats().file_removed);
+    EXPECT_EQ(texts("quakes"), strings{"one"}) << "what was confirmed can still be saved";
+    backup(*db_, directory_ / "saved");
+    db_.reset();
+    EXPECT_TRUE(verify(directory_ / "saved").sound());
+}
+
+TEST_F(Visitor, WhoPutsAnotherFileInThePlaceOfAnOpenOneIsNoticed) {
+    const auto s = opened("quakes", "a");
+    append_to(s, 1, {"one"});
+    const auto data = directory_ / "db" / "data.mdb";
+    std::filesystem::copy_file(data, directory_ / "other");
+    std::filesystem::rename(directory_ / "other", data);
+    EXPECT_EQ(append_to(s, 2, {"two"}).code, errc::store_failed);
+    EXPECT_TRUE(db_->stats().file_removed);
+}
+
+TEST_F(Visitor, WhoRemovesADatabaseThatIsClosedRightThenIsNoticed) {
+    append_to(opened("quakes", "a"), 1, {"one"});
+    std::filesystem::remove(directory_ / "db" / "data.mdb");
+    db_->close();
+    EXPECT_TRUE(db_->stats().file_removed);
+}
+
+TEST_F(Visitor, WhoMovesTheDirectoryOfAnOpenDatabaseHarmsNobody) {
+    const auto s = opened("quakes", "a");
+    append_to(s, 1, {"one"});
+    std::filesystem::rename(directory_ / "db", directory_ / "moved");
+    EXPECT_TRUE(append_to(s, 2, {"two"}).ok());
+    db_->close();
+    EXPECT_FALSE(db_->stats().failed);
+    std::filesystem::rename(directory_ / "moved", directory_ / "db");
+    db_.reset();
+    reopen();
+    EXPECT_EQ(texts("quakes"), (strings{"one", "two"}));
+}
+
 // --- Children -----------------------------------------------------------------------------------
 
 class silent final : public completion {

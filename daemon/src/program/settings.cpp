@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <limits>
 #include <optional>
@@ -50,6 +51,13 @@ Value choice(const strings& v, std::initializer_list<std::pair<std::string_view,
 
 strings endpoints(const strings& v) {
     if (v.empty()) throw usage_error("names no endpoint; leave it out for the usual ones");
+    for (const std::string& one : v) {
+        std::string scheme = one.substr(0, one.find(':'));
+        for (char& c : scheme) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+        if (scheme == "inproc")
+            throw usage_error(one +
+                              ": no other process reaches it; name tcp://HOST:PORT or ipc:///PATH");
+    }
     return v;
 }
 

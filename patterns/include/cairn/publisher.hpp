@@ -20,7 +20,7 @@
 namespace cairn {
 
 struct publisher_options {
-    /// Stable name of this publisher on its topic. Empty: the node's name.
+    /// Stable name of this publisher on its topic, without `@` in front. Empty: the node's name.
     std::string source{};
     /// Memory for recent batches, bytes. Late and reconnecting readers find them here.
     std::size_t ring_bytes_max = std::size_t{16} << 20;

@@ -25,7 +25,7 @@ struct rejected_message {
 };
 
 struct pusher_options {
-    /// Stable name of this pusher on its topic. Empty: the node's name.
+    /// Stable name of this pusher on its topic, without `@` in front. Empty: the node's name.
     std::string source{};
     /// Memory for messages that are not yet acked, bytes, and one batch more; push() waits when it
     /// is used up. A batch counts whole until seven eighths of its messages are acked or given up.
@@ -53,8 +53,8 @@ struct pusher_options {
 ///
 /// Owns:    its backlog. The node must outlive it.
 /// Threads: thread-safe.
-/// Fails:   construction throws error (topic_invalid, source_in_use, closed); push() throws error
-///          (closed, fenced, too_large).
+/// Fails:   construction throws error (topic_invalid, source_in_use, invalid_argument, closed);
+///          push() throws error (closed, fenced, too_large).
 /// Limits:  topic 255 bytes, no `*`; body up to node_options::body_bytes_max; options.
 class pusher {
 public:

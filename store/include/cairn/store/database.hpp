@@ -33,6 +33,7 @@ struct database_stats {
     std::uint64_t repeats = 0;
     bool disk_full = false;
     bool failed = false;
+    bool file_removed = false;  ///< that is why: its file was removed, or another put in its place
 };
 
 /// Throws error (invalid_argument) for what a database does not take.
@@ -81,7 +82,8 @@ public:
     /// After a failed write or sync the commands of that transaction and all behind it are answered
     /// store_failed, and so are all commits until the database is opened again. What was answered
     /// ok, earlier in this commit too, is stored. Whether the transaction that failed is stored is
-    /// not known, but it is whole or not at all; nothing behind it is.
+    /// not known, but it is whole or not at all; nothing behind it is. So it is when the file is
+    /// found to be cut, or removed: what is there no more can still be read here, and backed up.
     /// `now` may jump: stored times never go back.
     bool commit(std::span<const command> commands, wall_time now, std::vector<reply>& replies,
                 const early& written = {});
