@@ -31,9 +31,11 @@ std::vector<model> models_after(std::uint64_t seed, std::uint64_t commits, parts
     return work.steps_of(before, work.next_commit(known, expected));
 }
 
-/// Anywhere in what follows.
-std::optional<std::string> kill_soon(child_process& victim, dice& random) {
-    for (volatile std::uint64_t spin = random.below(300'000); spin > 0;) spin = spin - 1;
+/// Anywhere in what follows: soon, or also some transactions later.
+std::optional<std::string> kill_soon(child_process& victim, dice& random,
+                                     parts of_commits = parts::one) {
+    const std::uint64_t most = of_commits == parts::one ? 300'000 : 10'000'000;
+    for (volatile std::uint64_t spin = random.below(most); spin > 0;) spin = spin - 1;
     victim.signal(SIGKILL);
     if (victim.wait(60s) == 128 + SIGKILL) return std::nullopt;
     return "ended by itself: " + victim.output();
@@ -63,7 +65,7 @@ std::optional<std::string> kill_often(std::uint64_t seed, int kills, parts of_co
         // At a random moment: so many commits, and then anywhere in the next ones.
         const std::string confirms(random.below(12), 'c');
         if (!victim.wait_for_output(confirms, 60s)) return "died by itself: " + victim.output();
-        if (auto found = kill_soon(victim, random)) return found;
+        if (auto found = kill_soon(victim, random, of_commits)) return found;
         const auto confirmed = static_cast<std::uint64_t>(
             std::count(victim.output().begin(), victim.output().end(), 'c'));
         if (victim.output().find('e') != std::string::npos) return "confirmed early";
