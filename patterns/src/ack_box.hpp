@@ -18,7 +18,8 @@ namespace cairn::patterns {
 /// Of the batch in hand only the number of the message that was given last is written for each
 /// message; the rest costs once a batch.
 ///
-/// Threads: thread-safe; open(), giving() and close() one at a time.
+/// Threads: thread-safe; open(), giving() and close() one at a time. After forget() it is open()
+/// that begins anew.
 class ack_box {
 public:
     struct done {
@@ -51,9 +52,10 @@ public:
         add(batch.source, batch.epoch, {batch.range.first, last});
     }
 
-    /// What was given of the batch counts for nothing.
-    void discard() {
+    /// What was done counts for nothing, nor does what is given of the batch.
+    void forget() {
         const std::lock_guard lock(mutex_);
+        waiting_.clear();
         current_.reset();
     }
 

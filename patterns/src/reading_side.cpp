@@ -188,7 +188,7 @@ bool reading_side::settle_turn() {
     const bool in_hand_is_void = in_hand && reader_->moved_since(in_hand_turn_);
     if (in_hand && acks_itself_) {
         if (in_hand_is_void)
-            reader_->acks().discard();
+            reader_->acks().forget();
         else
             reader_->acks().close(current_.next() - 1);
     }

@@ -271,6 +271,7 @@ void subscription_reader::group_refused(const wire::error_reply& refused) {
 void subscription_reader::forget_group() {
     stand_by();
     moved_in_ = turn();
+    acks_.forget();
     met_.reset();
     const time_point now = hub_.loop().now();
     for (auto& [key, s] : streams_) {
