@@ -77,6 +77,9 @@ void throw_failure(std::string_view operation, const fs::path& object, const lmd
         case MDB_VERSION_MISMATCH:
         case MDB_NOTFOUND:
         case MDB_INCOMPATIBLE:
+        case MDB_BAD_TXN:  // a cursor began in a tree that it could not enter, and did not say so
+        case MDB_CURSOR_FULL:
+        case MDB_PAGE_FULL:
             throw error(errc::store_damaged, text_of_error(operation, object, what.what()));
         default:
             if (what.code() > 0) throw_errno(operation, object, what.code());

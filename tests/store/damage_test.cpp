@@ -420,6 +420,20 @@ TEST_F(DamagedHeads, AreCountersThatHideNoTornMetaPage) {
     expect_a_backup_is_needed();
 }
 
+// LMDB says nothing at once, and later that the transaction must abort.
+TEST_F(DamagedHeads, AreToldToBeDamagedWhereATreeCannotBeEntered) {
+    db_.reset();
+    std::string bytes = content("data.mdb");
+    constexpr std::size_t root_at = 40;  // in the tree's record, behind its name
+    std::size_t found = 0;
+    for (std::size_t at = bytes.find("state"); at != std::string::npos;
+         at = bytes.find("state", at + 1), ++found)
+        bytes.at(at + 5 + root_at + 6) ^= 1;
+    ASSERT_GT(found, 0U);
+    std::ofstream(directory_ / "db" / "data.mdb", std::ios::binary) << bytes;
+    EXPECT_EQ(refusal(), errc::store_damaged) << text_;
+}
+
 // Of whatever is not a message: it refuses and touches nothing, or what it made opens.
 TEST_F(DamagedHeads, AreNeverWorseAfterACompactionWhicheverBitIsFlipped) {
     append_to(source_, 1, {"one", "two"});
