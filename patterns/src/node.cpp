@@ -104,6 +104,10 @@ std::uint64_t node::close(std::chrono::milliseconds deadline) {
     const time_point until = runtime::later(hub.loop().now(), deadline);
     const std::uint64_t left =
         parts_->publishing.close_all(until) + parts_->pushing.close_all(until);
+    {
+        const runtime::loop::guard holding(hub.loop());
+        hub.tell_ending();
+    }
     std::uint64_t acks = 0;
     hub.loop().wait_until(until, [&] { return (acks = hub.unfinished()) == 0; });
     hub.close();

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <set>
 
 namespace cairn::patterns {
 
@@ -96,6 +97,10 @@ void reading_side::close() {
 // was told of it, comes back: the next member is told otherwise.
 void reading_side::finish_gap() {
     const auto gap = std::exchange(told_gap_, std::nullopt);
+    {
+        const runtime::loop::guard holding(hub_.loop());
+        if (reader_->moved_since(told_gap_turn_)) return;
+    }
     if (reader_->acks().put(gap->source, gap->epoch, gap->range)) reader_->acks_came();
 }
 
@@ -288,7 +293,10 @@ std::nullopt_t reading_side::drop_waiting() {
 event reading_side::announce(std::uint32_t stream, const notice& told) {
     if (const auto* g = std::get_if<gap>(&told)) {
         note(stream, g->topic, g->source, g->epoch, g->range.last + 1);
-        if (reader_->in_group()) told_gap_ = *g;
+        if (reader_->in_group()) {
+            told_gap_ = *g;
+            told_gap_turn_ = turn_;
+        }
         return *g;
     }
     if (const auto* o = std::get_if<orphaned>(&told)) return *o;
@@ -317,7 +325,12 @@ std::vector<resume_from> reading_side::positions() {
     std::map<std::uint32_t, resume_from> all(positions_.begin(), positions_.end());
     if (!hub_.forked()) {
         const runtime::loop::guard holding(hub_.loop());
-        all.merge(reader_->beginnings());
+        // One that was forgotten and came back has a number of before as well.
+        std::set<std::string> known;
+        for (const auto& [stream, p] : all) known.insert(stream_key(p.topic, p.next.source));
+        for (auto& [stream, begun] : reader_->beginnings())
+            if (!known.contains(stream_key(begun.topic, begun.next.source)))
+                all.emplace(stream, std::move(begun));
     }
     std::vector<resume_from> in_order;
     in_order.reserve(all.size());

@@ -85,6 +85,7 @@ private:
     std::size_t at_ = 0;
     open_batch current_;
     std::optional<gap> told_gap_;  // to a member of a group, and not acked yet
+    std::uint32_t told_gap_turn_ = 0;
     std::uint64_t batch_messages_ = 0;
     std::uint64_t batch_bytes_ = 0;
     std::unordered_map<std::uint32_t, resume_from> positions_;  // by the reader's stream number

@@ -5,6 +5,7 @@
 #include "sending_side.hpp"
 
 #include <cairn/error.hpp>
+#include <cairn/wire/limits.hpp>
 
 #include <thread>
 #include <utility>
@@ -30,6 +31,7 @@ struct subscriber::impl {
 
     void ack(std::string_view source, cairn::epoch epoch, sequence_range range) {
         if (side.hub().forked() || !reader().in_group() || range.empty()) return;
+        if (source.empty() || source.size() > wire::source_bytes_max) return;  // nobody's
         if (reader().acks().put(source, epoch, range)) reader().acks_came();
     }
 

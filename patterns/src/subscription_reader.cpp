@@ -71,14 +71,26 @@ void subscription_reader::close() {
     for (const wire::channel c : {channel_, group_channel_, locate_channel_})
         if (c != 0) hub_.close_channel(c);
     hub_.remove(*this);
+    forget_links();  // nobody tells of their end any more
     inbox_.close();
     hub_.loop().changed();
 }
 
+void subscription_reader::forget_links() {
+    step_ = step::away;
+    store_ = nullptr;
+    for (const auto& p : peers_) p->link = nullptr;
+}
+
 void subscription_reader::node_closing() {
     if (!closed_) send_last_acks();
+    forget_links();
     inbox_.close();
-    for (const auto& p : peers_) p->link = nullptr;
+}
+
+// What is given still would be acked while the acks are waited for.
+void subscription_reader::node_ending() {
+    if (in_group()) inbox_.close();
 }
 
 // --- Peers ------------------------------------------------------------------------------------

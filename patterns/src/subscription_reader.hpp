@@ -47,6 +47,9 @@ struct group_done {
     cairn::epoch run;
     sequence next;
     done_ahead more;
+    // How far its store is known to have been: what it never had of an older run nobody did.
+    cairn::epoch stored_run;
+    sequence stored_last;
 
     /// What of the range is done, ascending. Ranges come in the stream's order.
     std::vector<sequence_range> take(cairn::epoch of_run, sequence_range range);
@@ -80,6 +83,7 @@ public:
     void link_down(runtime::link& peer) override;
     errc frame(runtime::link& from, const wire::control_frame& frame) override;
     void batch(runtime::link& from, std::unique_ptr<runtime::received_batch> batch) override;
+    void node_ending() override;
     void node_closing() override;
     std::uint64_t unfinished() override { return closed_ ? 0 : flush_acks(); }
     void add_stats(std::vector<handle_stats>& out) const override;
@@ -176,6 +180,8 @@ private:
         epoch point_run{};
         sequence point_next{};
         done_ahead done_then;
+        epoch had_run{};  // the store, before it was attached to
+        sequence had_last{};
         // Where it began, before all that was given of it. No epoch: it has not begun.
         epoch first_run{};
         sequence first_next{};
@@ -200,6 +206,7 @@ private:
     };
 
     // subscription_reader.cpp
+    void forget_links();
     peer_state* peer_of(const runtime::link& link);
     peer_state& peer_for(runtime::link& link);
     /// Of the peers that are gone the one to be used for another; end(): none is.

@@ -279,8 +279,8 @@ void subscription_reader::forget_group() {
         for (const auto& [run, range] : std::exchange(s.early, {})) early_messages_ -= range.size();
         s.stored_run = {};
         s.stored_last = {};
-        s.point_run = {};
-        s.point_next = {};
+        s.point_run = s.had_run = {};
+        s.point_next = s.had_last = {};
         begin_at(s, epoch{}, sequence{1});
         moved(s, now);
     }
@@ -341,9 +341,15 @@ void subscription_reader::group_attached(const wire::group_attached& told) {
         }
         for (auto& [key, s] : streams_) {
             s.done.clear();
+            if (std::pair(s.had_run, s.had_last) < std::pair(s.stored_run, s.stored_last)) {
+                s.had_run = s.stored_run;
+                s.had_last = s.stored_last;
+            }
             s.stored_run = {};
             s.stored_last = {};
             if (!replaced) continue;
+            s.point_run = s.had_run = {};
+            s.point_next = s.had_last = {};
             // The new one may never have it.
             for (const auto& [run, acked] : s.acking)
                 for (const sequence_range& r : batcher_.take_back(acked))
@@ -377,7 +383,10 @@ void subscription_reader::resume() {
 }
 
 std::vector<sequence_range> group_done::take(cairn::epoch of_run, sequence_range range) {
-    if (of_run < run) return {range};
+    const sequence had = of_run < stored_run    ? range.last
+                         : of_run == stored_run ? std::min(range.last, stored_last)
+                                                : sequence{};
+    if (of_run < run) return {{range.first, had}};
     std::vector<sequence_range> all;
     if (of_run == run && range.first < next)
         all.push_back({range.first, std::min(range.last, next - 1)});
@@ -390,7 +399,8 @@ void subscription_reader::begin_turn() { turn_.store(turn() + 1, std::memory_ord
 std::unordered_map<std::uint32_t, group_done> subscription_reader::take_done() {
     std::unordered_map<std::uint32_t, group_done> all;
     for (auto& [key, s] : streams_)
-        all[s.number] = {s.point_run, s.point_next, std::exchange(s.done_then, {})};
+        all[s.number] = {s.point_run, s.point_next, std::exchange(s.done_then, {}), s.had_run,
+                         s.had_last};
     return all;
 }
 
@@ -403,6 +413,7 @@ void subscription_reader::not_given(std::uint64_t count) {
 void subscription_reader::stand_by() {
     paused_ = true;
     begin_turn();
+    batcher_.link_lost();
     step_ = step::standby;
     started_ = false;
     store_reads_ = false;
@@ -538,8 +549,8 @@ void subscription_reader::acks_came() {
 
 void subscription_reader::take_acks(time_point now) {
     if (!in_group()) return;
-    const bool more = acks_.take(taken_acks_) || in_hand.load(std::memory_order_relaxed) != 0 ||
-                      !taken_acks_.empty();
+    const bool gives = !paused_ && in_hand.load(std::memory_order_relaxed) != 0;
+    const bool more = acks_.take(taken_acks_) || gives || !taken_acks_.empty();
     if (acks_.look_again(more)) wake_by(runtime::later(now, ack_delay_));
     for (const ack_box::done& d : taken_acks_) {
         stream& s = add_stream(pattern_, d.source);  // it may be acked before it is met

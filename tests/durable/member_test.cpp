@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <future>
 #include <thread>
 
 namespace cairn::test {
@@ -231,6 +232,51 @@ TEST_F(AMemberThatCloses, AloneHasSentWhatItAcked) {
     ack_every_second(messages);
     member_->close();
     EXPECT_TRUE(eventually([&] { return pending() == messages / 2; }, patience));
+}
+
+TEST_F(AMemberThatCloses, WithItsNodeIsGivenNothingMoreAndHasItsAcksStored) {
+    publish_numbers(sender_, 1, 100);
+    ASSERT_EQ(sender_.flush(patience), 0U);
+    member_ = std::make_unique<subscriber>(*there_, "weather", alarms());
+    std::promise<void> at_three;
+    std::promise<void> go_on;
+    std::atomic<int> handled{0};
+    member_->start([&](const message&) {
+        if (++handled != 3) return;
+        at_three.set_value();
+        go_on.get_future().wait();
+    });
+    at_three.get_future().wait();
+    std::uint64_t left = 99;
+    std::thread closing([&] { left = there_->close(patience); });
+    EXPECT_TRUE(eventually([&] { return member_->closed(); }, patience));
+    go_on.set_value();
+    closing.join();
+    member_.reset();
+    EXPECT_EQ(left, 0U);
+    EXPECT_EQ(handled, 3);
+    EXPECT_EQ(pending(), 98U) << "two were done";
+}
+
+TEST_F(AMemberThatCloses, TakesAcksAfterwardsThoughItsStoreIsGone) {
+    publish_numbers(sender_, 1, 2);
+    ASSERT_EQ(sender_.flush(patience), 0U);
+    member_ = std::make_unique<subscriber>(*there_, "weather", by_hand());
+    const auto m = member_->receive_for(patience);
+    ASSERT_TRUE(m);
+    member_->close();
+    stop_store();
+    EXPECT_TRUE(eventually([&] { return there_->stats().links == 1; }, patience));
+    member_->ack(*m);
+    EXPECT_EQ(member_->flush(1ms), 1U);
+}
+
+TEST_F(DurableGroup, TakesNoAckOfNobody) {
+    const auto there = away();
+    subscriber member(*there, "weather", by_hand());
+    member.ack({"", {7}, sequence{1}}, sequence{10});
+    member.ack({std::string(256, 's'), {7}, sequence{1}}, sequence{10});
+    EXPECT_EQ(member.flush(patience), 0U);
 }
 
 TEST_F(DurableGroup, AcksWhatItHasNotMetYet) {

@@ -237,6 +237,11 @@ void hub::close() {
     loop_.stop();
 }
 
+void hub::tell_ending() {
+    for (frame_handler* h : std::vector(handlers_)) h->node_ending();
+    loop_.changed();
+}
+
 std::uint64_t hub::unfinished() {
     std::uint64_t all = 0;
     for (frame_handler* h : std::vector(handlers_)) all += h->unfinished();

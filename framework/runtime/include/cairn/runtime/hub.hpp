@@ -60,6 +60,8 @@ public:
     virtual void append(link&, std::unique_ptr<received_batch>) {}
     /// The node closes: its sockets end after this.
     virtual void node_closing() {}
+    /// The node waits for what is unfinished, and closes then.
+    virtual void node_ending() {}
     /// What a node that closes had better wait for; asked whenever something changed.
     virtual std::uint64_t unfinished() { return 0; }
     /// Appends the counters of this handler's handles.
@@ -101,6 +103,7 @@ public:
     void close();
     /// What the handlers would lose if it closed now. Loop.
     std::uint64_t unfinished();
+    void tell_ending();
     bool closed() const noexcept { return closed_.load(); }
     /// In a child that was forked after the hub was made nothing of it may be touched.
     bool forked() const noexcept { return fork_.forked(); }
