@@ -278,11 +278,12 @@ std::unique_ptr<runtime::received_batch> reading_side::close_batch() {
 /// After close().
 std::nullopt_t reading_side::drop_waiting() {
     std::uint64_t dropped = 0;
-    const sequence given_to = current_.next();
-    if (const auto batch = close_batch()) dropped += batch->header.last() + 1 - given_to;
+    dropped += current_.rest();
+    static_cast<void>(close_batch());
     do {
         for (; at_ != items_.size(); ++at_)
-            if (const auto& batch = items_[at_].batch) dropped += batch->header.count - batch->skip;
+            if (const auto& batch = items_[at_].batch)
+                dropped += given_of(*batch, items_[at_].left_out.get());
         items_.clear();
         at_ = 0;
     } while (reader_->inbox().take(items_));

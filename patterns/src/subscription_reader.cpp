@@ -518,10 +518,7 @@ void subscription_reader::deliver(stream& s, std::unique_ptr<runtime::received_b
     batch->skip = skip;
     batch->stream = s.number;
     s.given = true;
-    if (s.first_run == epoch{}) {
-        s.first_run = batch->header.epoch;
-        s.first_next = batch->header.first + skip;
-    }
+    s.note_beginning(batch->header.epoch, batch->header.first + skip);
     subscriber_item item{.batch = std::move(batch), .stream = s.number, .turn = turn()};
     if ((!s.done.empty() || end_) && !leave_out(s, item)) return taken(*item.batch);
     given_messages_ += item.batch->header.count - skip;
@@ -548,10 +545,7 @@ void subscription_reader::lose(stream& s, const protocol::verdict::lost_range& l
     if (!range) return;
     ++gaps_;
     lost_messages_ += range->size();
-    if (s.first_run == epoch{}) {
-        s.first_run = lost.epoch;
-        s.first_next = range->first;
-    }
+    s.note_beginning(lost.epoch, range->first);
     notify(s, gap{s.topic, s.source, lost.epoch, *range, cause});
 }
 

@@ -24,6 +24,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -185,6 +186,9 @@ private:
         // Where it began, before all that was given of it. No epoch: it has not begun.
         epoch first_run{};
         sequence first_next{};
+        void note_beginning(epoch run, sequence next) {
+            if (first_run == epoch{}) std::tie(first_run, first_next) = std::pair(run, next);
+        }
     };
 
     /// A replay of one source ends before this.

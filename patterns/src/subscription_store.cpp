@@ -50,10 +50,7 @@ void subscription_reader::moved(stream& s, time_point now) {
         ask_anew_ = ask_anew_ || s.splice.question_at() <= now;
         at = std::min(at, s.splice.question_at());
     }
-    if (s.first_run == epoch{}) {
-        s.first_run = s.splice.epoch();
-        s.first_next = s.splice.next();
-    }
+    s.note_beginning(s.splice.epoch(), s.splice.next());
     const bool live = s.splice.standing() == protocol::spliced_stream::state::live;
     const bool wants = s.splice.wants_store();
     if (wants && s.live && !s.wants_store) ++fallbacks_;

@@ -335,25 +335,36 @@ TEST_F(Committer, BoundsWhatWaits) {
     EXPECT_EQ(answers.count(), taken + 1);
 }
 
-TEST_F(Committer, LetsNobodyInBeforeALargerCommandThatWaits) {
-    const auto s = opened("jobs", "a");
-    gate closed;
+/// Its thread is held while half of the room is taken.
+class HalfFullCommitter : public Database {
+protected:
+    HalfFullCommitter() {
+        command first = append_of(1, 50'000);
+        EXPECT_EQ(group.try_submit(first, held, 0), errc::ok);
+        held.wait_until_entered();
+    }
+    command append_of(std::uint64_t sequence, std::size_t bytes) const {
+        return batch(source, {1}, sequence, 1, records({std::string(bytes, 'x')}));
+    }
+
+    const source_opened source = opened("jobs", "a");
+    gate held;
     inbox answers;
-    committer group(*db_, {.waiting_bytes_max = 100'000});
-    command held = batch(s, {1}, 1, 1, records({std::string(50'000, 'x')}));
-    ASSERT_EQ(group.try_submit(held, closed, 0), errc::ok);
-    closed.wait_until_entered();
+    committer group{*db_, {.waiting_bytes_max = 100'000}};
+};
+
+TEST_F(HalfFullCommitter, LetsNobodyInBeforeALargerCommandThatWaits) {
     std::thread large([&] {
-        command wanted = batch(s, {1}, 2, 1, records({std::string(90'000, 'x')}));
+        command wanted = append_of(2, 90'000);
         EXPECT_EQ(group.submit_until(wanted, answers, 1, clock::now() + 1h), errc::ok);
     });
     while (group.stats().waiting_threads == 0) std::this_thread::yield();
-    command small = trim{s.topic, {0}};
+    command small = trim{source.topic, {0}};
     EXPECT_EQ(group.try_submit(small, answers, 2), errc::full) << "it is not its turn";
     EXPECT_EQ(group.submit_until(small, answers, 2, clock::now()), errc::timed_out);
     EXPECT_LT(group.stats().waiting_bytes, 60'000U) << "though there was room";
     EXPECT_EQ(group.stats().waiting_threads, 1U);
-    closed.open();
+    held.open();
     large.join();
     EXPECT_TRUE(answers.wait(1).ok());
     EXPECT_EQ(group.try_submit(small, answers, 2), errc::ok);
@@ -361,42 +372,28 @@ TEST_F(Committer, LetsNobodyInBeforeALargerCommandThatWaits) {
     EXPECT_EQ(answers.count(), 2U);
 }
 
-TEST_F(Committer, LetsInWhoStandsBehindSomebodyWhoseTimeIsOver) {
-    const auto s = opened("jobs", "a");
-    gate closed;
-    inbox answers;
-    committer group(*db_, {.waiting_bytes_max = 100'000});
-    command held = batch(s, {1}, 1, 1, records({std::string(50'000, 'x')}));
-    ASSERT_EQ(group.try_submit(held, closed, 0), errc::ok);
-    closed.wait_until_entered();
-    command large = batch(s, {1}, 2, 1, records({std::string(90'000, 'x')}));
+TEST_F(HalfFullCommitter, LetsInWhoStandsBehindSomebodyWhoseTimeIsOver) {
+    command large = append_of(2, 90'000);
     std::atomic<bool> is_over{false};
     std::thread first([&] {
         EXPECT_EQ(group.submit_until(large, answers, 1, clock::now() + 50ms), errc::timed_out);
         is_over = true;
     });
     while (group.stats().waiting_threads == 0 && !is_over) std::this_thread::yield();
-    command wanted = trim{s.topic, {0}};
+    command wanted = trim{source.topic, {0}};
     EXPECT_EQ(group.submit_until(wanted, answers, 2, clock::now() + 1h), errc::ok);
     first.join();
     EXPECT_EQ(group.stats().waiting_threads, 0U);
-    closed.open();
+    held.open();
     group.close();
     EXPECT_EQ(answers.count(), 1U);
 }
 
-TEST_F(Committer, TellsWhoWaitsForRoomThatItIsClosed) {
-    const auto s = opened("jobs", "a");
-    gate closed;
-    inbox answers;
-    committer group(*db_, {.waiting_bytes_max = 100'000});
-    command held = batch(s, {1}, 1, 1, records({std::string(50'000, 'x')}));
-    ASSERT_EQ(group.try_submit(held, closed, 0), errc::ok);
-    closed.wait_until_entered();
+TEST_F(HalfFullCommitter, TellsWhoWaitsForRoomThatItIsClosed) {
     std::thread waiting([&] {
-        command large = batch(s, {1}, 2, 1, records({std::string(90'000, 'x')}));
+        command large = append_of(2, 90'000);
         EXPECT_EQ(group.submit_until(large, answers, 1, clock::now() + 1h), errc::closed);
-        closed.open();
+        held.open();
     });
     while (group.stats().waiting_threads == 0) std::this_thread::yield();
     group.close();

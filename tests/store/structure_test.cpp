@@ -27,8 +27,6 @@ constexpr const char* trees[] = {"log", "index", "state"};
 
 bytes bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
 
-lmdb::settings roomy() { return {.map_bytes = std::size_t{1} << 30, .flags = MDB_NOSYNC}; }
-
 std::string key_of(std::uint64_t number) {
     std::string text = std::to_string(number);
     return std::string(8 - text.size(), '0') + text;
@@ -38,7 +36,7 @@ std::string key_of(std::uint64_t number) {
 class environment {
 public:
     explicit environment(std::filesystem::path directory)
-        : env_(directory, roomy()), file_(directory / "data.mdb") {
+        : env_(directory, {.map_bytes = std::size_t{1} << 30}), file_(directory / "data.mdb") {
         lmdb::transaction txn(env_, mode::write);
         for (const char* name : trees) dbis_.push_back(txn.open(name, true));
         txn.commit();

@@ -17,10 +17,9 @@ const char* advice(store::remedy what) {
             return "sound: every page, index and checksum is right";
         case store::remedy::leave_out:
             return "damaged: it is served all the same, and what cannot be read is told to its "
-                   "readers "
-                   "as a gap, or refused; a backup has it, and without one cairn topic trim past "
-                   "it, "
-                   "or cairn group rm or topic rm of what is damaged, leaves it out for good";
+                   "readers as a gap, or refused; a backup has it, and without one cairn topic "
+                   "trim past it, or cairn group rm or topic rm of what is damaged, leaves it out "
+                   "for good";
         case store::remedy::compact:
             return "damaged: it does not open before --compact has made its counters anew";
         case store::remedy::restore:
